@@ -1,0 +1,1 @@
+"""Rule to plan to source to `torch.optim.Optimizer`."""

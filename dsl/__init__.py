@@ -1,0 +1,1 @@
+"""Text to checked rule and back: parse, check, format, simplify, interpret. Never imports torch."""

@@ -1,0 +1,179 @@
+"""Source positions and the messages that point at them; the only place that draws carets."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+MAX_ERRORS = 10
+TAB = "    "
+
+
+@dataclass(frozen=True)
+class Source:
+    """One text with the name that messages give it."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def line_starts(self) -> tuple[int, ...]:
+        return (0, *(i + 1 for i, c in enumerate(self.text) if c == "\n"))
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """1-based (line, column) of a character offset."""
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a 1-based line, without its end."""
+        start = self.line_starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : end if end >= 0 else None].rstrip("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters `start` up to, not including, `end` of a source."""
+
+    source: Source = field(repr=False)
+    start: int
+    end: int
+
+    def to(self, other: Span) -> Span:
+        """The span from the start of this one to the end of the other."""
+        return Span(self.source, min(self.start, other.start), max(self.end, other.end))
+
+
+NOWHERE = Span(Source("<built>", ""), 0, 0)
+"""The span of a node that no one typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that a diagnostic points at, and why."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Replacing `span` by `text` is safe: it does what the author must have meant."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding: a stable code, what is wrong, where, and what to do about it."""
+
+    code: str
+    message: str
+    span: Span
+    note: str = ""
+    labels: tuple[Label, ...] = ()
+    help: str = ""
+    fix: Fix | None = None
+
+    @property
+    def severity(self) -> Severity:
+        return "warning" if self.code.startswith("W") else "error"
+
+
+class OptError(Exception):
+    """Bad input, in the user's terms. `diagnostics` is never empty; `str()` is the rendered text."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        self.diagnostics = diagnostics
+        super().__init__(render_all(diagnostics))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OptError, self.diagnostics
+
+
+def render_all(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> str:
+    """All the diagnostics as text, a blank line between them, in the order given."""
+    return "\n\n".join(render(d) for d in diagnostics)
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """One diagnostic with the lines of source it speaks of.
+
+    error[E101]: unknown name `bta1`
+      --> adamw.opt:12:6
+       |
+    12 | m <- bta1*m + (1 - beta1)*g
+       |      ^^^^ not a param, state, let or function
+       = help: did you mean `beta1`?
+    """
+    primary = diagnostic.span
+    line, column = primary.source.position(primary.start)
+    here = [label for label in diagnostic.labels if label.span.source == primary.source]
+    elsewhere = [label for label in diagnostic.labels if label.span.source != primary.source]
+    marks = [(label.span, "-", label.text) for label in here] + [(primary, "^", diagnostic.note)]
+    gutter = max(len(str(s.source.position(s.start)[0])) for s, _, _ in marks) + 1
+    out = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    if primary.source.text:
+        out += [f"{'':{gutter}} --> {primary.source.name}:{line}:{column}", f"{'':{gutter}}|"]
+        out += _marked_lines(marks, gutter)
+    elif primary.source.name != NOWHERE.source.name:
+        out += [f"{'':{gutter}} --> {primary.source.name}"]
+    for label in elsewhere:
+        line, column = label.span.source.position(label.span.start)
+        out.append(f"{'':{gutter}}= note: {label.text} ({label.span.source.name}:{line}:{column})")
+    if diagnostic.help:
+        out.append(f"{'':{gutter}}= help: {diagnostic.help}")
+    return "\n".join(out)
+
+
+def _marked_lines(marks: list[tuple[Span, str, str]], gutter: int) -> list[str]:
+    out: list[str] = []
+    shown = 0
+    for span, mark, text in sorted(marks, key=lambda m: (m[0].source.position(m[0].start)[0], m[1] == "^")):
+        line, column = span.source.position(span.start)
+        content = span.source.line(line)
+        width = max(1, min(span.end - span.start, len(content) - column + 1))
+        window, column = _window(content, column, width)
+        width = min(width, 100)
+        before = window[: column - 1].replace("\t", TAB)
+        under = window[column - 1 : column - 1 + width].replace("\t", TAB)
+        if line != shown:
+            out.append(f"{line:>{gutter - 1}} | {window.replace(chr(9), TAB)}")
+        out.append(f"{'':{gutter}}| {' ' * len(before)}{mark * max(1, len(under))} {text}".rstrip())
+        shown = line
+    return out
+
+
+def _window(content: str, column: int, width: int) -> tuple[str, int]:
+    """A very long line is cut around what is wrong, so that a message stays readable."""
+    if len(content) <= 160:
+        return content, column
+    start = max(0, column - 1 - 50)
+    end = min(len(content), column - 1 + min(width, 100) + 50)
+    head, tail = "… " if start else "", " …" if end < len(content) else ""
+    return head + content[start:end] + tail, column - start + len(head)
+
+
+def to_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    """The diagnostic as plain data; positions are 1-based, ends exclusive."""
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
+        "note": diagnostic.note,
+        "help": diagnostic.help,
+        **_place(diagnostic.span),
+        "labels": [{"text": label.text, **_place(label.span)} for label in diagnostic.labels],
+        "fix": None if diagnostic.fix is None else {"text": diagnostic.fix.text, **_place(diagnostic.fix.span)},
+    }
+
+
+def _place(span: Span) -> dict[str, Any]:
+    line, column = span.source.position(span.start)
+    end_line, end_column = span.source.position(max(span.start, span.end))
+    return {"file": span.source.name, "line": line, "column": column, "end_line": end_line, "end_column": end_column}

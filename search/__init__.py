@@ -1,0 +1,1 @@
+"""Breeds rules: vary, gate, train, select, report."""

@@ -1,0 +1,1 @@
+"""Data sets and the networks that are trained on them."""
