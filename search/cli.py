@@ -1,0 +1,170 @@
+"""`optsearch`: the commands that start, continue, show and export a search."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from .. import __version__
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .store import Store
+
+INTERRUPTED = 130
+RUN = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+
+
+def main() -> None:
+    cli(prog_name="optsearch")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="optsearch")
+def cli() -> None:
+    """Breed new optimizers and find out how good they are.
+
+    \b
+      optsearch run examples/laptop.toml     search, two minutes
+      optsearch status runs/laptop-1         how far it is, and the best rules
+      optsearch resume runs/laptop-1         go on after Ctrl-C or a crash
+      optsearch export runs/laptop-1         the best rules as .opt files
+    """
+
+
+def in_words(command: Callable[..., None]) -> Callable[..., None]:
+    """What the user can mend is said in words, with exit status 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from ..dsl.diagnostics import OptError
+        from .config import ConfigError
+        from .store import StoreError
+        from .tasks.data import DataError
+
+        try:
+            command(*args, **kwargs)
+        except (ConfigError, StoreError, DataError, OptError) as error:
+            _fail(str(error))
+
+    return wrapped
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
+@cli.command()
+@click.argument("config", metavar="CONFIG.toml", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: search.population=20.")
+@click.option("--seed", type=click.IntRange(0), help="Change the seed, and with it everything random.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: the next free runs/NAME-N]")
+@in_words
+def run(config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None) -> None:
+    """Start a search."""
+    from .config import read_config
+    from .run import create
+
+    changes = (*overrides, *([] if seed is None else [f"seed={seed}"]))
+    settings = read_config(config, changes)
+    store = create(settings, out or _next_folder(settings.name))
+    _search(store, settings)
+
+
+@cli.command()
+@RUN
+@in_words
+def resume(run: Path) -> None:
+    """Go on with a search that was interrupted, in whatever way."""
+    from .run import config_of
+    from .store import Store
+
+    store = Store.open(run, write=True)
+    _search(store, config_of(store))
+
+
+def _next_folder(name: str) -> Path:
+    number = 1
+    while Path("runs", f"{name}-{number}").exists():
+        number += 1
+    return Path("runs", f"{name}-{number}")
+
+
+def _search(store: Store, config: Config) -> None:
+    from rich.console import Console
+
+    from .progress import make_listener
+    from .run import run as search
+
+    console = Console()
+    console.print(f"run folder {store.folder}", highlight=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        search(store, config, make_listener(console))
+    except KeyboardInterrupt:
+        scored = sum(individual.fitness is not None for individual in store.individuals())
+        click.echo(
+            f"\nstopped; {scored} scored individuals are kept in {store.folder}.\n"
+            f"go on:      optsearch resume {store.folder}\n"
+            f"look at it: optsearch status {store.folder}"
+        )
+        sys.exit(INTERRUPTED)
+    _print_hall(store)
+    click.echo(f"\nwrote {store.folder / 'best.opt'}; next: optc compile {store.folder / 'best.opt'}")
+
+
+@cli.command()
+@RUN
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many of the best to show.")
+@in_words
+def status(run: Path, top: int) -> None:
+    """Show how far a search is, its best rules, and where candidates went."""
+    from .run import config_of
+    from .store import Store
+
+    store = Store.open(run)
+    config = config_of(store)
+    individuals, best = store.individuals(), store.best_by_generation()
+    scored = sum(individual.fitness is not None for individual in individuals)
+    click.echo(f"{run}: {len(best)} of {config.search.generations} generations done, {scored} individuals scored")
+    click.echo(f"training: {store.training_seconds():.0f} s on {', '.join(config.training.tasks)}")
+    if best:
+        click.echo(f"best fitness: {best[0]:.4f} in the first generation, {max(best):.4f} now")
+    _print_hall(store, top)
+    reasons = store.reasons()
+    if reasons:
+        click.echo("\nwithout a score of their own:")
+        for reason, count in list(reasons.items())[:top]:
+            click.echo(f"  {count:>5}  {reason}")
+    if len(best) < config.search.generations:
+        click.echo(f"\ngo on: optsearch resume {run}")
+
+
+@cli.command()
+@RUN
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many of the best to write.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to.  [default: RUN/export]")
+@in_words
+def export(run: Path, top: int, out: Path | None) -> None:
+    """Write the best rules as .opt files, and every individual as CSV."""
+    from .export import export as write
+    from .store import Store
+
+    store = Store.open(run)
+    for path in write(store, out or run / "export", top):
+        click.echo(f"wrote {path}")
+
+
+def _print_hall(store: Store, top: int = 5) -> None:
+    from .export import hall_lines
+
+    lines = hall_lines(store, top)
+    if lines:
+        click.echo("\n" + "\n".join(lines))

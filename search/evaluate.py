@@ -1,0 +1,93 @@
+"""A job (one rule, one task, one seed) to its outcome, inside whatever process runs it; never an exception."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .build import compiled
+from .config import Config
+from .fitness import DIVERGED, fitness
+from .seeds import seed_of
+from .tasks.task import Problem, problem
+from .train import Curve, train
+
+NO_LOSSES = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run that is wanted: the rule whose cache key is `key`, on a task, with the seed's number."""
+
+    key: str
+    text: str
+    task: str
+    replicate: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job. `reason` says why it failed, in words; it is empty for a run that came through."""
+
+    fitness: float
+    accuracy: float | None
+    losses: npt.NDArray[np.float32]
+    seconds: float
+    reason: str = ""
+
+
+def failure(reason: str, seconds: float = 0.0) -> Outcome:
+    return Outcome(DIVERGED, None, NO_LOSSES, seconds, reason)
+
+
+class Evaluator:
+    """Runs jobs one after another, keeping each task's data once it is loaded."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.problems: dict[str, Problem] = {}
+
+    @cached_property
+    def device(self) -> torch.device:
+        wanted = self.config.machine.device
+        if wanted == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(wanted)
+
+    def __call__(self, job: Job) -> Outcome:
+        start = time.perf_counter()
+        try:
+            curve = self._curve(job)
+        except Exception as error:  # whatever a rule does wrong costs its own score, not the search
+            return failure(f"{type(error).__name__}: {error}", time.perf_counter() - start)
+        accuracy = None if curve.diverged else curve.accuracy
+        return Outcome(fitness(curve), accuracy, curve.losses, time.perf_counter() - start, curve.diverged)
+
+    def _curve(self, job: Job) -> Curve:
+        training = self.config.training
+        return train(
+            compiled(job.text),
+            self._problem(job.task),
+            steps=training.steps,
+            batch_size=training.batch,
+            seed=seed_of(self.config.seed, "train", job.task, job.replicate),
+            precision=training.precision,
+        )
+
+    def _problem(self, task: str) -> Problem:
+        if task not in self.problems:
+            training = self.config.training
+            limits = (training.train_images, training.validation_images)
+            self.problems[task] = problem(task, self.config.seed, *limits, self.device)
+        return self.problems[task]
+
+
+def settle(config: Config) -> None:
+    """Make this process's arithmetic depend on the configuration alone. Denormals, which slow CPUs down, become 0."""
+    torch.set_num_threads(config.machine.threads)
+    torch.set_flush_denormal(True)

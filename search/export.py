@@ -1,0 +1,87 @@
+"""A run's store to files and lines that people read: the best rules as `.opt` text, every individual as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..dsl.format import format_expr
+from ..dsl.parser import parse
+from ..dsl.syntax import Apply, Call, Expr, File, Number, Output, ParamDecl, names
+from .run import readable
+from .store import Individual, Store, StoreError
+from .trees import number_of, tidied
+
+COLUMNS = ("id", "generation", "fitness", "key", "operators", "parents", "formula")
+GENES_SHOWN = ("lr", "beta1", "beta2", "eps", "wd")
+
+
+def export(store: Store, folder: Path, top: int) -> Iterator[Path]:
+    """Write the `top` best rules and individuals.csv; the paths as they are written. Raises StoreError."""
+    hall = store.hall_of_fame(top)
+    if not hall:
+        raise StoreError(f"{store.folder} has no scored individual yet")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for rank, individual in enumerate(hall, 1):
+            path = folder / f"best{rank}.opt"
+            path.write_text(readable(individual, f"Bred{rank}"))
+            yield path
+        yield _write_table(store, folder / "individuals.csv")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def _write_table(store: Store, path: Path) -> Path:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for i in store.individuals():
+            lists = " ".join(i.operators), " ".join(i.parents)
+            table.writerow((i.id, i.generation, i.fitness, i.key, *lists, formula(parse(i.text))))
+    return path
+
+
+def hall_lines(store: Store, top: int) -> list[str]:
+    """The best rules, a line each, under a header; none before any is scored."""
+    hall = store.hall_of_fame(top)
+    if not hall:
+        return []
+    rows = [(str(rank), _score(i), i.id, formula(parse(i.text))) for rank, i in enumerate(hall, 1)]
+    header = ("rank", "fitness", "born", "rule")
+    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(3)]
+    return [f"{r[0]:>{widths[0]}}  {r[1]:>{widths[1]}}  {r[2]:>{widths[2]}}  {r[3]}" for r in [header, *rows]]
+
+
+def _score(individual: Individual) -> str:
+    return "-" if individual.fitness is None else f"{individual.fitness:.4f}"
+
+
+def formula(tree: File) -> str:
+    """The update with its weights as numbers, then what else there is to know, on one line."""
+    tree = tidied(tree)
+    defaults = {item.name: item.default for item in tree.items if isinstance(item, ParamDecl)}
+    outputs = {item.name: item.value for item in tree.items if isinstance(item, Output)}
+    weights = {k: v for k, v in defaults.items() if k[0] == "a" and k[1:].isdigit()}
+    genes = [f"{k}={number_of(defaults[k]):.3g}" for k in GENES_SHOWN if k in defaults]
+    schedule = set(names(outputs["step_size"])) if "step_size" in outputs else set()
+    extras = [word for word, sign in (("warmup", "warmup"), ("cosine", "total")) if sign in schedule]
+    return f"{format_expr(_filled(outputs['update'], weights))}   [{', '.join([*genes, *extras])}]"
+
+
+def _filled(value: Expr, weights: dict[str, Expr | None]) -> Expr:
+    """The expression with weights as numbers of three digits."""
+    from dataclasses import replace
+
+    from ..dsl.syntax import Name
+
+    match value:
+        case Name(name) if name in weights:
+            x = float(f"{number_of(weights[name]):.3g}")
+            number = Number(abs(x), f"{abs(x):g}")
+            return Apply("neg", (number,)) if x < 0 else number
+        case Apply() | Call():
+            return replace(value, args=tuple(_filled(part, weights) for part in value.args))
+        case _:
+            return value

@@ -1,0 +1,142 @@
+"""Jobs to outcomes, by this process or by several; what runs where never changes what comes out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Protocol
+
+from .config import Config
+from .evaluate import Evaluator, Job, Outcome, failure, settle
+
+TRIES = 2
+
+
+class Pool(Protocol):
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """The jobs' outcomes, as they come."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def make_pool(config: Config) -> Pool:
+    if config.machine.pool == "inline":
+        return Inline(config)
+    return Processes(config, worker_count(config))
+
+
+def worker_count(config: Config) -> int:
+    """As many workers as are asked for, or as fill the cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.machine.workers or max(1, cores // config.machine.threads)
+
+
+class Inline:
+    """This process, one job after another: for debugging, and where processes cannot be had. It has no timeout."""
+
+    def __init__(self, config: Config) -> None:
+        settle(config)
+        self.evaluator = Evaluator(config)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        for job in jobs:
+            yield job, self.evaluator(job)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    job: Job | None = None
+    deadline: float = field(default=float("inf"))
+
+
+class Processes:
+    """Processes on this machine. One that dies takes a second try at its job, then the job fails; the rest goes on."""
+
+    def __init__(self, config: Config, count: int) -> None:
+        self.config = config
+        self.timeout = config.machine.timeout or float("inf")
+        self.workers = [self._hire() for _ in range(count)]
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        waiting = deque(jobs)
+        tries: dict[Job, int] = {}
+        while waiting or any(worker.job for worker in self.workers):
+            for worker in self.workers:
+                if worker.job is None and waiting:
+                    self._give(worker, waiting.popleft())
+            for worker, outcome in self._finished():
+                job, worker.job = worker.job, None
+                assert job is not None
+                if outcome is None and tries.get(job, 1) < TRIES:
+                    tries[job] = tries.get(job, 1) + 1
+                    waiting.appendleft(job)
+                else:
+                    yield job, outcome or failure(f"its process died {TRIES} times")
+
+    def _give(self, worker: _Worker, job: Job) -> None:
+        worker.job, worker.deadline = job, time.monotonic() + self.timeout
+        with suppress(OSError):  # where it has died, `_finished` will find out
+            worker.pipe.send(job)
+
+    def _finished(self) -> Iterator[tuple[_Worker, Outcome | None]]:
+        """Workers whose job is over, with its outcome, or with None where the worker died of it."""
+        busy = {worker.pipe: worker for worker in self.workers if worker.job}
+        nearest = min(worker.deadline for worker in busy.values()) - time.monotonic()
+        for pipe in wait(list(busy), None if nearest == float("inf") else max(0.0, nearest)):
+            worker = busy[pipe]  # type: ignore[index]
+            try:
+                yield worker, worker.pipe.recv()
+            except (EOFError, OSError):
+                self._replace(worker)
+                yield worker, None
+        for worker in busy.values():
+            if worker.job and time.monotonic() > worker.deadline:
+                self._replace(worker)
+                yield worker, failure(f"it took longer than {self.timeout:g} seconds", self.timeout)
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        fresh = self._hire()
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+
+    def _hire(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.config), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
+
+
+def _serve(pipe: Connection, config: Config) -> None:
+    """A worker's life: jobs in, outcomes out, until whoever hired it is gone. Ctrl-C is for that one to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle(config)
+    evaluator = Evaluator(config)
+    while True:
+        try:
+            pipe.send(evaluator(pipe.recv()))
+        except (EOFError, OSError):
+            return

@@ -1,0 +1,277 @@
+"""What a run has found out ⇄ a SQLite file in its folder: one writer, a transaction per result, readable at any time.
+
+`kill -9` at any instant loses only what was being evaluated: the file is in write-ahead mode, and everything else of a
+run follows from its configuration and these results.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from .evaluate import Job, Outcome
+
+FILE = "run.sqlite"
+LOCK = "run.lock"
+APPLICATION = 0x6F707463
+"""`optc` in ASCII: SQLite's application_id, by which a foreign file is told apart."""
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE individuals (
+    id TEXT PRIMARY KEY, generation INTEGER NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL,
+    operators TEXT NOT NULL, parents TEXT NOT NULL, fitness REAL);
+CREATE TABLE refusals (individual TEXT NOT NULL, attempt INTEGER NOT NULL, text TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (individual, attempt)) WITHOUT ROWID;
+CREATE TABLE runs (
+    key TEXT NOT NULL, task TEXT NOT NULL, replicate INTEGER NOT NULL, fitness REAL NOT NULL, accuracy REAL,
+    losses BLOB NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (key, task, replicate));
+CREATE TABLE members (generation INTEGER NOT NULL, rank INTEGER NOT NULL, individual TEXT NOT NULL,
+    PRIMARY KEY (generation, rank)) WITHOUT ROWID;
+CREATE INDEX individuals_by_fitness ON individuals (fitness DESC);
+"""
+
+
+class StoreError(Exception):
+    """A run's folder that cannot be used, in the user's terms."""
+
+
+@dataclass(frozen=True)
+class Individual:
+    """A rule that was born in a run; `fitness` is None until every training run of it is in."""
+
+    id: str
+    generation: int
+    place: int
+    key: str
+    text: str
+    operators: tuple[str, ...]
+    parents: tuple[str, ...]
+    fitness: float | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A child that a gate turned away before the individual was born."""
+
+    individual: str
+    attempt: int
+    text: str
+    reason: str
+
+
+class Store:
+    """An open run. Reading is possible beside a writer; a second writer is refused."""
+
+    def __init__(self, folder: Path, database: sqlite3.Connection, lock: IO[str] | None = None) -> None:
+        self.folder = folder
+        self._database = database
+        self._lock = lock
+
+    # ------------------------------------------------------------ opening
+
+    @classmethod
+    def create(cls, folder: Path, about: Mapping[str, str]) -> Store:
+        """A new, empty run in a folder that has none. Raises StoreError."""
+        if (folder / FILE).exists():
+            raise StoreError(
+                f"{folder} already holds a run; choose another folder, or go on with it: optsearch resume {folder}"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _locked(folder)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
+        with _speaking_of(folder):
+            _make(folder, about)
+            return cls(folder, _connected(folder / FILE), lock)
+
+    @classmethod
+    def open(cls, folder: Path, *, write: bool = False) -> Store:
+        """The run in a folder. Raises StoreError where there is none, where it is damaged, or in use by a writer."""
+        if not (folder / FILE).is_file():
+            raise StoreError(f"{folder} holds no run: there is no {FILE} in it")
+        lock = _locked(folder) if write else None
+        with _speaking_of(folder):
+            database = _connected(folder / FILE)
+            (application,) = database.execute("PRAGMA application_id").fetchone()
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if application != APPLICATION:
+                raise StoreError(f"{folder / FILE} was not written by optsearch")
+            if version != VERSION:
+                raise StoreError(f"{folder / FILE} has format {version}; this optsearch reads format {VERSION}")
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+            if not {"about", "individuals", "refusals", "runs", "members"} <= tables:
+                raise StoreError(f"{folder / FILE} is damaged: tables are missing")
+        return cls(folder, database, lock)
+
+    def close(self) -> None:
+        self._database.close()
+        if self._lock:
+            self._lock.close()
+
+    # ------------------------------------------------------------ writing
+
+    def born(self, individuals: Sequence[Individual], rejected: Sequence[Rejected] = ()) -> None:
+        """Write down a generation's children. What is there already must be the same, or the run is not ours."""
+        for known in individuals:
+            for (text,) in self._rows("SELECT text FROM individuals WHERE id = ?", known.id):
+                if text != known.text:
+                    raise StoreError(
+                        f"{self.folder} cannot be continued: individual {known.id} differs from the recorded one. "
+                        "Was the run made by another version of optc, or its configuration changed?"
+                    )
+        with _speaking_of(self.folder), self._database:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO individuals VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_row, individuals)
+            )
+            rows = [(r.individual, r.attempt, r.text, r.reason) for r in rejected]
+            self._database.executemany("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?)", rows)
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Write down one training run, in a transaction of its own."""
+        losses = np.asarray(outcome.losses, np.float32).tobytes()
+        scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason
+        with _speaking_of(self.folder), self._database:
+            row = job.key, job.task, job.replicate, *scores
+            self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def score(self, key: str, fitness: float) -> None:
+        """Every individual of that key has this fitness."""
+        with _speaking_of(self.folder), self._database:
+            self._database.execute("UPDATE individuals SET fitness = ? WHERE key = ?", (fitness, key))
+
+    def generation(self, number: int, ids: Sequence[str]) -> None:
+        """Write down who made up a population, the best first."""
+        with _speaking_of(self.folder), self._database:
+            rows = [(number, rank, individual) for rank, individual in enumerate(ids)]
+            self._database.executemany("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", rows)
+
+    # ------------------------------------------------------------ reading
+
+    def about(self, key: str) -> str:
+        for (value,) in self._rows("SELECT value FROM about WHERE key = ?", key):
+            return str(value)
+        raise StoreError(f"{self.folder / FILE} is damaged: it does not say its {key}")
+
+    def fitness_of_runs(self) -> dict[tuple[str, str, int], float]:
+        """The fitness of every finished training run by (key, task, replicate)."""
+        return {(k, t, r): f for k, t, r, f in self._rows("SELECT key, task, replicate, fitness FROM runs")}
+
+    def individuals(self) -> list[Individual]:
+        """Everyone, in the order of birth."""
+        return [_individual(row) for row in self._rows("SELECT * FROM individuals ORDER BY generation, place")]
+
+    def hall_of_fame(self, size: int) -> list[Individual]:
+        """The best rules, one individual a key, the best first."""
+        rows = self._rows(
+            "SELECT * FROM individuals WHERE fitness IS NOT NULL ORDER BY fitness DESC, generation, place"
+        )
+        best: dict[str, Individual] = {}
+        for row in rows:
+            individual = _individual(row)
+            best.setdefault(individual.key, individual)
+            if len(best) == size:
+                break
+        return list(best.values())
+
+    def best_by_generation(self) -> list[float]:
+        """The best fitness of every finished generation."""
+        rows = self._rows(
+            "SELECT fitness FROM members JOIN individuals ON individual = id WHERE rank = 0 ORDER BY members.generation"
+        )
+        return [fitness for (fitness,) in rows]
+
+    def outcomes(self, key: str) -> list[tuple[Job, Outcome]]:
+        """The training runs of a rule, with their losses."""
+        rows = self._rows(
+            "SELECT task, replicate, fitness, accuracy, losses, seconds, reason FROM runs WHERE key = ? "
+            "ORDER BY task, replicate",
+            key,
+        )
+        return [
+            (Job(key, "", task, replicate), Outcome(fitness, accuracy, np.frombuffer(losses, np.float32), *rest))
+            for task, replicate, fitness, accuracy, losses, *rest in rows
+        ]
+
+    def reasons(self) -> dict[str, int]:
+        """Why children were refused and training runs failed, with how often, the most frequent first."""
+        rows = self._rows(
+            "SELECT why, COUNT(*) FROM (SELECT reason AS why FROM refusals UNION ALL "
+            "SELECT 'training: ' || reason FROM runs WHERE reason != '') GROUP BY why ORDER BY COUNT(*) DESC, why"
+        )
+        return dict(rows)
+
+    def training_seconds(self) -> float:
+        (total,) = next(self._rows("SELECT TOTAL(seconds) FROM runs"))
+        return float(total)
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple]:  # type: ignore[type-arg]
+        with _speaking_of(self.folder):
+            yield from self._database.execute(query, values).fetchall()
+
+
+def _row(individual: Individual) -> tuple[object, ...]:
+    i = individual
+    operators, parents = json.dumps(i.operators), json.dumps(i.parents)
+    return i.id, i.generation, i.place, i.key, i.text, operators, parents, i.fitness
+
+
+def _individual(row: Sequence[object]) -> Individual:
+    identity, generation, place, key, text, operators, parents, fitness = row
+    lists = tuple(json.loads(str(operators))), tuple(json.loads(str(parents)))
+    return Individual(str(identity), int(generation), int(place), str(key), str(text), *lists, fitness)  # type: ignore[call-overload, arg-type]
+
+
+def _make(folder: Path, about: Mapping[str, str]) -> None:
+    """The whole file at once, under another name first, so that half a run is never seen."""
+    draft = folder / f".{FILE}.new"
+    draft.unlink(missing_ok=True)
+    database = _connected(draft)
+    with database:
+        database.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA}")
+        database.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+    database.close()
+    draft.replace(folder / FILE)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=30)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    return database
+
+
+def _locked(folder: Path) -> IO[str]:
+    """A lock that the operating system drops when this process ends, however it ends. Raises StoreError."""
+    import fcntl
+
+    lock = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreError(f"{folder} is being written by another optsearch; wait for it, or stop it first") from None
+    return lock
+
+
+@contextmanager
+def _speaking_of(folder: Path) -> Iterator[None]:
+    """SQLite's errors in words that say what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{folder / FILE} cannot be used: {error}. What is recorded is safe; once that is mended, go on with: "
+            f"optsearch resume {folder}"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{folder / FILE} is damaged or no run: {error}") from error
