@@ -119,10 +119,10 @@ def render(diagnostic: Diagnostic) -> str:
     gutter = max(len(str(s.source.position(s.start)[0])) for s, _, _ in marks) + 1
     out = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     if primary.source.text:
-        out += [f"{'':{gutter}} --> {primary.source.name}:{line}:{column}", f"{'':{gutter}}|"]
+        out += [f"{'':{gutter - 1}}--> {primary.source.name}:{line}:{column}", f"{'':{gutter}}|"]
         out += _marked_lines(marks, gutter)
     elif primary.source.name != NOWHERE.source.name:
-        out += [f"{'':{gutter}} --> {primary.source.name}"]
+        out += [f"{'':{gutter - 1}}--> {primary.source.name}"]
     for label in elsewhere:
         line, column = label.span.source.position(label.span.start)
         out.append(f"{'':{gutter}}= note: {label.text} ({label.span.source.name}:{line}:{column})")

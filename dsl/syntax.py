@@ -143,6 +143,7 @@ class Prior:
 class Optimizer:
     name: str
     span: Span = _span()
+    name_span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ class Use:
     names: tuple[str, ...] = ()
     quoted: bool = False
     span: Span = _span()
+    path_span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ class StateDecl:
     doc: str = ""
     span: Span = _span()
     name_span: Span = _span()
+    annotation_span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +246,10 @@ class Output:
 class Evaluate:
     """`evaluate theta = e`: what `optimizer.eval()` puts in place of the parameters."""
 
+    name: str
     value: Expr
     span: Span = _span()
+    name_span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,11 +297,12 @@ class Comment:
 
 @dataclass(frozen=True)
 class File:
-    """A parsed file. `doc` is the text of its leading `##` lines."""
+    """A parsed file. `doc` is the text of its leading `##` lines; `folded` where it was not plain ASCII."""
 
     items: tuple[Item, ...]
     doc: str = ""
     comments: tuple[Comment, ...] = ()
+    folded: tuple[tuple[Span, str], ...] = field(default=(), compare=False)
     span: Span = _span()
 
 

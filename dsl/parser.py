@@ -1,0 +1,144 @@
+"""Text to the parse tree: `str -> syntax.File`, or every syntax error of the text at once.
+
+It knows the shape of the language and nothing of its meaning: unknown names and wrong types are the checker's to find.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lark import Lark, Token, UnexpectedToken
+
+from .build import Builder, Located
+from .diagnostics import MAX_ERRORS, Diagnostic, OptError, Source, Span
+from .mistakes import explain
+from .syntax import Comment, Expr, File, Item, Node, children
+from .tokens import SET_ASIDE, Tokens, span_of, tokenize
+
+GRAMMAR = Path(__file__).parent.parent / "grammar" / "opt.lark"
+MAX_DEPTH = 200
+
+
+class _KeepAll:
+    """Tells lark to keep the tokens that no rule of the grammar names."""
+
+    always_accept = SET_ASIDE
+
+    def process(self, stream: Any) -> Any:
+        return stream
+
+
+@cache
+def _lark() -> Lark:
+    # The parse table costs a tenth of a second to build, so lark keeps it in the user's cache folder, keyed by the
+    # grammar's text, its own version and Python's. A folder that cannot be written costs that tenth and nothing else.
+    options: dict[str, Any] = {"parser": "lalr", "lexer": "basic", "start": "file", "postlex": _KeepAll()}
+    text = GRAMMAR.read_text(encoding="utf-8")
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        return Lark(text, transformer=Builder(), cache=str(folder / "grammar.lark"), **options)
+    except OSError:
+        return Lark(text, transformer=Builder(), **options)
+
+
+def cache_folder() -> Path:
+    """Where finished things that can be made again are kept: `$XDG_CACHE_HOME/optc`, or `~/.cache/optc`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optc"
+
+
+def parse(text: str, name: str = "<rule>") -> File:
+    """The parse tree of a text; `name` is what messages call it. Raises OptError with at most ten syntax errors."""
+    source = Source(name, text)
+    found = tokenize(_lark(), source)
+    items, problems = _items(found.tokens, source)
+    problems = sorted([*found.problems, *problems], key=lambda d: d.span.start)
+    problems = problems or [d for item in items if (d := _too_deep(item)) is not None]
+    if problems:
+        raise OptError(*problems[:MAX_ERRORS])
+    return _with_docs(items, found, Span(source, 0, len(text)))
+
+
+def _items(tokens: list[Token], source: Source) -> tuple[tuple[Item, ...], list[Diagnostic]]:
+    """The statements that parse, and an error for each that does not: after an error, on at the next line's end."""
+    parser = _lark().parse_interactive()
+    state = parser.parser_state.copy(deepcopy_values=False)
+    problems: list[Diagnostic] = []
+    located = [Located(t.type, str(t), span_of(source, t)) for t in tokens]
+    begin = i = 0
+    while i < len(located):
+        try:
+            parser.feed_token(located[i])
+        except UnexpectedToken as error:
+            problem = explain(located, i, begin, error.expected)
+            problems += [problem] if problem is not None else []
+            if len(problems) >= MAX_ERRORS:
+                break
+            i = begin = _next_statement(located, begin, i)
+            parser.parser_state = state.copy(deepcopy_values=False)
+            continue
+        i += 1
+        if located[i - 1].type == "_NL":
+            begin, state = i, parser.parser_state.copy(deepcopy_values=False)
+    end = Located("$END", "", Span(source, len(source.text), len(source.text)))
+    try:
+        return parser.feed_token(end), problems
+    except UnexpectedToken as error:
+        problem = explain([*located, end], len(located), begin, error.expected)
+        if not problems and problem is not None:
+            problems.append(problem)
+        return (), problems
+
+
+def _next_statement(tokens: list[Located], begin: int, at: int) -> int:
+    """The index after the line that holds `at`, past the block that it opens, or of the brace that ends its block."""
+    depth = 0
+    for i in range(begin, len(tokens)):
+        if tokens[i].type == "RBRACE":
+            depth -= 1
+            if depth < 0 and i > at:
+                return i
+        elif tokens[i].type == "LBRACE":
+            depth += 1
+        elif tokens[i].type == "_NL" and depth <= 0 and i >= at:
+            return i + 1
+    return len(tokens)
+
+
+def _too_deep(item: Item) -> Diagnostic | None:
+    """Later passes recurse over expressions; one too deep for them is refused here, before any work grows with it."""
+    stack: list[tuple[Node, int]] = [(item, 0)]
+    while stack:
+        node, depth = stack.pop()
+        if depth > MAX_DEPTH and isinstance(node, Expr):
+            message = f"an expression of more than {MAX_DEPTH} nested operations"
+            return Diagnostic("E004", message, node.span, help="name a part of it with `let`")
+        stack.extend((child, depth + 1) for child in children(node))
+    return None
+
+
+def _with_docs(items: tuple[Item, ...], found: Tokens, span: Span) -> File:
+    """Leading `##` lines document the file, later ones the declaration that they follow."""
+    head: list[str] = []
+    docs: dict[int, list[str]] = {}
+    comments = list(found.comments)
+    for doc in found.docs:
+        before = [i for i, item in enumerate(items) if item.span.start < doc.span.start]
+        if not before:
+            head.append(doc.text)
+        elif "doc" in {f.name for f in fields(items[before[-1]])}:
+            docs.setdefault(before[-1], []).append(doc.text)
+        else:
+            comments.append(Comment(f"## {doc.text}", doc.alone, doc.span.source.position(doc.span.start)[0]))
+    done = tuple(
+        replace(item, doc="\n".join(docs[i]))  # type: ignore[arg-type]
+        if i in docs
+        else item
+        for i, item in enumerate(items)
+    )
+    comments.sort(key=lambda c: c.line)
+    return File(done, "\n".join(head), tuple(comments), tuple(found.folded), span)

@@ -1,0 +1,97 @@
+"""The names that a statement can see, and what to say about one that it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from .diagnostics import Diagnostic, Label, Span
+from .operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
+from .shapes import OF_GIVEN, Shape
+
+EntityKind = Literal["param", "state", "let", "var", "given", "input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a name stands for. `name` is its name in the rule, which inlining may have changed."""
+
+    name: str
+    kind: EntityKind
+    shape: Shape
+    boolean: bool = False
+    span: Span | None = None
+
+
+GIVENS = {name: Entity(name, "given", OF_GIVEN[name]) for name in GIVEN}
+
+SYNONYMS = {
+    "grad": "g", "gradient": "g", "w": "theta", "x": "theta", "p": "theta", "param": "theta", "weight": "theta",
+    "weights": "theta", "params": "theta", "step": "t", "k": "t", "iteration": "t", "epsilon": "eps",
+    "learning_rate": "lr", "eta": "lr", "alpha": "lr", "weight_decay": "wd", "lam": "wd", "momentum": "m", "m_t": "m", "v_t": "v", "g_t": "g",
+    "theta_t": "theta", "PI": "pi", "infinity": "inf", "Inf": "inf", "T": "t", "dim": "ndim", "True": "true",
+    "False": "false",
+}  # fmt: skip
+
+FUNCTION_HINTS = {
+    "rsqrt": "write `1/sqrt(x)`", "pow": "write `x^y`", "power": "write `x^y`", "sgn": "write `sign(x)`",
+    "relu": "write `max(x, 0)`", "clamp": "write `clip(x, low, high)`", "ln": "write `log(x)`",
+    "maximum": "write `max(x, y)`", "minimum": "write `min(x, y)`", "sigmoid": "write `1/(1 + exp(-x))`",
+    "log1p": "write `log(1 + x)`", "expm1": "write `exp(x) - 1`", "sqr": "write `square(x)` or `x^2`",
+    "fabs": "write `abs(x)`", "ceil": "write `-floor(-x)`", "round": "write `floor(x + 0.5)`", "len": "write `numel`",
+    "float": "write `cast(x, float32)`", "amax": "write `max_of(x)`", "linalg": "write `norm(x)`",
+    "select": "write `where(condition, x, y)`", "if": "write `where(condition, x, y)`", "randn": "write `noise()`",
+    "average": "write `mean(x)`", "std": "write `sqrt(mean(x^2) - mean(x)^2)`", "matmul": "write `A @ B`",
+    "transpose": "write `A.T`", "__import__": "rules cannot import code; `use` brings in other rules",
+}  # fmt: skip
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a typing slip would turn into this one, if any is that close."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), 1, 0.6 if len(name) > 2 else 0.5)
+    return found[0] if found else None
+
+
+def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[str, Span]) -> Diagnostic:
+    """E101, or E102 for a name that the file defines further down."""
+    if name in later:
+        help = "move the definition up; a value from the last step must be a `state`"
+        there = (Label(later[name], "defined here"),)
+        return Diagnostic("E102", f"`{name}` is used before it is defined", span, labels=there, help=help)
+    if name in FUNCTIONS or name in REDUCTIONS or name in MATRIX:
+        return Diagnostic("E101", f"`{name}` is a function", span, help=f"call it: `{name}(...)`")
+    meant = SYNONYMS.get(name)
+    meant = meant if meant in names or meant in ("true", "false") else nearest(name, names)
+    entity = names.get(meant) if meant is not None else None
+    similar = None if entity is None else entity.span
+    labels: tuple[Label, ...] = () if similar is None else (Label(similar, "a similar name is declared here"),)
+    help = f"did you mean `{meant}`?" if meant else "declare it with `param`, `state` or `let`"
+    return Diagnostic(
+        "E101", f"unknown name `{name}`", span, note="not a param, state or let", labels=labels, help=help
+    )
+
+
+def unknown_function(name: str, span: Span, own: Iterable[str]) -> Diagnostic:
+    """E105; an attribute arrives here as a function whose name begins with a dot."""
+    if name.startswith("."):
+        help = "a matrix has one: its transpose, `.T`; sizes are `rows`, `cols`, `numel`, `ndim`"
+        return Diagnostic("E105", f"nothing here has the attribute `{name[1:]}`", span, help=help)
+    known = [*own, *FUNCTIONS, *REDUCTIONS, *MATRIX, "cast", "prev", "noise"]
+    meant = None if name in FUNCTION_HINTS else nearest(name, known)
+    help = FUNCTION_HINTS.get(name) or (f"did you mean `{meant}`?" if meant else "define it with `def`")
+    return Diagnostic("E105", f"unknown function `{name}`", span, help=help)
+
+
+def declared_twice(name: str, span: Span, first: Span | None) -> Diagnostic:
+    """E103, pointing at both places; a given name or output has no first place."""
+    if first is None:
+        what = GIVEN.get(name, "what the rule makes of a step")
+        help = "choose another name"
+        return Diagnostic("E103", f"`{name}` is given: {what}", span, help=help)
+    help = f"`{name} <- ...` changes a state or a `var`" if first.source == span.source else ""
+    return Diagnostic(
+        "E103", f"`{name}` is declared twice", span, note="again here", labels=(Label(first, "first here"),), help=help
+    )

@@ -1,0 +1,203 @@
+"""Text to the tokens that the grammar is fed: comments set aside, brackets joined, pasted mathematics folded.
+
+It does not know which tokens may follow which; what cannot be a token at all it reports here, in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lark import Lark, Token
+
+from .diagnostics import Diagnostic, OptError, Source, Span
+from .fold import ROOTS, SUPERSCRIPTS, describe, fold_name
+from .syntax import Comment
+
+MAX_BYTES = 256 * 1024
+MAX_NESTING = 100
+SET_ASIDE = ("COMMENT", "ROOT", "SUPERSCRIPT", "INFINITY", "OTHER")
+
+HINTS = {
+    "|": "write `abs(x)` for |x|, `norm(x)` for a norm, `or` for either",
+    "'": "strings have no place in a rule",
+    "&": "write `and`",
+    "!": "write `not`",
+    "%": "write `a mod b` for a remainder",
+    "?": "write `where(condition, x, y)`",
+    "$": "paste the formula without its LaTeX dollars",
+    "\\": "write the formula without LaTeX commands: `sqrt(v)`, `beta1`",
+    "‖": "write `norm(x)`",
+    "∑": "write `sum(x)`",
+    "`": "leave the quotes out",
+    '"': 'only `use "./file.opt"` takes a string, and it ends on its own line',
+    "∇": "the gradient is called `g`",
+    "_": "names begin with a letter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """A `##` line."""
+
+    text: str
+    span: Span
+    alone: bool
+
+
+@dataclass
+class Tokens:
+    """What the parser needs of a text. `folded` lists the places that were not plain ASCII, with what they mean."""
+
+    tokens: list[Token] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
+    docs: list[Doc] = field(default_factory=list)
+    folded: list[tuple[Span, str]] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
+
+
+def span_of(source: Source, token: Token) -> Span:
+    return Span(source, token.start_pos or 0, token.end_pos or 0)
+
+
+def tokenize(lark: Lark, source: Source) -> Tokens:
+    """All tokens of a source. Raises OptError at once for input too large or too deeply nested to look at."""
+    if len(source.text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        message = f"this file is larger than {MAX_BYTES // 1024} KiB"
+        hint = "a rule is a page of text; is this the right file?"
+        raise OptError(Diagnostic("E003", message, Span(source, 0, 0), help=hint))
+    out = Tokens()
+    root: Token | None = None
+    for raw in lark.lex(source.text):
+        out.tokens.extend(_fold(raw, source, out, root))
+        root = raw if raw.type == "ROOT" else None
+    out.tokens = list(_join_lines(out.tokens, source))
+    return out
+
+
+def _join_lines(tokens: list[Token], source: Source) -> Iterator[Token]:
+    """Drop the newlines inside ( ) and [ ]; a bracket left open must not swallow the statements after it."""
+    depth = 0
+    for i, token in enumerate(tokens):
+        if token.type in ("LPAR", "LSQB"):
+            depth += 1
+            if depth > MAX_NESTING:
+                message, hint = f"brackets nested deeper than {MAX_NESTING}", "name a part of the expression with `let`"
+                raise OptError(Diagnostic("E004", message, span_of(source, token), help=hint))
+        elif token.type in ("RPAR", "RSQB"):
+            depth = max(0, depth - 1)
+        elif token.type == "_NL" and depth > 0:
+            if not _begins_statement(tokens[i + 1 : i + 3]):
+                continue
+            depth = 0
+        elif token.type == "RBRACE":
+            depth = 0
+        yield token
+
+
+STATEMENT_WORDS = frozenset(
+    ("OPTIMIZER", "USE", "APPLIES", "PARAM", "STATE", "INPUT", "DEF", "LET", "VAR", "EVALUATE", "REPEAT", "RETURN")
+)
+
+
+def _begins_statement(following: list[Token]) -> bool:
+    types = [token.type for token in following]
+    return bool(types) and (types[0] in STATEMENT_WORDS or types == ["NAME", "_ARROW"])
+
+
+def _fold(raw: Token, source: Source, out: Tokens, root: Token | None) -> Iterator[Token]:
+    span = span_of(source, raw)
+    kind, text = raw.type, str(raw)
+    if kind == "COMMENT":
+        _set_aside(text, span, out)
+    elif kind == "ROOT":
+        return
+    elif root is not None:
+        yield from _rooted(raw, root, source, out)
+    elif kind == "NAME":
+        yield _name(raw, source, out)
+    elif kind == "SUPERSCRIPT":
+        yield from _superscript(raw, source, out)
+    elif kind == "INFINITY":
+        out.folded.append((span, "inf"))
+        yield _like(raw, "NAME", "inf")
+    elif kind == "OTHER":
+        out.problems.append(_unknown(text, span))
+        yield raw
+    else:
+        yield _ascii_operator(raw, span, out)
+
+
+_OPERATORS = {
+    "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∙": "*", "∗": "*", "∕": "/", "÷": "/", "≤": "<=", "≥": ">=",
+    "≠": "!=", "←": "<-", "∈": "in", "∼": "~", "∧": "and", "∨": "or", "¬": "not", "**": "^",
+}  # fmt: skip
+
+
+def _ascii_operator(raw: Token, span: Span, out: Tokens) -> Token:
+    if raw.type == "NUMBER":
+        return _like(raw, "NUMBER", raw.replace("−", "-").replace("E", "e"))
+    plain = _OPERATORS.get(str(raw))
+    if plain is None:
+        return raw
+    if not raw.isascii():
+        out.folded.append((span, plain))
+    return _like(raw, raw.type, plain)
+
+
+def _like(raw: Token, kind: str, text: str) -> Token:
+    return Token(kind, text, start_pos=raw.start_pos, end_pos=raw.end_pos)
+
+
+def _name(raw: Token, source: Source, out: Tokens) -> Token:
+    name, bad = fold_name(str(raw))
+    span = span_of(source, raw)
+    if bad is not None:
+        at = Span(source, span.start + max(0, str(raw).find(bad)), span.start + max(0, str(raw).find(bad)) + 1)
+        help = "names are letters, digits and _; Greek letters, hats and subscripts are folded to ASCII"
+        out.problems.append(Diagnostic("E002", f"{describe(bad)} cannot be part of a name", at, help=help))
+    elif name != raw:
+        out.folded.append((span, name))
+    return _like(raw, "NAME", name or "x")
+
+
+def _superscript(raw: Token, source: Source, out: Tokens) -> Iterator[Token]:
+    """g² is `g ^ 2`, β₁ᵗ is `beta1 ^ t`, x⁻¹ is `x ^ -1`."""
+    text = "".join(SUPERSCRIPTS[c] for c in str(raw))
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    if not (digits.isalpha() and len(digits) == 1) and not digits.replace(".", "", 1).isdigit():
+        out.problems.append(
+            Diagnostic(
+                "E002", "this superscript is no number and no name", span_of(source, raw), help="write `x^(...)`"
+            )
+        )
+        digits = "1"
+    out.folded.append((span_of(source, raw), f"^{sign}{digits}"))
+    yield _like(raw, "CARET", "^")
+    if sign:
+        yield _like(raw, "MINUS", "-")
+    yield _like(raw, "NAME" if digits.isalpha() else "NUMBER", digits)
+
+
+def _rooted(raw: Token, root: Token, source: Source, out: Tokens) -> Iterator[Token]:
+    """√(v) is `sqrt(v)`, and √v is too."""
+    function = _like(root, "NAME", ROOTS[str(root)])
+    out.folded.append((span_of(source, root), str(function)))
+    if raw.type in ("NAME", "NUMBER"):
+        inner = _name(raw, source, out) if raw.type == "NAME" else raw
+        yield from (function, _like(raw, "LPAR", "("), inner, _like(raw, "RPAR", ")"))
+    else:
+        yield from (function, raw)
+
+
+def _set_aside(text: str, span: Span, out: Tokens) -> None:
+    line, column = span.source.position(span.start)
+    alone = not span.source.line(line)[: column - 1].strip(" \t\ufeff")
+    if text.startswith("##"):
+        out.docs.append(Doc(text.lstrip("#").strip(), span, alone))
+    else:
+        out.comments.append(Comment(text.rstrip(), alone, line))
+
+
+def _unknown(text: str, span: Span) -> Diagnostic:
+    return Diagnostic("E002", f"{describe(text)} means nothing here", span, help=HINTS.get(text, "remove it"))
