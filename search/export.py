@@ -64,7 +64,7 @@ def formula(tree: File) -> str:
     defaults = {item.name: item.default for item in tree.items if isinstance(item, ParamDecl)}
     outputs = {item.name: item.value for item in tree.items if isinstance(item, Output)}
     weights = {k: v for k, v in defaults.items() if k[0] == "a" and k[1:].isdigit()}
-    genes = [f"{k}={number_of(defaults[k]):.3g}" for k in GENES_SHOWN if k in defaults]
+    genes = [f"{k}={number_of(defaults[k]):.4g}" for k in GENES_SHOWN if k in defaults]
     schedule = set(names(outputs["step_size"])) if "step_size" in outputs else set()
     extras = [word for word, sign in (("warmup", "warmup"), ("cosine", "total")) if sign in schedule]
     return f"{format_expr(_filled(outputs['update'], weights))}   [{', '.join([*genes, *extras])}]"

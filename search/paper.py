@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..dsl.syntax import Apply, Assign, Expr, File, Item, Let, Name, Output, ParamDecl, StateDecl, names
-from .trees import fragment, literal, number_of, renamed, rounded
+from .trees import fragment, number, number_of, renamed, rounded
 
 MAX_TERMS = 4
 WEIGHT_LIMIT = 5.0
@@ -105,8 +105,8 @@ class Genome:
 def write(genome: Genome) -> File:
     """The genome as a `.opt` file's parse tree, numbers rounded to six digits."""
     on = genome.flags
-    numbers = [replace(_declaration(name), default=literal(value)) for name, value in genome.values.items()]
-    weights = [replace(_weight(k), default=literal(term.weight)) for k, term in enumerate(genome.terms, 1)]
+    numbers = [replace(_declaration(name), default=number(value)) for name, value in genome.values.items()]
+    weights = [replace(_weight(k), default=number(term.weight)) for k, term in enumerate(genome.terms, 1)]
     lines = [
         *(["param total : int in [1, inf)"] if "cosine" in on else []),
         *(["state m = 0"] if "use_m" in on else []),

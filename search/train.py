@@ -87,8 +87,6 @@ def _train(
 
 
 def _divergence(losses: Tensor) -> str:
-    bad = ~(losses <= WORST_LOSS)
-    if not bool(bad.any()):
+    if bool((losses <= WORST_LOSS).all()):
         return ""
-    step = int(bad.int().argmax())
-    return f"the loss was {float(losses[step]):.4g} at step {step + 1}"
+    return f"the loss rose over {WORST_LOSS:g}" if bool(losses.isfinite().all()) else "the loss was not finite"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
+from ..dsl.format import literal
 from ..dsl.parser import parse
 from ..dsl.syntax import (
     Apply,
@@ -40,20 +40,18 @@ def rounded(x: float) -> float:
     return float(f"{x:.{DIGITS}g}")
 
 
-def literal(x: float) -> Expr:
-    """A number as the parser would read it: a minus sign is an operation of its own."""
-    text = re.sub(r"e([+-])0*(\d)", r"e\1\2", f"{abs(x):.{DIGITS}g}").replace("e+", "e")
-    number = Number(float(text), text)
-    return Apply("neg", (number,)) if x < 0 else number
+def number(x: float) -> Expr:
+    """A number of six digits as the parser would read it: a minus sign is an operation of its own."""
+    return literal(rounded(x))
 
 
 def number_of(value: Expr | None) -> float:
-    """What `literal` wrote. Raises ValueError for anything else."""
+    """What `number` wrote. Raises ValueError for anything else."""
     match value:
-        case Number(number):
-            return number
-        case Apply("neg", (Number(number),)):
-            return -number
+        case Number(value=x):
+            return x
+        case Apply("neg", (Number(value=x),)):
+            return -x
     raise ValueError("a number is needed here")
 
 
