@@ -17,10 +17,18 @@ SPACED = frozenset(("or", "and", "add", "sub", "mod", "lt", "le", "gt", "ge", "e
 
 def number(value: float) -> str:
     """The shortest decimal that reads back as the same float64."""
-    if value == int(value) and abs(value) < 1e6:
+    if abs(value) < 1e6 and value == int(value):
         return str(int(value))
-    mantissa, e, exponent = repr(float(value)).partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else mantissa
+    plain = repr(float(value))
+    digits, _, exponent = f"{value:.{_significant(plain) - 1}e}".partition("e")
+    scientific = f"{digits}e{int(exponent)}"
+    return scientific if "e" in plain or len(scientific) < len(plain) else plain
+
+
+def _significant(plain: str) -> int:
+    """How many digits of a decimal count."""
+    digits = plain.partition("e")[0].replace(".", "").lstrip("-0")
+    return max(1, len(digits.rstrip("0") if "." in plain else digits))
 
 
 def format_expr(e: s.Expr) -> str:
