@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import nn
 
-from ..compiler import load
+from ..compiler.load import load
 from ..dsl.load import rule_from_text
+from ..dsl.rule import Rule
 from .train import MakeOptimizer
 
 LENGTH = "total"
 """The parameter without a default that a rule's schedule may ask for: the run's length in steps."""
 
 
-@lru_cache(maxsize=256)
-def compiled(text: str) -> MakeOptimizer:
+def optimizer_of(text: str) -> MakeOptimizer:
     """The optimizer of a rule's text with its defaults; `total`, where it is required, is the length of the run.
 
     Raises OptError for a text that is no rule, ValueError for one with another required hyperparameter.
     """
     rule = rule_from_text(text)
-    required = {param.name for param in rule.params if param.default is None}
+    values = {param.name: param.default for param in rule.params if param.default is not None}
+    required = {param.name for param in rule.params} - set(values)
     if not required <= {LENGTH}:
         raise ValueError(f"no default for {', '.join(sorted(required - {LENGTH}))}")
-    optimizer_class = load(rule)
+    optimizer_class = _compiled(_skeleton(rule))
 
     def make(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:
-        return optimizer_class(parameters, **dict.fromkeys(required, steps))
+        made: torch.optim.Optimizer = optimizer_class(parameters, **values, **dict.fromkeys(required, steps))
+        return made
 
     return make
+
+
+def _skeleton(rule: Rule) -> Rule:
+    """The rule without its numbers, so that rules of one structure share one compiled class."""
+    return replace(rule, name="Bred", doc="", params=tuple(replace(p, default=None, doc="") for p in rule.params))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(skeleton: Rule) -> type[torch.optim.Optimizer]:
+    return load(skeleton)

@@ -27,7 +27,7 @@ class Search(Section):
     generations: int = Field(default=50, ge=1, le=1_000_000)
     elites: int = Field(default=3, ge=0)
     tournament: int = Field(default=4, ge=1)
-    gates: tuple[str, ...] = ("finite",)
+    gates: tuple[str, ...] = ()
 
     @field_validator("space")
     @classmethod

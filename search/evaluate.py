@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .build import compiled
+from .build import optimizer_of
 from .config import Config
 from .fitness import DIVERGED, fitness
 from .seeds import seed_of
@@ -71,7 +71,7 @@ class Evaluator:
     def _curve(self, job: Job) -> Curve:
         training = self.config.training
         return train(
-            compiled(job.text),
+            optimizer_of(job.text),
             self._problem(job.task),
             steps=training.steps,
             batch_size=training.batch,

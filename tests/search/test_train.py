@@ -1,0 +1,95 @@
+"""Training: the same bits for the same seed, divergence as a value, the paper's fitness."""
+
+import numpy as np
+import pytest
+import torch
+from optc.search.fitness import fitness, overall
+from optc.search.tasks.task import problem
+from optc.search.train import Curve, train
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return problem("digits", seed=0)
+
+
+def adamw(parameters, steps):
+    return torch.optim.AdamW(parameters, lr=3e-3)
+
+
+def test_it_learns(digits):
+    curve = train(adamw, digits, steps=80, batch_size=64, seed=1)
+    assert curve.losses.shape == (80,) and curve.losses.dtype == np.float32
+    assert curve.losses[:5].mean() > 2 and curve.losses[-5:].mean() < 0.5
+    assert curve.accuracy > 0.85 and not curve.diverged
+
+
+def test_equal_seeds_give_equal_bits_whatever_was_drawn_before(digits):
+    first = train(adamw, digits, steps=5, batch_size=64, seed=1)
+    torch.rand(17)
+    again = train(adamw, digits, steps=5, batch_size=64, seed=1)
+    other = train(adamw, digits, steps=5, batch_size=64, seed=2)
+    assert np.array_equal(first.losses, again.losses) and first.accuracy == again.accuracy
+    assert not np.array_equal(first.losses, other.losses)
+
+
+def test_rules_meet_the_same_batches(digits):
+    """Whatever the rule, the loss of step 1 is that of the same weights on the same batch."""
+    curves = [train(make, digits, steps=1, batch_size=64, seed=1) for make in (adamw, descent(0.0))]
+    assert curves[0].losses[0] == curves[1].losses[0]
+
+
+def test_the_global_generator_is_left_alone(digits):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    train(adamw, digits, steps=2, batch_size=64, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def descent(lr):
+    return lambda parameters, steps: torch.optim.SGD(parameters, lr=lr)
+
+
+@pytest.mark.parametrize(
+    ("lr", "why"), [(-1.0, "rose over 50"), (1e30, "not finite"), (float("nan"), "not finite")], ids=str
+)
+def test_divergence_is_a_value(digits, lr, why):
+    def ascent(parameters, steps):
+        parameters = list(parameters)
+        optimizer = torch.optim.SGD(parameters, lr=abs(lr), maximize=lr < 0)
+        optimizer.param_groups[0]["lr"] = abs(lr)
+        return optimizer
+
+    def unchecked(parameters, steps):
+        optimizer = torch.optim.SGD(parameters, lr=1.0)
+        optimizer.param_groups[0]["lr"] = lr
+        return optimizer
+
+    curve = train(ascent if lr < 0 else unchecked, digits, steps=60, batch_size=64, seed=1)
+    assert why in curve.diverged and np.isnan(curve.accuracy)
+    assert fitness(curve) == -1
+    assert len(curve.losses) % 20 == 0 and len(curve.losses) <= 60
+
+
+def test_a_network_broken_by_the_last_step_has_diverged(digits):
+    curve = train(descent(1e38), digits, steps=1, batch_size=64, seed=1)
+    assert np.isfinite(curve.losses).all()
+    assert "output is not finite" in curve.diverged
+
+
+def test_bfloat16_stays_near_float32(digits):
+    curves = [train(adamw, digits, steps=40, batch_size=64, seed=1, precision=p) for p in ("float32", "bfloat16")]
+    assert not np.array_equal(curves[0].losses, curves[1].losses)
+    np.testing.assert_allclose(curves[0].losses, curves[1].losses, atol=0.15)
+
+
+def test_the_papers_fitness():
+    losses = np.concatenate([np.full(100, 9.0), np.full(50, 0.4)]).astype(np.float32)
+    assert fitness(Curve(losses, 0.9)) == pytest.approx(0.9 + 0.05 * 0.6)
+    assert fitness(Curve(losses * 10, 0.9)) == 0.9
+    assert fitness(Curve(losses, float("nan"), "the loss rose over 50")) == -1
+
+
+def test_an_individual_is_the_mean_over_tasks_of_the_mean_over_seeds():
+    assert overall({"a": [1.0, 0.0], "b": [0.2]}) == pytest.approx((0.5 + 0.2) / 2)
