@@ -1,0 +1,60 @@
+"""Rule → its canonical form: a skeleton without names or numbers, the numbers, and one hash of both.
+
+Names of hyperparameters, states and locals do not count, nor what nothing reads, nor whatever `normal.py` sees through.
+Two rules of one hash agree on every input, NaN and infinities included, but for the rounding, overflow and underflow of
+intermediate values. The converse cannot be had: rules may be equal and have different hashes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from .analysis import Analysis
+from .dead import without_dead
+from .facts import NOISE, UNKNOWN, Fact
+from .graph import Node, Traced, trace
+from .labels import Labels
+from .normal import Normal
+from .rule import Rule
+from .skeleton import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """`skeleton` holds the structure, each number as `#`; `constants` those numbers in order of appearance, followed by
+    the defaults of the hyperparameters that are read. `hash` is over both, and over the hyperparameters' intervals."""
+
+    skeleton: str
+    constants: tuple[float, ...]
+    hash: str
+
+
+def canonical(rule: Rule) -> Canonical:
+    """The canonical form. Equal for rules that differ in names, order of commuting arguments, grouping of sums and
+    products, neutral elements, double negation, unfolded literals, finite common factors, and in what has no effect."""
+    live = without_dead(rule)
+    traced = trace(live)
+    normal = _normal(live, traced)
+    labels = Labels(live, traced, normal)
+    writer = Writer(live, traced, normal, labels)
+    skeleton, constants, intervals = writer.write()
+    if rule.applies is not None and rule.applies.otherwise is not None:
+        other = canonical(rule.applies.otherwise)
+        settings = sorted(rule.applies.settings)
+        skeleton += f"\notherwise {' '.join(name for name, _ in settings)}\n{other.skeleton}"
+        constants += (*(float(value) for _, value in settings), *other.constants)
+        intervals += f"\n{other.hash}"
+    digest = sha256("\n".join((skeleton, repr(constants), intervals)).encode()).hexdigest()
+    return Canonical(skeleton, constants, digest)
+
+
+def _normal(rule: Rule, traced: Traced) -> Normal:
+    analysis = Analysis(rule)
+
+    def leaf_fact(node: Node) -> Fact:
+        if node.op in ("given", "param", "state"):
+            return analysis.start[str(node.data)]
+        return NOISE if node.op == "noise" else UNKNOWN
+
+    return Normal(traced.graph, leaf_fact, zeros_free=not analysis.zero_signs_matter)

@@ -1,0 +1,80 @@
+"""Nodes → 64-bit keys that do not depend on the order in which nodes were made: equal keys for equal structure.
+
+A key orders arguments and tells apart what looks alike; it decides nothing by itself, so a collision could at most make
+two equal rules look different. Python's own `hash` of text differs from process to process, hence this one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from zlib import crc32
+
+from .graph import Node
+
+MASK = (1 << 64) - 1
+UNORDERED = frozenset(("sum", "product", "min", "max", "and", "or", "eq", "ne"))
+LIFTED = "#"
+"""What stands for a literal where only structure counts."""
+
+
+def mix(a: int, b: int) -> int:
+    """A number that depends on both, and on which is which."""
+    h = ((a ^ (b + 0x632BE59BD9B4E019)) * 0x9E3779B97F4A7C15) & MASK
+    return h ^ (h >> 29)
+
+
+@lru_cache(maxsize=4096)
+def word(text: str) -> int:
+    return mix(crc32(text.encode()), len(text))
+
+
+def bits(value: float) -> int:
+    """A number's 64 bits, so that 0.0 and -0.0 differ."""
+    return int(struct.unpack("<Q", struct.pack("<d", value))[0])
+
+
+@lru_cache(maxsize=4096)
+def _seed(op: str, data: object) -> int:
+    return word(op if data is None else f"{op} {data!r}")
+
+
+def own(node: Node, values: bool = False) -> int:
+    """What a node is, its arguments aside; `values` says that a literal's number counts."""
+    if node.op == "number":
+        return mix(word(LIFTED), bits(float(node.data))) if values else word(LIFTED)
+    return word(node.op) if node.op in ("sum", "product") else _seed(node.op, node.data)
+
+
+def is_unordered(node: Node) -> bool:
+    return node.op in UNORDERED or (node.op == "reduce" and len(node.args) == 2)
+
+
+def coefficient(text: str, plain: bool) -> str:
+    """How a sum's literal coefficient shows in its structure: 1 and -1 do; others, and `plain` literals, are lifted."""
+    return text if text in ("1.0", "-1.0") and not plain else LIFTED
+
+
+def edges(node: Node, one: int, values: bool = False) -> Iterator[tuple[int, int]]:
+    """(What an argument is to its node, the argument), in the node's order; `one` is the term of a plain literal."""
+    match node.op:
+        case "sum":
+            for text, a in zip(node.data, node.args, strict=True):
+                slot = word(coefficient(text, a == one))
+                yield (mix(slot, bits(float(text))) if values else slot), a
+        case "product":
+            for n, a in zip(node.data, node.args, strict=True):
+                yield word(str(n)), a
+        case _:
+            unordered = is_unordered(node)
+            for i, a in enumerate(node.args):
+                yield (0 if unordered else i + 1), a
+
+
+def key_of(node: Node, keys: Sequence[int], one: int = 0, values: bool = False, itself: int | None = None) -> int:
+    """A node's key from its arguments'. A sum of mixed keys, since addition does not see the order."""
+    key = own(node, values) if itself is None else itself
+    for slot, a in edges(node, one, values):
+        key += mix(slot, keys[a])
+    return mix(key & MASK, len(node.args))

@@ -1,0 +1,96 @@
+"""Canonical form: what must share a hash does, and what differs anywhere does not."""
+
+from __future__ import annotations
+
+import pytest
+from optc.dsl.canonical import canonical
+from optc.dsl.load import rule_from_text
+
+EQUAL = (
+    ("g + m", "m + g", "commutativity of a sum"),
+    ("g*m", "m*g", "commutativity of a product"),
+    ("(g + m) + v", "g + (m + v)", "associativity of a sum"),
+    ("(g*m)*v", "g*(m*v)", "associativity of a product"),
+    ("g - (m - v)", "(g - m) + v", "a difference is a sum"),
+    ("g/(m/v)", "g*v/m", "a quotient is a product"),
+    ("g/m/v", "g/(m*v)", "quotients associate"),
+    ("g*1", "g", "one is neutral"),
+    ("g/1", "g", "one is neutral below"),
+    ("g + 0", "g", "zero is neutral where no one can tell"),
+    ("g - 0", "g", "zero is neutral"),
+    ("-(-g)", "g", "double negation"),
+    ("-(m - g)", "g - m", "negated difference"),
+    ("-g*-m", "g*m", "signs of a product"),
+    ("2*3*g", "6*g", "literals fold"),
+    ("2*(3*g)", "6*g", "literals fold through a product"),
+    ("(1 - 0.5)*g", "0.5*g", "literals fold"),
+    ("sqrt(4)*g", "2*g", "a function of literals folds"),
+    ("2*g + 3*g", "5*g", "like terms"),
+    ("g + g", "2*g", "like terms without literals"),
+    ("0.5*g + 0.5*m", "0.5*(g + m)", "common literal factor"),
+    ("lr*g + lr*m", "lr*(m + g)", "common finite factor"),
+    ("g*g", "g^2", "square as a product"),
+    ("square(g)", "g^2", "square as a function"),
+    ("g*g*g", "g^3", "cube"),
+    ("1/g^2", "g^-2", "negative power"),
+    ("abs(-g)", "abs(g)", "even function"),
+    ("tanh(-g)", "-tanh(g)", "odd function"),
+    ("sign(sign(g))", "sign(g)", "idempotence"),
+    ("sign(2*g)", "sign(g)", "sign of a multiple"),
+    ("abs(abs(g))", "abs(g)", "idempotence"),
+    ("sqrt(v)^2", "v", "v >= 0 is known of an average of squares"),
+    ("sqrt(v)*sqrt(v)", "v", "v >= 0 is known of an average of squares"),
+    ("v^0.5", "sqrt(v)", "a root is a power where v >= 0"),
+    ("sqrt(g^2)", "abs(g)", "root of a square"),
+    ("max(g, m, g)", "max(m, g)", "repeated argument"),
+    ("max(max(g, 1), 2)", "max(2, g)", "nested bounds"),
+    ("clip(g, -1, 1)", "min(max(g, -1), 1)", "what clip means"),
+    ("lerp(m, g, 0.5)", "m + 0.5*(g - m)", "what lerp means"),
+    ("where(g > m, g, m)", "where(m < g, g, m)", "mirrored comparison"),
+    ("where(not (g > m), g, m)", "where(g > m, m, g)", "negated condition"),
+    ("where(g > m, g, g)", "g", "both arms the same"),
+    ("where(1 < 2, g, m)", "g", "a condition of literals"),
+)
+
+DIFFERENT = (
+    ("m/(sqrt(v) + eps)", "m/sqrt(v + eps^2)", "eps moved into the root"),
+    ("sqrt(m)^2", "m", "m may be negative"),
+    ("g/(abs(g) + eps)", "sign(g)", "eps"),
+    ("g/abs(g)", "sign(g)", "0/0"),
+    ("g/g", "1", "0/0"),
+    ("g - g", "0*g", "also where both are NaN at infinity, signs of zero differ nowhere: not proven"),
+    ("g*0", "0", "NaN and infinity times 0"),
+    ("2*g - g", "g", "NaN at infinity"),
+    ("g + m - m", "g", "NaN at infinity"),
+    ("g^0.5", "sqrt(g)", "(-inf)^0.5 is infinite, sqrt(-inf) is NaN"),
+    ("1/(g + 0)", "1/g", "the sign of an infinity"),
+    ("1/(m - g)", "-1/(g - m)", "the sign of an infinity"),
+    ("exp(log(g))", "g", "NaN below 0"),
+    ("log(exp(g))", "g", "overflow"),
+    ("g*(m + v)", "g*m + g*v", "inf*(2 - 1)"),
+    ("where(not (g < m), g, m)", "where(g >= m, g, m)", "comparisons with NaN"),
+    ("where(g < m, g, m)", "min(g, m)", "NaN"),
+    ("max(g, m)", "where(g > m, g, m)", "NaN"),
+    ("0.5*g", "0.25*g", "another number"),
+    ("g", "-g", "another sign"),
+    ("g^2", "g^3", "another power"),
+    ("g", "m", "another value"),
+    ("min(g, m)", "max(g, m)", "another operator"),
+    ("1e30*1e30*g", "1e38*g", "folding that overflows float32"),
+    ("1e-30*1e-30*g", "0*g", "folding that underflows float32"),
+    ("sign(0.5*g)", "sign(g)", "0.5 times the smallest number is 0"),
+)
+
+
+def text_hash(text: str) -> str:
+    return canonical(rule_from_text(text)).hash
+
+
+@pytest.mark.parametrize(("a", "b", "why"), EQUAL, ids=[f"{a} = {b}" for a, b, _ in EQUAL])
+def test_equal_rules_share_a_hash(a: str, b: str, why: str) -> None:
+    assert text_hash(a) == text_hash(b), why
+
+
+@pytest.mark.parametrize(("a", "b", "why"), DIFFERENT, ids=[f"{a} != {b}" for a, b, _ in DIFFERENT])
+def test_different_rules_do_not(a: str, b: str, why: str) -> None:
+    assert text_hash(a) != text_hash(b), why
