@@ -17,12 +17,12 @@ from ..dsl.syntax import File
 from .config import Config, checked, to_toml
 from .evaluate import Job
 from .evolve import Admit, Breeding, Candidate, Generation, evolve
-from .fitness import overall
+from .fitness import DIVERGED, overall
 from .gates import GATES
 from .keys import key_of
 from .pool import Pool, make_pool
 from .space import SPACES
-from .store import Individual, Rejected, Store
+from .store import Individual, Rejected, Store, StoreError
 from .tasks.task import splits_of
 from .trees import named, tidied
 
@@ -98,10 +98,18 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         for generation in evolve(SPACES[search.space], breeding, config.seed, _gate(search.gates), scorer):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)
+            if generation.best.fitness <= DIVERGED:
+                raise StoreError(_hopeless(store))
     finally:
         pool.close()
         listener.finished()
     write_best(store)
+
+
+def _hopeless(store: Store) -> str:
+    """Selection among rules that all failed would be a random walk."""
+    reasons = "; ".join(f"{reason} ({count} times)" for reason, count in list(store.reasons().items())[:3])
+    return f"every rule of a generation failed, so there is nothing to breed from: {reasons}"
 
 
 def write_best(store: Store) -> Path | None:

@@ -1,4 +1,6 @@
-"""The loop on scores that are computed, not trained: it improves, keeps its elites, and depends on nothing but scores."""
+"""The loop on scores that are computed: it improves, keeps its elites, and depends on nothing but the scores."""
+
+from itertools import pairwise
 
 import pytest
 from optc.search.evolve import ATTEMPTS, Breeding, evolve
@@ -31,7 +33,7 @@ def test_it_improves_on_its_first_generation():
 
 def test_the_best_is_never_lost_and_elites_live_on():
     found = generations()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert after.best.fitness >= before.best.fitness
         assert set(before.members[:2]) <= set(after.members)
 
@@ -45,7 +47,7 @@ def test_populations_are_ranked_and_full():
 
 def test_parents_are_members_of_the_generation_before():
     found = generations()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         ids = {m.candidate.id for m in before.members}
         born = [m.candidate for m in after.members if m.candidate.generation == after.number]
         assert born and all(set(c.parents) <= ids for c in born)

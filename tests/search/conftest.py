@@ -1,0 +1,63 @@
+"""A search small enough to run in seconds, and what it leaves behind as plain values."""
+
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from optc.search.cli import cli
+
+TINY = """
+seed = 3
+[search]
+population = 6
+generations = 3
+elites = 2
+tournament = 2
+[training]
+tasks = ["digits"]
+steps = 6
+batch = 32
+seeds = 2
+train_images = 200
+validation_images = 50
+[machine]
+pool = "inline"
+"""
+
+COMMAND = [sys.executable, "-c", "from optc.search.cli import main; main()"]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def optsearch(tmp_path, monkeypatch):
+    """Runs the command in an empty folder; (exit status, stdout, stderr). An exception is the test's failure."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        done = CliRunner().invoke(cli, list(map(str, arguments)))
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+def contents(folder: Path) -> dict[str, list[tuple]]:
+    """Everything a run found out, the seconds it took left out."""
+    with sqlite3.connect(folder / "run.sqlite") as database:
+        return {
+            "individuals": database.execute("SELECT * FROM individuals ORDER BY id").fetchall(),
+            "members": database.execute("SELECT * FROM members ORDER BY generation, rank").fetchall(),
+            "refusals": database.execute("SELECT * FROM refusals ORDER BY individual, attempt").fetchall(),
+            "runs": database.execute(
+                "SELECT key, task, replicate, fitness, accuracy, losses, reason FROM runs ORDER BY key, task, replicate"
+            ).fetchall(),
+        }
