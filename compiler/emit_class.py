@@ -1,0 +1,149 @@
+"""Prints what ties a generated module together: the tables of hyperparameters and states, and the optimizer's class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ..dsl.rule import Param
+from .emit_scalars import reads_sizes
+from .layout import STEP, WIDTH, docstring
+from .names import snake
+from .plan import Memory, Plan, Segment
+
+TYPES = {"real": "float", "int": "int", "bool": "bool"}
+OPTIONS = {
+    "maximize": ("bool", "False"),
+    "foreach": ("bool | None", "None"),
+    "fused": ("bool | None", "None"),
+    "capturable": ("bool", "False"),
+    "differentiable": ("bool", "False"),
+}
+"""torch's own options, kept in the groups as torch does; type and default."""
+
+HOW = {"backend": ("str", '"auto"'), "compile": ("bool", "False")}
+
+ARGUMENTS = (
+    "maximize: ascend instead of descend",
+    "foreach, fused, capturable, differentiable: torch's options of these names",
+    'backend: "auto" chooses by the device of the parameters; others insist',
+    "compile: run the torch backend through torch.compile",
+)
+
+
+def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
+    """Every hyperparameter with its key in the groups; the fallback's carry the fallback's name."""
+    yield from ((p.name, p) for p, _ in plan.params)
+    if plan.fallback is not None:
+        yield from ((f"{snake(plan.fallback.name)}_{p.name}", p) for p, _ in plan.fallback.params)
+
+
+def number(value: float | bool) -> str:
+    """A number as Python reads it."""
+    return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
+
+
+def emit_program(plan: Plan, prefix: str, kernel: bool) -> str:
+    """The `Program` of one rule, out of functions whose names begin with the prefix."""
+    flags = [f.name for f in plan.flags]
+    keys = f"{snake(plan.name)}_" if prefix else ""
+    entries = [
+        *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
+        *_table("states", [_state(m, flags) for m in plan.memories]),
+        f"flags={prefix}flags",
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}update')}",
+    ]
+    for name, segment in (("initial", plan.initial), ("evaluate", plan.evaluate)):
+        if segment is not None:
+            entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', prefix + name)}")
+    entries += [f"serves={prefix}serves"] if plan.serves is not None else []
+    entries += ["lockstep=True"] if plan.lockstep else []
+    entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
+    entries += ["kernel=None if triton is None else kernel"] if kernel else []
+    return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
+
+
+def _table(name: str, rows: list[str]) -> list[str]:
+    """A tuple of rows as a formatter lays it out: one a line, unless it is a single short one."""
+    short = f"{name}={_tuple(rows)}"
+    if len(rows) < 2 and len(short) < WIDTH - len(STEP):
+        return [short]
+    return ["\n".join([f"{name}=(", *(f"{STEP * 2}{row}," for row in rows), f"{STEP})"])]
+
+
+def _tuple(items: list[str]) -> str:
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
+
+
+def _text(value: str) -> str:
+    return f'"{value}"'
+
+
+def _stage(plan: Plan, segment: Segment, scalars: str, run: str) -> str:
+    conditions = [str(i) for i, s in enumerate(segment.slots) if s.kind == "bool"]
+    args = [scalars, run]
+    args += [f"conditions={_tuple(conditions)}"] if conditions else []
+    args += ["sized=True"] if reads_sizes(plan, segment) else []
+    return f"Stage({', '.join(args)})"
+
+
+def _hyperparameter(key: str, p: Param) -> str:
+    args = [_text(key), TYPES[p.type]]
+    args += [] if p.default is None else [number(p.default)]
+    if (i := p.interval) is not None:
+        args += [f"low={number(i.low)}"] * (i.low > -math.inf) + [f"high={number(i.high)}"] * (i.high < math.inf)
+        args += ["low_open=True"] * i.low_open + ["high_open=True"] * i.high_open
+    return f"Hyperparameter({', '.join(args)})"
+
+
+def _state(m: Memory, flags: list[str]) -> str:
+    args = [_text(m.key)]
+    args += [f"scope={_text(m.scope)}"] * (m.scope != "element")
+    if m.dtype is not None:
+        args.append(f"dtype={_text(m.dtype) if m.dtype == 'like_param' else f'torch.{m.dtype}'}")
+    args += [] if m.fill == 0 else [f"fill={None if m.fill is None else number(m.fill)}"]
+    args += [f"flag={flags.index(m.flag)}"] if m.flag is not None else []
+    args += [] if m.written else ["written=False"]
+    return f"State({', '.join(args)})"
+
+
+def emit_class(plan: Plan, kernel: bool) -> str:
+    """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
+    given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
+    fixed = [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
+    defaults = [*(key for key, _ in parameters(plan)), *OPTIONS]
+    programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
+    backends = {"torch": "run_torch", "compiled": "run_compiled", **({"triton": "run_triton"} if kernel else {})}
+    lines = [
+        f"class {plan.name}(RuleOptimizer):",
+        *docstring(_about(plan), STEP),
+        "",
+        f"{STEP}programs = {_tuple(programs)}",
+        f"{STEP}backends: ClassVar[dict[str, Function]] = {{{', '.join(f'{_text(k)}: {v}' for k, v in backends.items())}}}",
+        "",
+        f"{STEP}def __init__(",
+        *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),
+        f"{STEP}) -> None:",
+        f"{STEP * 2}defaults = {{",
+        *(f"{STEP * 3}{_text(key)}: {key}," for key in defaults),
+        f"{STEP * 2}}}",
+        f"{STEP * 2}super().__init__(params, defaults, backend, compile)",
+    ]
+    return "\n".join(lines)
+
+
+def _type(p: Param) -> str:
+    return "float | Tensor" if p.type == "real" else TYPES[p.type]
+
+
+def _default(p: Param) -> str:
+    return "required" if p.default is None else number(p.default)
+
+
+def _about(plan: Plan) -> str:
+    """The class's docstring: the rule's own words, its hyperparameters, and the options that all optimizers have."""
+    out = [plan.doc.strip() or f"The rule `{plan.name}`.", "", "Args:", f"{STEP}params: parameters, or groups of them"]
+    for key, p in parameters(plan):
+        facts = [p.doc, "required" if p.default is None else "", f"in {p.interval}" if p.interval is not None else ""]
+        out.append(f"{STEP}{key}: {'; '.join(f for f in facts if f) or p.type}")
+    return "\n".join([*out, *(f"{STEP}{line}" for line in ARGUMENTS)])

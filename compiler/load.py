@@ -1,0 +1,80 @@
+"""A rule in any form to the class of its optimizer: generates the module, and imports it from a file in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..dsl.load import rule_from_file, rule_from_text
+from ..dsl.rule import Rule
+from ..dsl.simplify import simplify
+from .module import Target, emit
+from .names import snake
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.optim.Optimizer]:
+    """The optimizer class of a rule, given as a path, as `.opt` text or as a checked rule.
+
+    The class lives in a module of its own under `sys.modules`, named after its source, so that instances can be copied
+    and pickled; the same rule gives the same class. Raises OptError on a bad rule.
+    """
+    rule = rule_of(source)
+    text = emit(simplify(rule), target)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    module = _imported(f"optc_{snake(rule.name)}_{key}", text)
+    loaded: type[torch.optim.Optimizer] = getattr(module, rule.name)
+    return loaded
+
+
+def rule_of(source: str | Path | Rule) -> Rule:
+    """The rule that a path, a text or a rule stands for. A string is a path when it names a file or ends in `.opt`."""
+    if isinstance(source, Rule):
+        return source
+    if isinstance(source, Path) or ("\n" not in source and (source.endswith(".opt") or Path(source).is_file())):
+        return rule_from_file(source)
+    return rule_from_text(source)
+
+
+def cache_folder() -> Path:
+    """Where finished modules are kept: `$OPTC_CACHE`, else the user's cache folder."""
+    if "OPTC_CACHE" in os.environ:
+        return Path(os.environ["OPTC_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "optc" / "modules"
+
+
+def _imported(name: str, text: str) -> object:
+    if name in sys.modules:
+        return sys.modules[name]
+    path = _written(name, text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _written(name: str, text: str) -> Path:
+    """The module's file, written whole or not at all; in a folder of this process where the cache is read-only."""
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="optc-"))
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+        return folder / f"{name}.py"
+    return Path(stream.name).replace(folder / f"{name}.py")

@@ -1,0 +1,97 @@
+"""The operators that Triton has not, or not correctly rounded; block in, block out.
+
+They run alike on a GPU and in Triton's interpreter, so they use no vendor library. The generated modules hold copies of
+those functions that their rule needs.
+"""
+
+# mypy: allow-untyped-defs, disable-error-code="untyped-decorator,no-untyped-call"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def block_div(x, y):
+    """Correctly rounded in float32, as it always is in float64."""
+    if x.dtype == tl.float32 and y.dtype == tl.float32:
+        return tl.div_rn(x, y)
+    return x / y
+
+
+@triton.jit
+def block_sqrt(x):
+    """Correctly rounded in float32, as it always is in float64."""
+    if x.dtype == tl.float32:
+        return tl.sqrt_rn(x)
+    return tl.sqrt(x)
+
+
+@triton.jit
+def block_min(x, y):
+    return tl.minimum(x, y, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def block_max(x, y):
+    return tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def block_clip(x, low, high):
+    return block_min(block_max(x, low), high)
+
+
+@triton.jit
+def block_lerp(a, b, w):
+    return a + w * (b - a)
+
+
+@triton.jit
+def block_square(x):
+    return x * x
+
+
+@triton.jit
+def block_sign(x):
+    """A NaN stays one."""
+    return tl.where(x > 0, x * 0 + 1, tl.where(x < 0, x * 0 - 1, x))
+
+
+@triton.jit
+def block_mod(x, y):
+    """The remainder with the sign of the divisor."""
+    r = x - y * tl.floor(block_div(x, y))
+    return tl.where((r != 0) & ((r < 0) != (y < 0)), r + y, r)
+
+
+@triton.jit
+def block_pow(x, y):
+    """x^y through float64, with the special cases of IEEE 754's pow."""
+    base, exponent = x.to(tl.float64), y.to(tl.float64)
+    size = tl.exp(exponent * tl.log(tl.abs(base)))
+    half = exponent * 0.5
+    whole = tl.floor(exponent) == exponent
+    odd = whole & (tl.floor(half) != half)
+    signed = tl.where(base < 0, tl.where(odd, -size, tl.where(whole, size, float("nan"))), size)
+    one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
+    return tl.where(one, 1.0, signed).to(x.dtype)
+
+
+@triton.jit
+def block_cbrt(x):
+    """Through float64, with one Newton step."""
+    wide = x.to(tl.float64)
+    root = block_sign(wide) * tl.exp(tl.log(tl.abs(wide)) / 3.0)
+    better = root - (root * root * root - wide) / (3.0 * root * root)
+    return tl.where((wide == 0) | (tl.abs(wide) == float("inf")), wide, better).to(x.dtype)
+
+
+@triton.jit
+def block_tanh(x):
+    """tanh through float64; near 0, where 1 - exp(-2x) would cancel, by its series."""
+    wide = x.to(tl.float64)
+    e = tl.exp(-2.0 * tl.abs(wide))
+    small = wide - wide * wide * wide / 3.0
+    return tl.where(tl.abs(wide) < 1e-4, small, block_sign(wide) * (1.0 - e) / (1.0 + e)).to(x.dtype)

@@ -1,0 +1,194 @@
+"""What a rule is at run time: hyperparameters, states, and its arithmetic as functions. It knows no particular rule.
+
+This file's text is part of each generated module, so it needs torch alone, and is written to be read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import required
+
+Function = Callable[..., Any]
+Settings = tuple[float | bool, ...]
+Row = list[Tensor]
+REDUCED: dict[str, tuple[int, ...]] = {"element": (), "row": (-1,), "col": (-2,), "matrix": (-2, -1)}
+"""The axes of a parameter that a state of a scope has only once; scopes beyond the matrix keep one number."""
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A keyword argument of the optimizer and entry of its groups; `low` and `high` bound what is valid."""
+
+    name: str
+    type: type
+    default: Any = required
+    low: float = -float("inf")
+    high: float = float("inf")
+    low_open: bool = False
+    high_open: bool = False
+
+    def check(self, value: Any) -> None:
+        """Raises ValueError or TypeError where the rule cannot work with the value."""
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(f"Tensor {self.name} must be 1-element")
+        if self.type is bool and not isinstance(value, bool):
+            raise TypeError(f"Invalid {self.name} value: {value!r}; it must be True or False")
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"Invalid {self.name} value: {value!r}; it must be a number") from None
+        if self.type is int and not number.is_integer():
+            raise ValueError(f"Invalid {self.name} value: {value}; it must be a whole number")
+        above = self.low < number if self.low_open else self.low <= number
+        below = number < self.high if self.high_open else number <= self.high
+        if not (above and below):
+            interval = f"{'[('[self.low_open]}{self.low:g}, {self.high:g}{'])'[self.high_open]}"
+            raise ValueError(f"Invalid {self.name} value: {value}; it must be in {interval}")
+
+
+@dataclass(frozen=True)
+class State:
+    """Memory between steps. `dtype` None is float32, or float64 for float64 parameters; `fill` None is computed.
+
+    `flag` is the index of the flag that says whether the state is kept at all, None where it always is.
+    """
+
+    name: str
+    scope: str = "element"
+    dtype: torch.dtype | str | None = None
+    fill: float | None = 0.0
+    flag: int | None = None
+    written: bool = True
+
+    def first(self, theta: Tensor) -> Tensor:
+        """The state before the first step; 0 where its value is yet to be computed."""
+        own = (
+            self.dtype if isinstance(self.dtype, torch.dtype) else theta.dtype if self.dtype else computing(theta.dtype)
+        )
+        if self.scope == "element":
+            return torch.full_like(theta, self.fill or 0.0, dtype=own)
+        shape = list(theta.shape) if self.scope in REDUCED else []
+        for axis in REDUCED.get(self.scope, ()):
+            if -axis <= len(shape):
+                shape[axis] = 1
+        return torch.full(shape, self.fill or 0.0, dtype=own, device=theta.device)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Arithmetic in two parts: `scalars` gives a row of numbers on the host, `run` uses them on tensors.
+
+    `conditions` are the columns of a row that are read as true or false; `sized` says that rows depend on a tensor's
+    sizes.
+    """
+
+    scalars: Function
+    run: Function
+    conditions: tuple[int, ...] = ()
+    sized: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A rule. `flags` gives the structure of a step for some sizes, `serves` whether it is for parameters of them.
+
+    `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors.
+    """
+
+    hyperparameters: tuple[Hyperparameter, ...]
+    states: tuple[State, ...]
+    flags: Function
+    step: Stage
+    initial: Stage | None = None
+    evaluate: Stage | None = None
+    serves: Function | None = None
+    lockstep: bool = False
+    inputs: tuple[str, ...] = ()
+    kernel: Any = None
+
+    def settings(self, group: dict[str, Any]) -> Settings:
+        """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""
+        return tuple((bool if h.type is bool else float)(group[h.name]) for h in self.hyperparameters)
+
+    def first_states(self, theta: Tensor, settings: Settings) -> dict[str, Tensor]:
+        """The states of a parameter before its first step."""
+        flags = self.flags(*settings, *sizes(theta))
+        out = {s.name: s.first(theta) for s in self.states if s.flag is None or flags[s.flag]}
+        if self.initial is not None:
+            values = self.run_stage(self.initial, theta, [], settings, 1.0)
+            computed = [s.name for s in self.states if s.fill is None]
+            for name, value in zip(computed, values, strict=True):
+                if name in out:
+                    at_least_matrix(out[name]).copy_(value)
+        return out
+
+    def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
+        """A stage for one parameter, outside of a step."""
+        shape, dtype = sizes(theta), computing(theta.dtype)
+        (row,) = scalar_rows([stage.scalars(*settings, t, *shape)], stage.conditions, theta)
+        return stage.run(*(widened(x, dtype) for x in (theta, *states)), *row, *self.flags(*settings, *shape))
+
+
+@dataclass
+class Work:
+    """One parameter in one step; complex tensors come as pairs of reals. `row` is its row of the scalar table."""
+
+    theta: Tensor
+    grad: Tensor
+    extra: list[Tensor]
+    states: list[Tensor | None]
+    row: int
+
+
+@dataclass
+class Batch:
+    """Work that can be done together: one program, device, set of dtypes and set of flags."""
+
+    program: Program
+    flags: tuple[Any, ...]
+    maximize: bool
+    works: list[Work] = field(default_factory=list)
+
+
+def computing(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of arithmetic on a parameter: float32, and float64 where the parameter is."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def real(x: Tensor) -> Tensor:
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+def at_least_matrix(x: Tensor) -> Tensor:
+    """A vector as one row, a number as one row of one column."""
+    return x if x.ndim > 1 else x.view(1, -1)
+
+
+def widened(x: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """A tensor in the dtype of arithmetic; a float64 state stays what it is, and one number a tensor stays one."""
+    if x is None:
+        return None
+    x = x if x.ndim == 0 else at_least_matrix(x)
+    return x if x.dtype == torch.float64 else x.to(dtype)
+
+
+def sizes(theta: Tensor) -> tuple[int, int, int, int]:
+    """ndim, rows, cols and numel; a vector is one row, a number one row of one column."""
+    shape = theta.shape
+    rows, cols = (shape[-2] if len(shape) > 1 else 1), (shape[-1] if shape else 1)
+    return len(shape), rows, cols, theta.numel()
+
+
+def scalar_rows(table: list[tuple[float, ...]], conditions: tuple[int, ...], like: Tensor) -> list[Row]:
+    """The scalar table as numbers of the arithmetic's dtype on a tensor's device, conditions as bools."""
+    rounded = torch.tensor(table, dtype=torch.float64, device=like.device).to(computing(like.dtype))
+    rows = [list(row.unbind()) for row in rounded]
+    for row in rows:
+        for column in conditions:
+            row[column] = row[column] != 0
+    return rows

@@ -1,0 +1,109 @@
+"""Runs a program's step by torch operations, tensor by tensor, eager or compiled. It knows no rule.
+
+This file's text is part of each generated module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .runtime_rule import Batch, Function, Row, Work, at_least_matrix, computing, scalar_rows, widened
+
+Table = list[tuple[float, ...]]
+
+
+def run_torch(batches: list[Batch], table: Table) -> None:
+    """All the work of one program, tensor by tensor."""
+    run_with(advance, batches, table)
+
+
+def run_compiled(batches: list[Batch], table: Table) -> None:
+    """The same through torch.compile: one graph for tensors of all sizes."""
+    run_with(compiled_advance(), batches, table)
+
+
+@cache
+def compiled_advance() -> Function:
+    return torch.compile(advance, dynamic=True)
+
+
+def run_with(step: Function, batches: list[Batch], table: Table) -> None:
+    if batches[0].program.lockstep:
+        return run_lockstep(batches, table)
+    for batch in batches:
+        rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
+        for work in batch.works:
+            targets = [work.theta, *written(batch, work)]
+            step(batch.program.step.run, arguments(batch, work), rows[work.row], batch.flags, batch.maximize, targets)
+    return None
+
+
+def advance(
+    run: Function, tensors: list[Tensor | None], row: Row, flags: tuple[Any, ...], maximize: bool, targets: list[Tensor]
+) -> None:
+    """One parameter's step: arithmetic in one dtype, one rounding as each result is stored."""
+    store(run(*operands(tensors, maximize), *row, *flags), targets)
+
+
+def arguments(batch: Batch, work: Work) -> list[Tensor | None]:
+    return [work.theta, work.grad, *work.extra, *work.states]
+
+
+def operands(tensors: list[Tensor | None], maximize: bool) -> list[Tensor | None]:
+    dtype = computing(tensors[0].dtype)  # type: ignore[union-attr]
+    theta, grad, *others = (widened(x, dtype) for x in tensors)
+    return [theta, -grad if maximize else grad, *others]  # type: ignore[operator]
+
+
+def written(batch: Batch, work: Work) -> list[Tensor]:
+    states = zip(work.states, batch.program.states, strict=True)
+    return [x for x, state in states if state.written and x is not None]
+
+
+def store(results: Sequence[Tensor | None], targets: list[Tensor]) -> None:
+    for target, value in zip(targets, (x for x in results if x is not None), strict=True):
+        at_least_matrix(target).copy_(value)
+
+
+# ---------------------------------------------------------------- values over all tensors
+
+
+def run_lockstep(batches: list[Batch], table: Table) -> None:
+    """Every tensor's generator runs to its next need of all tensors; what they yield is combined and sent back."""
+    running: list[tuple[Any, list[Tensor]]] = []
+    for batch in batches:
+        rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
+        for work in batch.works:
+            tensors = operands(arguments(batch, work), batch.maximize)
+            generator = batch.program.step.run(*tensors, *rows[work.row], *batch.flags)
+            running.append((generator, [work.theta, *written(batch, work)]))
+    waiting: dict[int, dict[int, tuple[str, Tensor]]] = {}
+    for key in range(len(running)):
+        resume(running, key, None, waiting)
+    while waiting:
+        partials = waiting.pop(min(waiting))
+        total = combined(list(partials.values()))
+        for key, (_, partial) in partials.items():
+            resume(running, key, total.to(partial), waiting)
+
+
+def resume(running: list[Any], key: int, value: Tensor | None, waiting: dict[int, dict[int, Any]]) -> None:
+    """One generator up to its next `yield site, how, partial`, or to its end, where its results are stored."""
+    generator, targets = running[key]
+    try:
+        site, how, partial = generator.send(value)
+    except StopIteration as finished:
+        store(finished.value, targets)
+    else:
+        waiting.setdefault(site, {})[key] = how, partial
+
+
+def combined(partials: list[tuple[str, Tensor]]) -> Tensor:
+    home = partials[0][1]
+    stacked = torch.stack([x.to(home) for _, x in partials])
+    return stacked.amax(0) if partials[0][0] == "max" else stacked.sum(0)
