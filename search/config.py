@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ class Search(Section):
     generations: int = Field(default=50, ge=1, le=1_000_000)
     elites: int = Field(default=3, ge=0)
     tournament: int = Field(default=4, ge=1)
-    gates: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
 
     @field_validator("space")
     @classmethod
@@ -39,9 +39,9 @@ class Search(Section):
     @field_validator("gates")
     @classmethod
     def _known_gates(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from .gates import GATES
+        from .gates import NAMES
 
-        return tuple(_one_of(name, GATES, "gate") for name in names)
+        return tuple(_one_of(name, NAMES, "gate") for name in names)
 
     @model_validator(mode="after")
     def _room_for_children(self) -> Search:
@@ -107,13 +107,13 @@ class Config(Section):
     machine: Machine = Machine()
 
 
-def _one_of(name: str, known: Mapping[str, Any], kind: str) -> str:
+def _one_of(name: str, known: Iterable[str], kind: str) -> str:
     if name in known:
         return name
     raise ValueError(f"no {kind} `{name}`{_nearest(name, known) or '; there is ' + ', '.join(known)}")
 
 
-def _nearest(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+def _nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 

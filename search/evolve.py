@@ -107,6 +107,7 @@ class _Nursery:
         """The child of a place; after ten refusals the last is taken as it is, to be judged by its score."""
         if self.number == 0 and place < len(self.space.founders):
             name, tree = list(self.space.founders.items())[place]
+            self.admit(tree)  # a founder is welcome whatever it is, but the gates must know of it
             return Candidate(0, place, tree, (f"founder {name}",))
         refused: list[Refusal] = []
         for attempt in range(ATTEMPTS):

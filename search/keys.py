@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
-from ..dsl.format import format_file
+from ..dsl.canonical import canonical
+from ..dsl.check import check
 from ..dsl.syntax import File
-from .trees import named, tidied
 
 
 def key_of(tree: File) -> str:
-    """A hash of the tree's text without its name and its sleeping genes."""
-    return blake2b(format_file(named(tidied(tree), "Rule")).encode(), digest_size=12).hexdigest()
+    """The hash of the rule's canonical form, which leaves out names and sleeping genes. Raises OptError."""
+    return canonical(check(tree)).hash[:24]

@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dsl.format import format_file
-from ..dsl.syntax import File
 from .config import Config, checked, to_toml
 from .evaluate import Job
-from .evolve import Admit, Breeding, Candidate, Generation, evolve
+from .evolve import Breeding, Candidate, Generation, evolve
 from .fitness import DIVERGED, overall
-from .gates import GATES
+from .gates import Gatekeeper
 from .keys import key_of
 from .pool import Pool, make_pool
 from .space import SPACES
@@ -95,7 +94,8 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         scorer = _Scorer(store, config, pool, listener)
         children = (search.population - search.elites) * (search.generations - 1)
         listener.started(search.population + children, len(scorer.known))
-        for generation in evolve(SPACES[search.space], breeding, config.seed, _gate(search.gates), scorer):
+        gates = Gatekeeper(search.gates, config.training.steps)
+        for generation in evolve(SPACES[search.space], breeding, config.seed, gates, scorer):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)
             if generation.best.fitness <= DIVERGED:
@@ -130,13 +130,6 @@ def readable(individual: Individual, name: str = "Bred") -> str:
     score = "unscored" if individual.fitness is None else f"fitness {individual.fitness:.4f}"
     origin = ", ".join(individual.operators)
     return f"## Individual {individual.id} of a search: {score}, by {origin}.\n{format_file(tree)}"
-
-
-def _gate(names: Sequence[str]) -> Admit:
-    def admit(tree: File) -> str:
-        return next((reason for name in names if (reason := GATES[name](tree))), "")
-
-    return admit
 
 
 class _Scorer:

@@ -87,6 +87,8 @@ def _train(
 
 
 def _divergence(losses: Tensor) -> str:
-    if bool((losses <= WORST_LOSS).all()):
+    bad = ~(losses <= WORST_LOSS)
+    if not bool(bad.any()):
         return ""
-    return f"the loss rose over {WORST_LOSS:g}" if bool(losses.isfinite().all()) else "the loss was not finite"
+    first = losses[int(bad.int().argmax())]
+    return f"the loss rose over {WORST_LOSS:g}" if bool(first.isfinite()) else "the loss was not finite"

@@ -53,6 +53,7 @@ FAULTS = {
     "population = 3": "did you mean `search.population`",
     "[search]\nelites = 50": "elites (50) must be fewer than the population (50)",
     "[search]\nspace = 'papr'": "no space `papr`; did you mean `paper`",
+    "[search]\ngates = ['fnite']": "no gate `fnite`; did you mean `finite`",
     "[training]\ntasks = []": "at least one task",
     "[training]\ntasks = ['digits', 'digits']": "named twice",
     "[training]\nprecision = 'float8'": "'float32' or 'bfloat16'",

@@ -287,8 +287,6 @@ def test_wrong_usage_is_2(arguments, optsearch):
 
 
 def test_help_imports_nothing_heavy():
-    code = (
-        "import sys; from optc.search.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
-    )
+    code = "import sys; from optc.search.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "pydantic", "numpy"} & set(done.stdout.split())
