@@ -113,13 +113,14 @@ def emit_class(plan: Plan, kernel: bool) -> str:
     fixed = [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
     defaults = [*(key for key, _ in parameters(plan)), *OPTIONS]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
-    backends = {"torch": "run_torch", "compiled": "run_compiled", **({"triton": "run_triton"} if kernel else {})}
+    runs = [f"run_{how}" for how in ("torch", "compiled", *(["triton"] if kernel else []))]
+    backends = [f"{_text(run.removeprefix('run_'))}: {run}" for run in runs]
     lines = [
         f"class {plan.name}(RuleOptimizer):",
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",
-        f"{STEP}backends: ClassVar[dict[str, Function]] = {{{', '.join(f'{_text(k)}: {v}' for k, v in backends.items())}}}",
+        f"{STEP}backends: ClassVar[dict[str, Function]] = {{{', '.join(backends)}}}",
         "",
         f"{STEP}def __init__(",
         *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),

@@ -8,7 +8,7 @@ from ..dsl.syntax import Cast, Expr, Matrix, Noise, Reduce
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
 from .plan import Plan, Segment
-from .spell import ARITHMETIC, ON_TENSORS, OR, PRODUCT, Speller, Spelling, call, infix
+from .spell import ARITHMETIC, ATOM, ON_TENSORS, OR, PRODUCT, Speller, Spelling, call, infix
 
 TORCH: dict[str, Spelling] = {
     **ARITHMETIC,
@@ -37,7 +37,7 @@ TORCH: dict[str, Spelling] = {
 
 MATRIX: dict[str, Spelling] = {
     "matmul": infix("@", PRODUCT),
-    "transpose": Spelling("{}.mT", takes=(8,)),
+    "transpose": Spelling("{}.mT", takes=(ATOM,)),
     "orthogonalize": call("orthogonalize"),
     "inv_root": call("inverse_root", 2),
     "eigenbasis": call("eigenbasis"),
@@ -72,10 +72,10 @@ class _Special:
             case Reduce(op=op, args=args, scope=scope):
                 return f'{REDUCTIONS[op]}({", ".join(spell(a, OR) for a in args)}, "{scope}")'
             case Cast(value=inner, dtype=dtype):
-                return f"{spell(inner, 8)}.to(torch.{dtype})"
+                return f"{spell(inner, ATOM)}.to(torch.{dtype})"
             case Matrix(op=op, args=args):
                 row = MATRIX[op]
-                return row.template.format(*(spell(a, t) for a, t in zip(args, row.takes or (OR,) * 9, strict=False)))
+                return row.template.format(*(spell(a, t) for a, t in zip(args, row.takes or (OR, OR), strict=False)))
             case Noise(index=index):
                 return f"noise(theta, key, {index})"
         return None

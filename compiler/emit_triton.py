@@ -11,7 +11,7 @@ from ..dsl.syntax import Cast, Expr, Matrix, Noise, Reduce, walk
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
 from .plan import Memory, Plan
-from .spell import ARITHMETIC, ON_TENSORS, Speller, Spelling, call
+from .spell import ARITHMETIC, ATOM, ON_TENSORS, Speller, Spelling, call
 
 TRITON: dict[str, Spelling] = {
     **ARITHMETIC,
@@ -59,7 +59,7 @@ def refusal(plan: Plan) -> str | None:
 
 
 def _special(value: Expr, spell: Callable[[Expr, int], str]) -> str | None:
-    return f"{spell(value.value, 8)}.to(tl.{value.dtype})" if isinstance(value, Cast) else None
+    return f"{spell(value.value, ATOM)}.to(tl.{value.dtype})" if isinstance(value, Cast) else None
 
 
 def emit_update(plan: Plan, name: str, names: Names) -> list[str]:
@@ -72,7 +72,7 @@ def emit_update(plan: Plan, name: str, names: Names) -> list[str]:
         *wrapped(f"def {name}", args, ":"),
         *docstring("The rule, on one block of elements.", STEP),
         *statements(step.body, Speller(TRITON, _special), names, "tl.static_range({})"),
-        *returned(step.outputs, STEP),
+        *(returned(step.outputs, STEP) if len(step.outputs) > 1 else [f"{STEP}return {step.outputs[0]}"]),
     ]
 
 

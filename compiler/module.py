@@ -62,7 +62,7 @@ def emit(rule: Rule, target: Target = "auto") -> str:
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
     head += imports((*HELPERS, *RUNTIME), body)
-    return "\n".join(head) + (f"\n\n{TRY_TRITON}" if kernel else "") + f"\n\n\n{body}\n"
+    return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if kernel else "") + f"\n\n{body}\n"
 
 
 def _body(plan: Plan, kernel: bool) -> str:

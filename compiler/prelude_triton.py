@@ -56,13 +56,13 @@ def block_square(x):
 @triton.jit
 def block_sign(x):
     """A NaN stays one."""
-    return tl.where(x > 0, x * 0 + 1, tl.where(x < 0, x * 0 - 1, x))
+    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, x))
 
 
 @triton.jit
 def block_mod(x, y):
     """The remainder with the sign of the divisor."""
-    r = x - y * tl.floor(block_div(x, y))
+    r = x % y
     return tl.where((r != 0) & ((r < 0) != (y < 0)), r + y, r)
 
 
@@ -74,7 +74,9 @@ def block_pow(x, y):
     half = exponent * 0.5
     whole = tl.floor(exponent) == exponent
     odd = whole & (tl.floor(half) != half)
-    signed = tl.where(base < 0, tl.where(odd, -size, tl.where(whole, size, float("nan"))), size)
+    negative = (base < 0) | ((base == 0) & (1.0 / base < 0))
+    undefined = (base < 0) & (base > float("-inf")) & (whole == 0)
+    signed = tl.where(undefined, float("nan"), tl.where(negative & odd, -size, size))
     one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
     return tl.where(one, 1.0, signed).to(x.dtype)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..dsl.syntax import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Reduce
 
-OR, AND, NOT, COMPARE, BIT_AND, SUM, PRODUCT, UNARY, ATOM = range(9)
+OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, UNARY, ATOM = range(10)
 """How tightly Python binds, from loosest to tightest."""
 
 
@@ -47,7 +47,11 @@ ARITHMETIC: dict[str, Spelling] = {
 }
 """What Python writes alike for floats, torch tensors and Triton tensors."""
 
-ON_TENSORS: dict[str, Spelling] = {"and": infix("&", BIT_AND), "or": Spelling("({} | {})"), "not": prefix("~", UNARY)}
+ON_TENSORS: dict[str, Spelling] = {
+    "and": infix("&", BIT_AND),
+    "or": infix("|", BIT_OR),
+    "not": prefix("~", UNARY),
+}
 NAMED = {"inf": "math.inf", "pi": "math.pi"}
 
 Special = Callable[[Expr, Callable[[Expr, int], str]], str | None]

@@ -1,0 +1,93 @@
+"""The generated file: golden, formatted, alone in the world, and not to be escaped from by a rule's text."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optc.compiler.load import load
+from optc.compiler.lower import lower
+from optc.compiler.module import Target, emit
+from optc.compiler.show import show
+from optc.dsl.diagnostics import OptError
+from optc.dsl.load import rule_from_text, zoo, zoo_names
+from optc.dsl.rule import Param, Rule
+from optc.dsl.simplify import simplify
+from optc.dsl.syntax import Name, Output
+
+
+@pytest.mark.parametrize(("rule", "target"), [("adamw", "auto"), ("lion", "torch")])
+def test_the_source_is_the_golden_one(rule: str, target: Target, golden: Callable[[str, str], None]) -> None:
+    golden(f"{rule}_{target}.py.txt", emit(simplify(zoo(rule)), target))
+
+
+def test_the_plan_is_the_golden_one(golden: Callable[[str, str], None]) -> None:
+    golden("adamw.plan", show(lower(simplify(zoo("adamw")))) + "\n")
+
+
+@pytest.mark.parametrize("target", ["auto", "torch"])
+def test_every_source_is_formatted_and_clean(target: Target, tmp_path: Path) -> None:
+    for name in zoo_names():
+        (tmp_path / f"{name}.py").write_text(emit(simplify(zoo(name)), target))
+    for command in (["format", "--check"], ["check", "--select", "E,F,I,UP,B"]):
+        ruff = [Path(sys.executable).with_name("ruff"), *command, "--isolated", "--line-length", "120", tmp_path]
+        done = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_file_needs_nothing_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "rule.py").write_text(emit(simplify(zoo("adamw"))))
+    (tmp_path / "use.py").write_text(
+        "import sys; sys.modules['optc'] = None\n"
+        "import torch, rule\n"
+        "p = torch.nn.Parameter(torch.ones(3)); p.grad = torch.ones(3)\n"
+        "rule.AdamW([p], lr=0.5, wd=0).step(); print(p.tolist())\n"
+    )
+    done = subprocess.run([sys.executable, "use.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "[0.5, 0.5, 0.5]\n", done.stderr
+
+
+ESCAPES = ('"""\nimport os\n"""', "\\", '\\"""', 'ends in "', "\\N{bad}", "a\x0cb\x00c", "}{0} %s")
+
+
+@pytest.mark.parametrize("doc", ESCAPES)
+def test_a_text_cannot_leave_the_docstring(doc: str) -> None:
+    rule = replace(zoo("sgd"), doc=doc, params=tuple(replace(p, doc=doc) for p in zoo("sgd").params))
+    tree = ast.parse(emit(rule))
+    assert sum(isinstance(s, ast.Import) for s in tree.body) == sum(
+        isinstance(s, ast.Import) for s in ast.parse(emit(zoo("sgd"))).body
+    )
+
+
+@pytest.mark.parametrize("name", ["params", "self", "backend", "maximize", "compile", "inputs"])
+def test_a_hyperparameter_that_torch_needs_for_itself_is_refused(name: str) -> None:
+    body = (Output("update", Name("g")), Output("step_size", Name(name)))
+    rule = Rule("Taken", (Param(name, default=1.0),), body=body)
+    with pytest.raises(OptError, match=f"`{name}` collides"):
+        emit(rule)
+
+
+@pytest.mark.parametrize("name", ["torch", "tl", "print", "scalars", "kernel", "row", "BLOCK", "tensor_sign", "dict"])
+def test_a_hyperparameter_may_be_called_what_the_module_calls_something(name: str) -> None:
+    import torch
+
+    rule = rule_from_text(f"param {name} = 0.5\nstep_size = {name}\nupdate = sign(g)")
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    load(rule)([p], **{name: 0.25}).step()
+    assert p.tolist() == [0.75] * 3
+
+
+def test_a_rule_without_a_kernel_is_refused_for_triton_in_words() -> None:
+    rule = rule_from_text("g / max(norm(g), 1)")
+    with pytest.raises(OptError, match="reductions have no Triton kernel yet"):
+        emit(rule, "triton")
+
+
+def test_the_same_rule_gives_the_same_class() -> None:
+    assert load("sign(g)") is load("sign(g)")
