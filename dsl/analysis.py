@@ -5,8 +5,7 @@ The facts of states are found by running the rule on facts until nothing changes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from math import inf
 
 from .facts import (
@@ -43,6 +42,8 @@ from .syntax import (
     When,
 )
 
+Facts = dict[str, Fact]
+
 
 class Analysis:
     """Facts of a rule's names while its statements are followed in order.
@@ -70,7 +71,7 @@ class Analysis:
             case Number(value=value):
                 return literal(value)
             case Bool():
-                return replace(CONDITION, shape=HOST)
+                return CONDITION._replace(shape=HOST)
             case Name(id=name):
                 return env.get(name, UNKNOWN)
             case Prev(state=name):
@@ -126,19 +127,29 @@ class Analysis:
             self.follow(s, env)  # type: ignore[arg-type]
 
     def _find_states(self, rule: Rule) -> None:
-        """From the initial values, widen until a step changes nothing."""
-        self.start |= {s.name: replace(self.of(s.init, self.start), shape=SHAPES[s.scope]) for s in rule.states}
-        for attempt in range(4):
-            self.prev = {s.name: self.start[s.name] for s in rule.states}
-            env = dict(self.start)
+        shapes = {s.name: SHAPES[s.scope] for s in rule.states}
+
+        def after(before: Facts) -> Facts:
+            self.prev = before
+            env = {**self.start, **before}
             self._block(rule.body, env)
-            after = {s.name: replace(env[s.name], shape=SHAPES[s.scope]) for s in rule.states}
-            joined = {name: fact.either(after[name]) for name, fact in self.prev.items()}
-            if joined == self.prev:
-                return
-            self.start |= joined if attempt == 0 else {n: _widened(self.prev[n], joined[n]) for n in joined}
-        self.start |= {s.name: replace(UNKNOWN, shape=SHAPES[s.scope]) for s in rule.states}
-        self.prev = {s.name: self.start[s.name] for s in rule.states}
+            return {name: env[name]._replace(shape=shape) for name, shape in shapes.items()}
+
+        initial = {s.name: self.of(s.init, self.start)._replace(shape=shapes[s.name]) for s in rule.states}
+        self.start |= settle(initial, after)
+        self.prev = {name: self.start[name] for name in shapes}
+
+
+def settle(initial: Facts, after: Callable[[Facts], Facts]) -> Facts:
+    """Facts of states that hold before and after every step, from those before the first; widened until they do."""
+    facts = initial
+    for attempt in range(4):
+        new = after(facts)
+        joined = {name: fact.either(new[name]) for name, fact in facts.items()}
+        if joined == facts:
+            return facts
+        facts = joined if attempt == 0 else {n: _widened(facts[n], joined[n]) for n in joined}
+    return {name: UNKNOWN._replace(shape=fact.shape) for name, fact in facts.items()}
 
 
 def assigned(body: Iterable[object]) -> dict[str, None]:
@@ -157,4 +168,4 @@ def assigned(body: Iterable[object]) -> dict[str, None]:
 
 def _widened(before: Fact, after: Fact) -> Fact:
     low = after.low if after.low == before.low else (0.0 if after.low >= 0 else -inf)
-    return replace(after, low=low, high=after.high if after.high == before.high else inf)
+    return after._replace(low=low, high=after.high if after.high == before.high else inf)

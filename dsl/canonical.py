@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from .analysis import Analysis
 from .dead import without_dead
-from .facts import NOISE, UNKNOWN, Fact
-from .graph import Node, Traced, trace
+from .graph import Memory, Traced, trace
 from .labels import Labels
 from .normal import Normal
+from .normal_facts import leaf_facts, states_and_zeros
 from .rule import Rule
 from .skeleton import Writer
 
@@ -50,11 +49,12 @@ def canonical(rule: Rule) -> Canonical:
 
 
 def _normal(rule: Rule, traced: Traced) -> Normal:
-    analysis = Analysis(rule)
-
-    def leaf_fact(node: Node) -> Fact:
-        if node.op in ("given", "param", "state"):
-            return analysis.start[str(node.data)]
-        return NOISE if node.op == "noise" else UNKNOWN
-
-    return Normal(traced.graph, leaf_fact, zeros_free=not analysis.zero_signs_matter)
+    """The rule's normal form, taken twice: first assuming nothing, to learn from it what may be assumed."""
+    rough = Normal(traced.graph, leaf_facts(rule, {}), zeros_free=False)
+    roots = [rough.of[i] for i in traced.roots.values()]
+    memory = {
+        name: Memory(rough.of[m.init], rough.of[m.update], None if m.when is None else rough.of[m.when])
+        for name, m in traced.states.items()
+    }
+    states, zeros_free = states_and_zeros(rule, rough.graph.nodes, roots, memory)
+    return Normal(traced.graph, leaf_facts(rule, states), zeros_free)

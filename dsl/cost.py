@@ -41,10 +41,9 @@ OFTEN = {HOST: 0.01, SHAPES["model"]: 0.01, SHAPES["tensor"]: 0.01, SHAPES["matr
 """How often a value of a shape is computed, per element of the parameter; once where the shape is not here."""
 
 
-def of_apply(op: str, arity: int, shape: int) -> float:
-    """What one application costs, its arguments not counted; a variadic operator runs once between two arguments."""
-    runs = max(1, arity - 1) if op in ("min", "max") else 1
-    return NODE + runs * WEIGHTS.get(op, 1.0) * OFTEN.get(shape, 1.0)
+def of_apply(op: str, shape: int) -> float:
+    """What one application costs, its arguments not counted."""
+    return NODE + WEIGHTS.get(op, 1.0) * OFTEN.get(shape, 1.0)
 
 
 def cost(rule: Rule) -> float:
@@ -76,7 +75,7 @@ def of_expression(e: Expr, analysis: Analysis, env: dict[str, Fact]) -> tuple[fl
         below, facts = sum(c for c, _ in parts), tuple(f for _, f in parts)
         if isinstance(e, Apply):
             fact = analysis.combine(e.op, facts)
-            return below + of_apply(e.op, len(e.args), fact.shape), fact
+            return below + of_apply(e.op, fact.shape), fact
         fact = analysis.of(e, env)
         return below + (MATRIX if isinstance(e, Matrix) else REDUCE * OFTEN.get(facts[0].shape, 1.0)), fact
     if isinstance(e, Cast):

@@ -8,8 +8,8 @@ between them but without rounding, overflow or underflow. A fact says what *may*
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from math import erf, inf, isinf, nextafter, pi, tanh
+from typing import NamedTuple
 
 from .rule import Param
 
@@ -19,8 +19,7 @@ SHAPES = {"model": 1, "tensor": 3, "matrix": 7, "row": 15, "col": 23, "element":
 ELEMENT = SHAPES["element"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """`low` and `high` enclose every value that is not NaN; the four flags say which special values may occur."""
 
     low: float = -inf
@@ -62,7 +61,7 @@ def literal(value: float) -> Fact:
 def of_param(param: Param) -> Fact:
     """What a hyperparameter's type and interval promise, since a violation never gets past the constructor."""
     if param.type == "bool":
-        return replace(CONDITION, shape=HOST)
+        return CONDITION._replace(shape=HOST)
     whole = param.type == "int"
     if param.interval is None:
         return Fact(infinite=not whole, nan=not whole, minus_zero=not whole, shape=HOST)
@@ -127,13 +126,13 @@ def _mul(a: Fact, b: Fact) -> Fact:
     )
 
 
+def _inverse(x: float) -> float:
+    return inf if x == 0 else 1 / x
+
+
 def _reciprocal(a: Fact) -> Fact:
-    if a.low > 0 or (a.low == 0 and not a.minus_zero):
-        low, high = (0.0 if isinf(a.high) else 1 / a.high), (inf if a.low == 0 else 1 / a.low)
-    elif a.high < 0:
-        low, high = 1 / a.high, (0.0 if isinf(a.low) else 1 / a.low)
-    else:
-        low, high = -inf, inf
+    positive = a.low > 0 or (a.low == 0 and not a.minus_zero)
+    low, high = (_inverse(a.high), _inverse(a.low)) if positive or a.high < 0 else (-inf, inf)
     return Fact(low, high, a.infinite, a.zero, a.nan, a.infinite and a.low == -inf)
 
 
@@ -148,7 +147,7 @@ def _abs(a: Fact) -> Fact:
 
 def _square(a: Fact) -> Fact:
     size = _abs(a)
-    return replace(size, low=_times(size.low, size.low), high=_times(size.high, size.high))
+    return size._replace(low=_times(size.low, size.low), high=_times(size.high, size.high))
 
 
 def _sqrt(a: Fact) -> Fact:
@@ -203,7 +202,7 @@ def _mod(a: Fact, b: Fact) -> Fact:
 
 
 def _min(a: Fact, b: Fact) -> Fact:
-    return replace(a.either(b), low=min(a.low, b.low), high=min(a.high, b.high), infinite=_min_infinite(a, b))
+    return a.either(b)._replace(low=min(a.low, b.low), high=min(a.high, b.high), infinite=_min_infinite(a, b))
 
 
 def _min_infinite(a: Fact, b: Fact) -> bool:
@@ -216,7 +215,7 @@ def _max(a: Fact, b: Fact) -> Fact:
 
 def _neg_exact(a: Fact) -> Fact:
     """Negation that leaves the sign of zero alone, for mirroring `min` into `max`."""
-    return replace(a, low=-a.high, high=-a.low)
+    return a._replace(low=-a.high, high=-a.low)
 
 
 def _where(c: Fact, x: Fact, y: Fact) -> Fact:
@@ -292,12 +291,12 @@ def rounded(x: Fact) -> Fact:
 def reduced(op: str, args: Sequence[Fact], shape: int) -> Fact:
     """The fact of a reduction's result, which has the shape given."""
     x = args[0]
-    possible = replace(UNKNOWN, shape=shape)
+    possible = UNKNOWN._replace(shape=shape)
     if op in ("norm", "rms"):
-        return replace(possible, low=0.0, minus_zero=False)
+        return possible._replace(low=0.0, minus_zero=False)
     if op == "dot" or not x.nonnegative:
         return possible
-    return replace(possible, low=0.0, minus_zero=x.minus_zero)
+    return possible._replace(low=0.0, minus_zero=x.minus_zero)
 
 
 def power(x: Fact, count: int) -> Fact:

@@ -1,12 +1,12 @@
 """Rule → a graph of values: no locals, one node for equal expressions, a root for what a step leaves behind.
 
-Statements are followed in order; `clip`, `lerp`, `square`, `>` and `>=` are written out by what they mean. No algebra is
-done here: `normal.py` does that. Arguments come before what uses them, so loops over nodes need no recursion.
+Statements are followed in order; `clip`, `lerp`, `square`, `>` and `>=` are written out by what they mean. No algebra
+is done here: `normal.py` does that. Arguments come before what uses them, so loops over nodes need no recursion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,18 @@ class Node:
     data: Any = None
 
 
+def reachable(nodes: Sequence[Node], starts: Iterable[int], memory: Mapping[str, Iterable[int]]) -> list[int]:
+    """The nodes that some start depends on, at this step or through `memory`, a state's other nodes, at a later one."""
+    found: set[int] = set()
+    pending = list(starts)
+    while pending:
+        i = pending.pop()
+        if i not in found:
+            found.add(i)
+            pending += memory[nodes[i].data] if nodes[i].op == "state" else nodes[i].args
+    return sorted(found)
+
+
 class Graph:
     """Nodes by number; asking for the same node twice gives the same number."""
 
@@ -68,6 +80,9 @@ class Memory:
     init: int
     update: int
     when: int | None
+
+    def nodes(self) -> tuple[int, ...]:
+        return (self.init, self.update) if self.when is None else (self.init, self.update, self.when)
 
 
 @dataclass(slots=True)

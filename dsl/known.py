@@ -14,8 +14,8 @@ from .diagnostics import NOWHERE, Span
 from .facts import HOST, Fact, apply, literal
 from .syntax import Apply, Expr, Number
 
-FUEL = 20_000
-"""How many nodes a builder makes before it stops rewriting: far above what any real rule needs."""
+FUEL, NESTED = 20_000, 40
+"""How many nodes a builder tries to rewrite, and how many inside one another: far above what any real rule needs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +57,7 @@ class Builder:
     def __init__(self, rewrites: Iterable[Rewrite], zeros_free: bool) -> None:
         self.zeros_free = zeros_free
         self.fuel = FUEL
+        self.nested = 0
         self.fired: set[str] = set()
         self._by_head: dict[str, list[Rewrite]] = {}
         for rewrite in rewrites:
@@ -67,7 +68,7 @@ class Builder:
         """A literal; a negative one is a negation, since the language's numbers have no sign."""
         if value < 0 or str(value)[0] == "-":
             inner = self.number(-value)
-            price = inner.cost + cost.of_apply("neg", 1, HOST)
+            price = inner.cost + cost.of_apply("neg", HOST)
             return Known(Apply("neg", (inner.expr,)), literal(value), price, "neg", (inner,), value)
         return Known(Number(value), literal(value), cost.NODE, value=value)
 
@@ -76,14 +77,16 @@ class Builder:
         if op == "neg" and args[0].value is not None:
             return self.number(-args[0].value)
         node = self._plain(op, args, span)
-        while self.fuel > 0 and (better := self._better(node)) is not None:
+        self.nested += 1
+        while self.fuel > 0 and self.nested < NESTED and (better := self._better(node)) is not None:
             node = better
+        self.nested -= 1
         return node
 
     def _plain(self, op: str, args: tuple[Known, ...], span: Span) -> Known:
         same = op == "mul" and args[0].same(args[1])
         fact = apply("square", (args[0].fact,)) if same else apply(op, [a.fact for a in args])
-        price = sum(a.cost for a in args) + cost.of_apply(op, len(args), fact.shape)
+        price = sum(a.cost for a in args) + cost.of_apply(op, fact.shape)
         return Known(Apply(op, tuple(a.expr for a in args), span), fact, price, op, args)
 
     def _better(self, node: Known) -> Known | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .graph import Traced
+from .graph import Traced, reachable
 from .normal import Normal
 from .rule import Param, Rule
 from .shuffle import MASK, bits, edges, key_of, mix, word
@@ -23,11 +23,8 @@ class Labels:
         self.nodes = normal.graph.nodes
         self.one = normal.one
         self.roots = {name: normal.of[i] for name, i in traced.roots.items()}
-        self.memory = {
-            name: tuple(normal.of[i] for i in (m.init, m.update, *(() if m.when is None else (m.when,))))
-            for name, m in traced.states.items()
-        }
-        self.live = self._reachable()
+        self.memory = {name: tuple(normal.of[i] for i in m.nodes()) for name, m in traced.states.items()}
+        self.live = reachable(self.nodes, self.roots.values(), self.memory)
         params, states = {p.name: p for p in rule.params}, {s.name: s for s in rule.states}
         colours: dict[int, int] = {}
         for i in self.live:
@@ -49,17 +46,6 @@ class Labels:
     def rank(self, i: int) -> tuple[int, int]:
         return self._structure[i], self._values[i]
 
-    def _reachable(self) -> list[int]:
-        found: set[int] = set()
-        pending = list(self.roots.values())
-        while pending:
-            i = pending.pop()
-            if i not in found:
-                found.add(i)
-                node = self.nodes[i]
-                pending += self.memory[str(node.data)] if node.op == "state" else node.args
-        return sorted(found)
-
     def _keys(self, colours: dict[int, int], values: bool) -> list[int]:
         keys = [0] * len(self.nodes)
         for i in self.live:
@@ -72,7 +58,7 @@ class Labels:
             yield word(name), i
         for i, colour in colours.items():
             if self.nodes[i].op == "state":
-                for slot, part in enumerate(self.memory[str(self.nodes[i].data)]):
+                for slot, part in enumerate(self.memory[self.nodes[i].data]):
                     yield mix(colour, slot), part
 
     def _refine(self, colours: dict[int, int], values: bool) -> None:
@@ -97,7 +83,7 @@ class Labels:
         for i in colours:
             colours[i] = mix(colours[i], uses[i] & MASK)
             if self.nodes[i].op == "state":
-                for part in self.memory[str(self.nodes[i].data)]:
+                for part in self.memory[self.nodes[i].data]:
                     colours[i] = mix(colours[i], keys[part])
 
 

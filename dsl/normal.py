@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import isfinite
 
-from .facts import SHAPES, UNKNOWN, Fact, apply, literal, power, reduced, rounded
+from .facts import Fact, literal
 from .graph import Graph, Node
+from .normal_facts import fact_of, fact_of_power
 from .operators import OPERATORS
 from .rewrites import representable
 from .shuffle import key_of
@@ -56,7 +57,7 @@ class Normal:
         i = self.graph.add(op, args, data)
         if i == len(self.facts):
             node = self.graph.nodes[i]
-            self.facts.append(self._fact(node))
+            self.facts.append(fact_of(node, self.facts, self._leaf_fact))
             self.keys.append(key_of(node, self.keys))
         return i
 
@@ -66,32 +67,6 @@ class Normal:
     def _value(self, i: int) -> float | None:
         node = self.graph.nodes[i]
         return float(node.data) if node.op == "number" else None
-
-    def _fact(self, node: Node) -> Fact:
-        facts = [self.facts[a] for a in node.args]
-        match node.op:
-            case "number":
-                return literal(float(node.data))
-            case "sum":
-                scaled = [
-                    f if c == "1.0" else apply("mul", (literal(float(c)), f))
-                    for c, f in zip(node.data, facts, strict=True)
-                ]
-                return _folded("add", scaled)
-            case "product":
-                return _folded("mul", [_powered(f, n) for f, n in zip(facts, node.data, strict=True)])
-            case "reduce":
-                op, scope = node.data
-                return reduced(op, facts, SHAPES[scope])
-            case "cast":
-                return rounded(facts[0])
-            case "when":
-                return facts[1].either(facts[2])
-            case "matrix" | "repeat" | "item" | "carried" | "undefined":
-                return UNKNOWN
-            case "bool":
-                return apply("eq", (literal(0.0), literal(0.0)))
-        return apply(node.op, facts) if node.op in OPERATORS else self._leaf_fact(node)
 
     # ------------------------------------------------------------ products
 
@@ -187,8 +162,9 @@ class Normal:
                 part = [(scale, self._monic(factors))]
             terms += [(sign * c, t) for c, t in part]
         terms = self._merged(terms)
-        self._terms[i] = terms
-        return self._sum(terms)
+        total = self._sum(terms)
+        self._terms[i] = terms if len(terms) > 1 else self._expanded(total)
+        return total
 
     def _expanded(self, i: int) -> list[Term]:
         """c*a*(x + y) is c*a*x + c*a*y where a is finite, so that it may join the terms around it."""
@@ -198,7 +174,7 @@ class Normal:
         if len(sums) != 1 or sums[0][1] or factors[sums[0]] > 1 or not self._distributes(literal(scale)):
             return whole
         others = {f: n for f, n in factors.items() if f != sums[0]}
-        if not all(self._distributes(_powered(self.facts[j], -n if d else n)) for (j, d), n in others.items()):
+        if not all(self._distributes(fact_of_power(self.facts[j], -n if d else n)) for (j, d), n in others.items()):
             return whole
         inner = self.graph.nodes[sums[0][0]]
         out: list[Term] = []
@@ -230,7 +206,7 @@ class Normal:
         common = self._common([self._factors(t) for _, t in terms])
         if common:
             rest = [(c, self._monic(_without(self._factors(t), common))) for c, t in terms]
-            return self._join(self._times((1.0, common), self._split(self._sum(self._merged(rest)))))
+            return self._join(self._times((1.0, common), self._split(self._sum(rest))))
         sizes = {abs(c) for c, _ in terms}
         scale = sizes.pop() if len(sizes) == 1 and 0 not in sizes else 1.0
         if self.zeros_free and self._leads_negative(terms):
@@ -244,11 +220,11 @@ class Normal:
         return {
             (i, below): n
             for (i, below), n in shared.items()
-            if n and self._distributes(_powered(self.facts[i], -1 if below else 1))
+            if n and self._distributes(fact_of_power(self.facts[i], -1 if below else 1))
         }
 
     def _leads_negative(self, terms: Iterable[Term]) -> bool:
-        """Whether the first terms, in an order that names and literals do not change, are negative for the most part."""
+        """Whether the first terms, in an order that names and literals do not change, are mostly negative."""
         balance: dict[int, int] = {}
         for c, t in terms:
             key = -1 if t == self.one else self.keys[t]
@@ -348,18 +324,6 @@ class Normal:
             return kept if op == "when" or self.facts[kept].shape == x | y else self.add(op, args)
         same = args[1] == args[2] and (op == "when" or self.facts[args[0]].shape | x == x)
         return args[1] if same else self.add(op, args)
-
-
-def _folded(op: str, facts: list[Fact]) -> Fact:
-    result = facts[0]
-    for fact in facts[1:]:
-        result = apply(op, (result, fact))
-    return result
-
-
-def _powered(fact: Fact, count: int) -> Fact:
-    powered = power(fact, abs(count))
-    return apply("div", (literal(1.0), powered)) if count < 0 else powered
 
 
 def _without(factors: Factors, common: Factors) -> Factors:

@@ -86,25 +86,26 @@ def _without_zero(b: Builder, x: Known, zero: Known) -> Known | None:
     return x if zero.value == 0 and (b.zeros_free or zero.fact.minus_zero or not x.fact.minus_zero) else None
 
 
+def _negated(k: Known) -> Known | None:
+    """What a negation, other than a negative literal, negates."""
+    return k.args[0] if k.op == "neg" and k.value is None else None
+
+
 def signs(b: Builder, k: Known) -> Known | None:
     x, y = k.args[0], k.args[-1]
-    if k.op == "neg":
-        if x.op == "neg":
-            return x.args[0]
-        return b.make("sub", x.args[1], x.args[0]) if x.op == "sub" and b.zeros_free else None
-    if k.op == "add":
-        if y.op == "neg":
-            return b.make("sub", x, y.args[0])
-        return b.make("sub", y, x.args[0]) if x.op == "neg" else None
-    if k.op == "sub":
-        return b.make("add", x, y.args[0]) if y.op == "neg" else None
-    if x.op == y.op == "neg":
-        return b.make(k.op, x.args[0], y.args[0])
-    if x.op == "neg" and y.value is not None:
-        return b.make(k.op, x.args[0], b.number(-y.value))
-    if y.op == "neg" and x.value is not None:
-        return b.make(k.op, b.number(-x.value), y.args[0])
-    return None
+    minus_x, minus_y = _negated(x), _negated(y)
+    match k.op:
+        case "neg":
+            return b.make("sub", x.args[1], x.args[0]) if x.op == "sub" and b.zeros_free else minus_x
+        case "add":
+            return b.make("sub", x, minus_y) if minus_y else b.make("sub", y, minus_x) if minus_x else None
+        case "sub":
+            return b.make("add", x, minus_y) if minus_y else None
+    if minus_x and minus_y:
+        return b.make(k.op, minus_x, minus_y)
+    if minus_x and y.value is not None:
+        return b.make(k.op, minus_x, b.number(-y.value))
+    return b.make(k.op, b.number(-x.value), minus_y) if minus_y and x.value is not None else None
 
 
 def parity(b: Builder, k: Known) -> Known | None:
@@ -125,18 +126,27 @@ def idempotent(b: Builder, k: Known) -> Known | None:
 
 def _distinct(b: Builder, k: Known) -> Known | None:
     """Repeated arguments of `min`, `max`, `and`, `or` go, and literals among them meet."""
-    flat = [inner for a in k.args for inner in (a.args if a.op == k.op else (a,))]
+    flat = _flat(k.op, k)
     kept: list[Known] = []
     for a in flat:
         if not any(a.same(seen) for seen in kept):
             kept.append(a)
     numbers = [a for a in kept if a.value is not None]
     if len(numbers) > 1:
-        one = b.make(k.op, *numbers)
+        one = _joined(b, k.op, numbers)
         kept = [one if a is numbers[0] else a for a in kept if a is numbers[0] or a.value is None]
-    if len(kept) == len(k.args):
-        return None
-    return kept[0] if len(kept) == 1 else b.make(k.op, *kept) if k.op in ("min", "max") or len(kept) == 2 else None
+    return _joined(b, k.op, kept) if len(kept) < len(flat) else None
+
+
+def _flat(op: str, k: Known) -> list[Known]:
+    return [k] if k.op != op else [inner for a in k.args for inner in _flat(op, a)]
+
+
+def _joined(b: Builder, op: str, parts: list[Known]) -> Known:
+    result = parts[0]
+    for part in parts[1:]:
+        result = b.make(op, result, part)
+    return result
 
 
 def bounded(b: Builder, k: Known) -> Known | None:
@@ -252,26 +262,19 @@ def host_factors(b: Builder, k: Known) -> Known | None:
         return None
     tensors = _fraction(b, *product.rest)
     if not above:
-        return b.make("div", tensors, _multiply(b, below))
+        return b.make("div", tensors, _joined(b, "mul", below))
     return _times(b, _fraction(b, above, below), product.rest)
 
 
 def _times(b: Builder, scale: Known, rest: tuple[list[Known], list[Known]]) -> Known:
     above, below = rest
-    top = b.make("mul", scale, _multiply(b, above)) if above else scale
-    return b.make("div", top, _multiply(b, below)) if below else top
+    top = b.make("mul", scale, _joined(b, "mul", above)) if above else scale
+    return b.make("div", top, _joined(b, "mul", below)) if below else top
 
 
 def _fraction(b: Builder, above: list[Known], below: list[Known]) -> Known:
-    top = _multiply(b, above) if above else b.number(1.0)
-    return b.make("div", top, _multiply(b, below)) if below else top
-
-
-def _multiply(b: Builder, factors: list[Known]) -> Known:
-    result = factors[0]
-    for factor in factors[1:]:
-        result = b.make("mul", result, factor)
-    return result
+    top = _joined(b, "mul", above) if above else b.number(1.0)
+    return b.make("div", top, _joined(b, "mul", below)) if below else top
 
 
 # ---------------------------------------------------------------- sums

@@ -15,6 +15,8 @@ from .graph import Node
 
 MASK = (1 << 64) - 1
 UNORDERED = frozenset(("sum", "product", "min", "max", "and", "or", "eq", "ne"))
+DATA_APART = frozenset(("sum", "product", "param", "state"))
+"""Nodes whose data is counted with their arguments, or is a name and does not count."""
 LIFTED = "#"
 """What stands for a literal where only structure counts."""
 
@@ -44,7 +46,7 @@ def own(node: Node, values: bool = False) -> int:
     """What a node is, its arguments aside; `values` says that a literal's number counts."""
     if node.op == "number":
         return mix(word(LIFTED), bits(float(node.data))) if values else word(LIFTED)
-    return word(node.op) if node.op in ("sum", "product") else _seed(node.op, node.data)
+    return word(node.op) if node.op in DATA_APART else _seed(node.op, node.data)
 
 
 def is_unordered(node: Node) -> bool:

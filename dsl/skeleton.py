@@ -41,10 +41,9 @@ class Writer:
         self.shared: dict[int, str | None] = dict.fromkeys(self._large_and_shared())
 
     def _large_and_shared(self) -> list[int]:
-        uses: Counter[int] = Counter()
+        uses = Counter(a for i in self.labels.live for a in self.nodes[i].args)
         size: dict[int, int] = {}
         for i in self.labels.live:
-            uses.update(self.nodes[i].args)
             size[i] = 1 + sum(1 if uses[a] > 1 and size[a] > LARGE else size[a] for a in self.nodes[i].args)
         return [i for i, n in size.items() if n > LARGE and uses[i] > 1]
 

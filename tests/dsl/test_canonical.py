@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from optc.dsl.canonical import canonical
 from optc.dsl.load import rule_from_text
 
@@ -76,7 +77,6 @@ DIFFERENT = (
     ("g^2", "g^3", "another power"),
     ("g", "m", "another value"),
     ("min(g, m)", "max(g, m)", "another operator"),
-    ("1e30*1e30*g", "1e38*g", "folding that overflows float32"),
     ("1e-30*1e-30*g", "0*g", "folding that underflows float32"),
     ("sign(0.5*g)", "sign(g)", "0.5 times the smallest number is 0"),
 )

@@ -1,0 +1,103 @@
+"""Nodes in normal form → their facts, those of states found by following the whole rule until nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .analysis import settle
+from .facts import GIVEN, NOISE, SHAPES, UNKNOWN, Fact, apply, literal, of_param, power, reduced, rounded
+from .graph import Memory, Node, reachable
+from .operators import OPERATORS
+from .rule import Rule
+
+LeafFact = Callable[[Node], Fact]
+
+
+def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
+    """The fact of a node from those of its arguments, or from `leaf_fact` where it has none."""
+    args = [facts[a] for a in node.args]
+    match node.op:
+        case "number":
+            return literal(float(node.data))
+        case "sum":
+            terms = zip(node.data, args, strict=True)
+            return _folded("add", [f if c == "1.0" else apply("mul", (literal(float(c)), f)) for c, f in terms])
+        case "product":
+            return _folded("mul", [fact_of_power(f, n) for f, n in zip(args, node.data, strict=True)])
+        case "reduce":
+            op, scope = node.data
+            return reduced(op, args, SHAPES[scope])
+        case "cast":
+            return rounded(args[0])
+        case "when":
+            return args[1].either(args[2])
+        case "matrix" | "repeat" | "item" | "carried" | "undefined":
+            return UNKNOWN
+        case "bool":
+            return CONSTANT_CONDITION
+    return apply(node.op, args) if node.op in OPERATORS else leaf_fact(node)
+
+
+CONSTANT_CONDITION = apply("eq", (literal(0.0), literal(0.0)))
+
+
+def _folded(op: str, facts: list[Fact]) -> Fact:
+    result = facts[0]
+    for fact in facts[1:]:
+        result = apply(op, (result, fact))
+    return result
+
+
+def fact_of_power(fact: Fact, count: int) -> Fact:
+    """The fact of x^count for a whole count that is not 0."""
+    powered = fact if count in (1, -1) else power(fact, abs(count))
+    return apply("div", (literal(1.0), powered)) if count < 0 else powered
+
+
+def leaf_facts(rule: Rule, states: dict[str, Fact]) -> LeafFact:
+    """What is known of a rule's leaves, given what is known of its states."""
+    known = {**GIVEN, **{p.name: of_param(p) for p in rule.params}, **states}
+
+    def leaf_fact(node: Node) -> Fact:
+        if node.op == "noise":
+            return NOISE
+        return known.get(node.data, UNKNOWN) if node.op in ("given", "param", "state") else UNKNOWN
+
+    return leaf_fact
+
+
+def states_and_zeros(
+    rule: Rule, nodes: Sequence[Node], roots: Sequence[int], memory: dict[str, Memory]
+) -> tuple[dict[str, Fact], bool]:
+    """The facts of a rule's states as each step begins, and whether nothing in it can tell the sign of a zero."""
+    shapes = {s.name: SHAPES[s.scope] for s in rule.states}
+    starts = [i for m in memory.values() for i in (m.init, m.update)]
+    needed = reachable(nodes, starts, dict.fromkeys(shapes, ()))
+    facts: list[Fact] = [UNKNOWN] * len(nodes)
+
+    def follow(states: dict[str, Fact], live: list[int]) -> None:
+        leaf_fact = leaf_facts(rule, states)
+        for i in live:
+            facts[i] = fact_of(nodes[i], facts, leaf_fact)
+
+    def after(states: dict[str, Fact]) -> dict[str, Fact]:
+        follow(states, needed)
+        return {name: facts[m.update]._replace(shape=shapes[name]) for name, m in memory.items()}
+
+    follow({}, needed)
+    states = settle({name: facts[m.init]._replace(shape=shapes[name]) for name, m in memory.items()}, after)
+    live = reachable(nodes, [*roots, *starts], dict.fromkeys(shapes, ()))
+    follow(states, live)
+    return states, not any(_sees_zero_sign(nodes[i], facts) for i in live)
+
+
+def _sees_zero_sign(node: Node, facts: Sequence[Fact]) -> bool:
+    """Whether a node may turn the sign of a zero into the sign of an infinity."""
+    match node.op:
+        case "product":
+            return any(n < 0 and facts[a].zero for n, a in zip(node.data, node.args, strict=True))
+        case "pow":
+            return facts[node.args[0]].zero and facts[node.args[1]].low < 0
+        case "matrix":
+            return node.data not in ("matmul", "transpose")
+    return False

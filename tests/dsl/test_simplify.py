@@ -1,0 +1,140 @@
+"""Simplification keeps every value, NaN and infinity, and never costs more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from numpy.typing import NDArray
+
+from optc.dsl.cost import cost
+from optc.dsl.format import format_expr
+from optc.dsl.interpret import initial_states, step
+from optc.dsl.known import Builder
+from optc.dsl.load import rule_from_text
+from optc.dsl.rewrites import REWRITES
+from optc.dsl.rule import Rule
+from optc.dsl.simplify import simplify
+from optc.dsl.syntax import Apply, Name, Number, Output
+
+from .strategies import INPUTS, RULES, SETTINGS, SPECIAL, rule_of
+
+Array = NDArray[np.float64]
+DRAWS = np.random.Generator(np.random.PCG64(0)).choice(SPECIAL, size=(3, 2 + len(INPUTS), 40))
+
+
+def trajectory(rule: Rule) -> list[Array]:
+    """theta after each of three steps, from special values of theta, g and the inputs."""
+    theta = DRAWS[0, 0]
+    states = initial_states(rule, SETTINGS, theta)
+    out = []
+    for t, (_, g, *inputs) in enumerate(DRAWS, 1):
+        theta, states = step(rule, SETTINGS, theta, g, states, t, **dict(zip(INPUTS, inputs, strict=True)))
+        out.append(theta)
+    return out
+
+
+def assert_same_values(a: Rule, b: Rule) -> None:
+    for x, y in zip(trajectory(a), trajectory(b), strict=True):
+        # Sums of numbers up to 3^9 are rounded; what is left of their difference may be small.
+        np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-9)
+
+
+@settings(max_examples=400, deadline=None)
+@given(RULES)
+def test_values_stay(rule: Rule) -> None:
+    assert_same_values(rule, simplify(rule))
+
+
+@settings(max_examples=200, deadline=None)
+@given(RULES)
+def test_cost_never_rises_and_again_changes_nothing(rule: Rule) -> None:
+    once = simplify(rule)
+    assert cost(once) <= cost(rule) + 1e-9
+    assert cost(simplify(once)) == pytest.approx(cost(once))
+
+
+def update_of(text: str) -> str:
+    body = simplify(rule_from_text(text)).body
+    return next(format_expr(s.value) for s in body if isinstance(s, Output) and s.name == "update")
+
+
+SIMPLIFIED = (
+    ("2*(3*g)", "6*g"),
+    ("g*1 + 0", "g"),
+    ("-(-g)", "g"),
+    ("m - (-g)", "m + g"),
+    ("-(m - g)", "g - m"),
+    ("abs(-g)", "abs(g)"),
+    ("g*g", "square(g)"),
+    ("g^2", "square(g)"),
+    ("g^-1", "1/g"),
+    ("v^0.5", "sqrt(v)"),
+    ("sqrt(v)^2", "v"),
+    ("sqrt(g^2)", "abs(g)"),
+    ("sign(sign(g))", "sign(g)"),
+    ("sign(3*g)", "sign(g)"),
+    ("max(g, max(m, g))", "max(g, m)"),
+    ("max(v, -1)", "v"),
+    ("clip(tanh(g), -2, 2)", "tanh(g)"),
+    ("where(not (g > m), g, m)", "where(g > m, m, g)"),
+    ("where(1 > 2, g, m)", "m"),
+    ("lr*(beta1*g)", "lr*beta1*g"),
+    ("lr*g/beta1", "lr/beta1*g"),
+    ("0.5*sign(g) + 0.25*sign(g)", "0.75*sign(g)"),
+    ("beta1*g + beta1*m", "beta1*(g + m)"),
+)
+
+
+@pytest.mark.parametrize(("text", "expected"), SIMPLIFIED)
+def test_what_becomes_simpler(text: str, expected: str) -> None:
+    assert update_of(text) == expected
+
+
+KEPT = (
+    "0*g", "g - g", "g/g", "2*g - g", "g^0.5", "square(sqrt(m))", "m/(sqrt(v) + eps)", "1/(g + 0)", "exp(log(g))",
+    "g*(m + v)", "sign(0.5*g)", "g/abs(g)", "g + m - m", "g^0", "1 - beta1 + m - 1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_what_must_stand(text: str) -> None:
+    assert update_of(text) == text
+
+
+def test_every_rewrite_is_used() -> None:
+    """Each row of the table fires on some rule of this file."""
+    fired: set[str] = set()
+    original = Builder.__init__
+
+    def watched(self: Builder, *args: object, **kwargs: object) -> None:
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+        self.fired = fired
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Builder, "__init__", watched)
+        for text, _ in SIMPLIFIED:
+            simplify(rule_from_text(text))
+    assert fired == {rewrite.name for rewrite in REWRITES}
+
+
+def test_dead_states_and_values_go() -> None:
+    rule = rule_from_text("optimizer A\nparam lr = 0.1\nstate m = 0\nm <- m + g\nlet x = m*2\nupdate = g")
+    simple = simplify(rule)
+    assert simple.states == () and [getattr(s, "name", "") for s in simple.body] == ["update", "step_size"]
+    assert simple.params == rule.params
+
+
+def test_a_rule_too_large_is_returned_as_it_is() -> None:
+    e: Apply | Name = Name("g")
+    for _ in range(300):
+        e = Apply("add", (e, Number(1.0)))
+    rule = rule_of(e)
+    assert simplify(rule) is rule
+
+
+def test_locals_do_not_grow_exponentially() -> None:
+    lines = ["optimizer A", "param lr = 0.1", "let a0 = g"]
+    lines += [f"let a{i + 1} = a{i}*a{i} + a{i}" for i in range(60)]
+    rule = rule_from_text("\n".join([*lines, "update = a60"]))
+    assert cost(simplify(rule)) <= cost(rule)
