@@ -118,8 +118,9 @@ def _raw(path: str) -> str:
 def _show_diff(path: str, before: str, after: str) -> None:
     from difflib import unified_diff
 
-    lines = unified_diff(before.splitlines(True), after.splitlines(True), path, f"{path} (formatted)")
-    click.echo("".join(lines), nl=False)
+    lines = unified_diff(before.splitlines(), after.splitlines(), path, f"{path} (formatted)", lineterm="")
+    for line in lines:
+        click.echo(line)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -33,7 +33,7 @@ from .syntax import (
     When,
 )
 
-MAX_INLINED = 2000
+MAX_INLINED = 1000
 
 
 @dataclass
@@ -273,7 +273,9 @@ class Body:
         if function in self.calls:
             help = "unroll it with `repeat n { ... }`"
             labels = (Label(function.name_span, "defined here"),)
-            message = f"`{function.name}` calls itself"
+            between = [f"`{f.name}`" for f in self.calls[self.calls.index(function) + 1 :]]
+            by_way = f", by way of {' and '.join(between)}" if between else ""
+            message = f"`{function.name}` calls itself{by_way}"
             self.report(Diagnostic("E106", message, call.span, labels=labels, help=help))
             return wrong(call)
         self.inlined += 1

@@ -182,15 +182,13 @@ class _Checker:
     # ------------------------------------------------------------ statements
 
     def _read(self, statements: Sequence[Item]) -> None:
-        self.resolver.later = {}
         self.body.taken = {n.id for item in self.file.items for n in walk(item) if isinstance(n, Name)}
         self.body.taken |= set(self.resolver.names) | {
             n.name for i in self.file.items for n in walk(i) if isinstance(n, Let)
         }
         ahead = {i.name: i.name_span for i in statements if isinstance(i, Let)}
-        for statement in statements:
-            self.resolver.later = {n: s for n, s in ahead.items() if n not in self.resolver.names}
-            self.body.read((statement,))  # type: ignore[arg-type]
+        self.resolver.later = ahead
+        self.body.read(tuple(statements))  # type: ignore[arg-type]
 
     def _evaluate(self) -> Expr | None:
         found = self.items(Evaluate)

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
+from unicodedata import combining, east_asian_width
 
 Severity = Literal["error", "warning"]
 MAX_ERRORS = 10
@@ -117,7 +118,7 @@ def render(diagnostic: Diagnostic) -> str:
     elsewhere = [label for label in diagnostic.labels if label.span.source != primary.source]
     marks = [(label.span, "-", label.text) for label in here] + [(primary, "^", diagnostic.note)]
     gutter = max(len(str(s.source.position(s.start)[0])) for s, _, _ in marks) + 1
-    out = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    out = [f"{diagnostic.severity}[{diagnostic.code}]: {visible(diagnostic.message)}"]
     if primary.source.text:
         out += [f"{'':{gutter - 1}}--> {primary.source.name}:{line}:{column}", f"{'':{gutter}}|"]
         out += _marked_lines(marks, gutter)
@@ -139,14 +140,27 @@ def _marked_lines(marks: list[tuple[Span, str, str]], gutter: int) -> list[str]:
         content = span.source.line(line)
         width = max(1, min(span.end - span.start, len(content) - column + 1))
         window, column = _window(content, column, width)
-        width = min(width, 100)
-        before = window[: column - 1].replace("\t", TAB)
-        under = window[column - 1 : column - 1 + width].replace("\t", TAB)
+        width = min(width, len(window) - column + 1 - window.endswith(" …") * 2)
+        before = _columns(window[: column - 1])
+        under = _columns(window[column - 1 : column - 1 + width])
         if line != shown:
-            out.append(f"{line:>{gutter - 1}} | {window.replace(chr(9), TAB)}")
-        out.append(f"{'':{gutter}}| {' ' * len(before)}{mark * max(1, len(under))} {text}".rstrip())
+            out.append(f"{line:>{gutter - 1}} | {visible(window)}".rstrip())
+        out.append(f"{'':{gutter}}| {' ' * before}{mark * max(1, under)} {text}".rstrip())
         shown = line
     return out
+
+
+def visible(text: str) -> str:
+    """Text that does a terminal no harm: tabs as spaces, control characters as a box."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\t", TAB))
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(visible(text))
+    wide = {"W": 2, "F": 2}
+    return sum(0 if combining(c) else wide.get(east_asian_width(c), 1) for c in visible(text))
 
 
 def _window(content: str, column: int, width: int) -> tuple[str, int]:

@@ -148,7 +148,8 @@ class _Run:
     noise: NoiseSource = default_noise
 
     def __post_init__(self) -> None:
-        self.old = [{n: _state_view(x) for n, x in s.items()} for s in self.states]
+        whole = {s.name for s in self.rule.states if s.scope in ("tensor", "model")}
+        self.old = [{n: np.asarray(x) if n in whole else _matrix_view(x) for n, x in s.items()} for s in self.states]
         self.envs: list[dict[str, Any]] = [self._env(i) for i in range(len(self.thetas))]
         self.shapes = [_matrix_view(x).shape for x in self.thetas]
         self.written: list[Array | None] = [None] * len(self.thetas)
@@ -236,10 +237,6 @@ class _Run:
 
 def _scalar(x: Any) -> Any:
     return x if isinstance(x, (bool, np.bool_)) else np.float64(x)
-
-
-def _state_view(x: Array) -> Array:
-    return np.asarray(x, np.float64) if np.ndim(x) == 0 else _matrix_view(x)
 
 
 # ---------------------------------------------------------------- reductions

@@ -55,7 +55,6 @@ class Slip:
 
     token: Located
     before: list[Located]
-    after: list[Located]
     expected: frozenset[str]
 
     @property
@@ -69,7 +68,9 @@ class Slip:
 def explain(tokens: list[Located], at: int, begin: int, expected: object) -> Diagnostic | None:
     """The error at `tokens[at]` in the line from `begin`; None where a message about that character exists already."""
     names = frozenset(expected) if isinstance(expected, (set, frozenset, list)) else frozenset()
-    slip = Slip(tokens[at], tokens[begin:at], tokens[at + 1 : at + 3], names)
+    if tokens[at].type == "$END":
+        begin = _open_brace(tokens) or begin
+    slip = Slip(tokens[at], tokens[begin:at], names)
     if slip.token.type == "OTHER" or any(t.type == "OTHER" for t in slip.before):
         return None
     for row in SLIPS:
@@ -77,6 +78,17 @@ def explain(tokens: list[Located], at: int, begin: int, expected: object) -> Dia
         if found is not None:
             return found
     return _unexpected(slip)
+
+
+def _open_brace(tokens: list[Located]) -> int | None:
+    """Where the innermost block begins that the text never closes."""
+    open_: list[int] = []
+    for i, t in enumerate(tokens):
+        if t.type == "LBRACE":
+            open_.append(i)
+        elif t.type == "RBRACE" and open_:
+            open_.pop()
+    return open_[-1] if open_ else None
 
 
 def _augmented(slip: Slip) -> Diagnostic | None:

@@ -60,6 +60,12 @@ def _numpy_erf(np: Any, x: Any) -> Any:
     return np.vectorize(erf, otypes=[np.float64])(x)
 
 
+def _numpy_pow(np: Any, x: Any, y: Any) -> Any:
+    # C's pow says that (-inf)^0.5 is inf; here every negative base with a fractional exponent is NaN.
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return np.where((x < 0) & (y != np.floor(y)), np.nan, np.power(x, y))
+
+
 def _sympy_mod(sp: Any, x: Any, y: Any) -> Any:
     return x - y * sp.floor(x / y)
 
@@ -79,7 +85,7 @@ _ROWS = (
     Operator("mod", _XY, "remainder with the sign of the divisor",
              lambda np, x, y: np.mod(x, y), _sympy_mod, "mod"),
     Operator("pow", _XY, "power; NaN where a negative base has a fractional exponent",
-             lambda np, x, y: np.power(np.asarray(x, np.float64), y), lambda sp, x, y: x**y, "^"),
+             _numpy_pow, lambda sp, x, y: x**y, "^"),
     Operator("neg", _X, "negation", lambda np, x: np.negative(x), lambda sp, x: -x, "-", parity="odd", monotone=-1),
     Operator("lt", _XY, "less than", lambda np, x, y: np.less(x, y), lambda sp, x, y: sp.Lt(x, y), "<", gives="bool"),
     Operator("le", _XY, "at most", lambda np, x, y: np.less_equal(x, y), lambda sp, x, y: sp.Le(x, y),

@@ -6,6 +6,7 @@ It knows the shape of the language and nothing of its meaning: unknown names and
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,8 @@ def parse(text: str, name: str = "<rule>") -> File:
     source = Source(name, text)
     found = tokenize(_lark(), source)
     items, problems = _items(found.tokens, source)
-    problems = sorted([*found.problems, *problems], key=lambda d: d.span.start)
+    lines = {source.position(d.span.start)[0]: d for d in reversed(found.problems)}  # the first of each line
+    problems = sorted([*lines.values(), *problems], key=lambda d: d.span.start)
     problems = problems or [d for item in items if (d := _too_deep(item)) is not None]
     if problems:
         raise OptError(*problems[:MAX_ERRORS])
@@ -126,12 +128,13 @@ def _with_docs(items: tuple[Item, ...], found: Tokens, span: Span) -> File:
     head: list[str] = []
     docs: dict[int, list[str]] = {}
     comments = list(found.comments)
+    starts = [item.span.start for item in items]
     for doc in found.docs:
-        before = [i for i, item in enumerate(items) if item.span.start < doc.span.start]
+        before = bisect_left(starts, doc.span.start)
         if not before:
             head.append(doc.text)
-        elif "doc" in {f.name for f in fields(items[before[-1]])}:
-            docs.setdefault(before[-1], []).append(doc.text)
+        elif "doc" in {f.name for f in fields(items[before - 1])}:
+            docs.setdefault(before - 1, []).append(doc.text)
         else:
             comments.append(Comment(f"## {doc.text}", doc.alone, doc.span.source.position(doc.span.start)[0]))
     done = tuple(

@@ -156,15 +156,15 @@ class Resolver:
 
     def _arity(self, e: Call, written: str, least: int, most: int | None) -> bool:
         """Whether a call has as many arguments as its function takes, none by name, and `per` only in a reduction."""
+        if e.keywords:
+            message = f"`{e.function}` takes no arguments by name"
+            self.report(Diagnostic("E201", message, e.keywords[0][1].span, help=f"its signature is `{written}`"))
+            return False
         count = len(e.args)
         if count < least or (most is not None and count > most):
             takes = f"{least}" if least == most else f"at least {least}"
             message = f"`{e.function}` takes {takes} argument{'s' * (takes != '1')}, not {count}"
             self.report(Diagnostic("E201", message, e.span, help=f"its signature is `{written}`"))
-            return False
-        if e.keywords:
-            message = f"`{e.function}` takes no arguments by name"
-            self.report(Diagnostic("E201", message, e.keywords[0][1].span, help=f"its signature is `{written}`"))
             return False
         if e.scope is not None and (e.function not in REDUCTIONS or e.function in self.functions):
             message = f"`{e.function}` works on each element; `per {e.scope}` belongs in a reduction"

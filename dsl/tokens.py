@@ -15,6 +15,7 @@ from .fold import ROOTS, SUPERSCRIPTS, describe, fold_name
 from .syntax import Comment
 
 MAX_BYTES = 256 * 1024
+MAX_TOKENS = 20_000
 MAX_NESTING = 100
 SET_ASIDE = ("COMMENT", "ROOT", "SUPERSCRIPT", "INFINITY", "OTHER")
 
@@ -70,6 +71,9 @@ def tokenize(lark: Lark, source: Source) -> Tokens:
     root: Token | None = None
     for raw in lark.lex(source.text):
         out.tokens.extend(_fold(raw, source, out, root))
+        if len(out.tokens) > MAX_TOKENS:
+            message = f"this file has more than {MAX_TOKENS:,} words and signs"
+            raise OptError(Diagnostic("E003", message, span_of(source, raw), help="a rule is a page of text"))
         root = raw if raw.type == "ROOT" else None
     out.tokens = list(_join_lines(out.tokens, source))
     return out
@@ -77,21 +81,23 @@ def tokenize(lark: Lark, source: Source) -> Tokens:
 
 def _join_lines(tokens: list[Token], source: Source) -> Iterator[Token]:
     """Drop the newlines inside ( ) and [ ]; a bracket left open must not swallow the statements after it."""
-    depth = 0
+    depth = blocks = 0
+    previous = ""
     for i, token in enumerate(tokens):
         if token.type in ("LPAR", "LSQB"):
             depth += 1
-            if depth > MAX_NESTING:
-                message, hint = f"brackets nested deeper than {MAX_NESTING}", "name a part of the expression with `let`"
-                raise OptError(Diagnostic("E004", message, span_of(source, token), help=hint))
         elif token.type in ("RPAR", "RSQB"):
             depth = max(0, depth - 1)
-        elif token.type == "_NL" and depth > 0:
-            if not _begins_statement(tokens[i + 1 : i + 3]):
+        elif token.type == "_NL":
+            if previous == "_NL" or (depth > 0 and not _begins_statement(tokens[i + 1 : i + 3])):
                 continue
             depth = 0
-        elif token.type == "RBRACE":
-            depth = 0
+        elif token.type in ("LBRACE", "RBRACE"):
+            depth, blocks = 0, blocks + (1 if token.type == "LBRACE" else -1)
+        if max(depth, blocks) > MAX_NESTING:
+            message, hint = f"brackets nested deeper than {MAX_NESTING}", "name a part of the expression with `let`"
+            raise OptError(Diagnostic("E004", message, span_of(source, token), help=hint))
+        previous = token.type
         yield token
 
 

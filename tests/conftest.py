@@ -1,0 +1,44 @@
+"""What all tests share: golden files, and Triton's interpreter where there is no GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def _has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+
+
+if not _has_gpu():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files with what tests produce")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not _has_gpu():
+        skip = pytest.mark.skip(reason="needs a CUDA device")
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)` holds a text against `golden/name` beside the test's own file."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(request.path).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path} is missing: look at the output, then run pytest --update-golden"
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

@@ -1,0 +1,135 @@
+"""Every kind of bad input gets its diagnostic: the text as a user sees it, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from optc.dsl.diagnostics import OptError, to_json
+from optc.dsl.load import rule_from_text
+
+HEAD = "param lr = 0.1\nparam beta1 = 0.9\nstate m = 0\n"
+
+# name -> (code of each error, the text)
+CASES: dict[str, tuple[list[str], str]] = {
+    # the characters and the shape of the text
+    "absolute_bars": (["E002"], "update = |g|"),
+    "augmented": (["E001"], HEAD + "m += g\nupdate = m"),
+    "arrow_in_expression": (["E001"], HEAD + "update = where(g <-1, g, m)"),
+    "attribute": (["E105"], HEAD + "update = g.shape"),
+    "chained_comparison": (["E001"], HEAD + "update = where(0 < g < 1, g, m)"),
+    "control_character": (["E002"], "update = g\x00"),
+    "cyrillic_letter": (["E002"], "let а = 1\nupdate = g"),
+    "import_os": (["E002"], "update = __import__('os')"),
+    "juxtaposed": (["E001"], "update = 2g"),
+    "keyword_as_name": (["E001"], "let when = 1"),
+    "line_ends_after_operator": (["E001"], HEAD + "update = g +\n"),
+    "missing_bracket": (["E001", "E001"], HEAD + "let a = (1 + 2\nlet b = 2 * * 3\nupdate = g"),
+    "no_operator": (["E001"], "update = sqrt g"),
+    "python_if": (["E001"], "if g > 0 { }"),
+    "stray_bracket": (["E001"], "update = g)"),
+    "unclosed_block": (["E001"], HEAD + "when beta1 > 0 {\nupdate = g"),
+    # names
+    "unknown_name": (["E101"], HEAD + "m <- bta1*m + (1 - beta1)*g\nupdate = m"),
+    "unknown_gradient": (["E101"], HEAD + "update = grad"),
+    "unknown_function": (["E105"], HEAD + "update = rsqrt(g)"),
+    "function_as_name": (["E101"], HEAD + "update = sqrt*g"),
+    "use_before_definition": (["E102"], HEAD + "let a = b*g\nlet b = 2\nupdate = a"),
+    "let_cycle": (["E102"], HEAD + "let a = b\nlet b = a\nupdate = b"),
+    "declared_twice": (["E103"], HEAD + "state m = 1\nupdate = m"),
+    "declares_given": (["E103"], HEAD + "let g = 1\nupdate = m"),
+    "python_keyword": (["E104"], "param lambda = 0\nparam lr = 1\nupdate = g"),
+    "reserved_param": (["E104"], "param maximize = 0\nparam lr = 1\nupdate = g"),
+    "recursive_def": (["E106"], HEAD + "def f(x) = f(x)\nupdate = f(g)"),
+    "mutual_recursion": (["E106"], HEAD + "def f(x) = h(x)\ndef h(x) = f(x)\nupdate = f(g)"),
+    "unknown_library": (["E107"], "use zoo.adamv\n" + HEAD + "update = g"),
+    "file_above": (["E107"], 'use "../secret.opt"\n' + HEAD + "update = g"),
+    # arguments, kinds and shapes
+    "wrong_arity": (["E201"], HEAD + "update = clip(g, 1)"),
+    "keyword_argument": (["E201"], HEAD + "update = clip(g, low = 1, high = 2)"),
+    "scope_on_elementwise": (["E201"], HEAD + "update = sqrt(g per row)"),
+    "number_as_condition": (["E202"], HEAD + "update = where(g, 1, 2)"),
+    "condition_as_number": (["E202"], HEAD + "update = g > 0"),
+    "col_into_row": (["E203"], HEAD + "state R : per row = 0\nR <- mean(g^2 per col)\nupdate = g/R"),
+    "inner_sizes": (["E203"], HEAD + "update = g @ g"),
+    "transposed_sum": (["E203"], HEAD + "update = g + g.T"),
+    "unknown_scope": (["E204"], HEAD + "state s : per rows = 0\nupdate = g"),
+    "unknown_dtype": (["E204"], HEAD + "state s : per element bfloat = 0\nupdate = g"),
+    "dynamic_when": (["E205"], HEAD + "when g > 0 { update = g } else { update = m }"),
+    "conditional_state": (["E207", "E207"], HEAD + "state s = 0 when beta1 > 0\ns <- g\nupdate = s"),
+    # what a rule must and must not do
+    "empty": (["E301"], ""),
+    "only_comments": (["E301"], "# nothing\n## at all\n"),
+    "no_update": (["E301"], HEAD + "m <- g"),
+    "update_in_one_arm": (["E301"], HEAD + "when beta1 > 0 { update = g }"),
+    "update_and_theta": (["E302"], HEAD + "update = g\ntheta <- theta - lr*g"),
+    "equals_for_state": (["E303"], HEAD + "m = beta1*m + g\nupdate = m"),
+    "misspelt_update": (["E303"], HEAD + "updat = g"),
+    "assigned_param": (["E303"], HEAD + "lr <- 2*lr\nupdate = g"),
+    "assigned_twice": (["E304"], HEAD + "m <- g\nm <- 2*g\nupdate = m"),
+    "return_outside": (["E305"], HEAD + "update = g\nreturn g"),
+    "lone_expression": (["E305"], HEAD + "g*2"),
+    "default_outside_interval": (["E306"], "param lr = 2 in (0, 1)\nupdate = g"),
+    "empty_interval": (["E306"], "param lr = 1 in (1, 1]\nupdate = g"),
+    "int_with_fraction": (["E306"], "param n : int = 1.5\nparam lr = 1\nupdate = n*g"),
+    "no_lr": (["E307"], "update = g"),
+    # numbers
+    "too_large": (["E401"], "update = 1e999*g\nparam lr = 1"),
+    "too_small": (["E401"], "param lr = 1e-50\nupdate = g"),
+    "division_by_zero": (["E401"], HEAD + "update = g/(1 - 1)"),
+    "log_of_negative": (["E401"], HEAD + "update = g*log(0 - 1)"),
+    "huge_exponent": (["E402"], HEAD + "update = g^1000"),
+    "nested_too_deep": (["E004"], "update = " + "(" * 101 + "g" + ")" * 101),
+    "minus_tower": (["E004"], HEAD + "update = " + "-" * 300 + "g"),
+    "ten_errors_at_most": (["E101"] * 10, HEAD + "".join(f"let a{i} = q{i}\n" for i in range(20)) + "update = g"),
+}
+
+
+def problems(text: str) -> OptError:
+    with pytest.raises(OptError) as caught:
+        rule_from_text(text, "rule.opt")
+    return caught.value
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_codes(name: str) -> None:
+    codes, text = CASES[name]
+    assert [d.code for d in problems(text).diagnostics] == codes
+
+
+def test_text(golden: Callable[[str, str], None]) -> None:
+    """One golden page of every diagnostic, as a user reads it."""
+    pages = [f"==== {name}\n{problems(text)}\n" for name, (_, text) in CASES.items()]
+    golden("diagnostics.txt", "\n".join(pages))
+
+
+def test_json(golden: Callable[[str, str], None]) -> None:
+    names = ("unknown_name", "declared_twice", "use_before_definition", "juxtaposed")
+    report = {name: [to_json(d) for d in problems(CASES[name][1]).diagnostics] for name in names}
+    golden("diagnostics.json", json.dumps(report, indent=2) + "\n")
+
+
+def test_every_span_lies_in_the_text() -> None:
+    for _, text in CASES.values():
+        for d in problems(text).diagnostics:
+            for span in (d.span, *(label.span for label in d.labels)):
+                assert 0 <= span.start <= span.end <= len(span.source.text)
+
+
+def test_caret_stands_under_the_fault_after_tabs_and_wide_letters() -> None:
+    text = HEAD + "let a = 1  # 重\nupdate =\tβ₁*g"
+    lines = str(problems(text.replace("β₁", "bta1"))).splitlines()
+    source = next(line for line in lines if "update" in line)
+    caret = next(line for line in lines if "^^^^" in line)
+    assert source.index("bta1") == caret.index("^^^^")
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    shown = str(problems("update = \x1b[31mg"))
+    assert "\x1b" not in shown
+
+
+def test_too_large() -> None:
+    assert [d.code for d in problems("# " + "x" * 300_000).diagnostics] == ["E003"]

@@ -1,0 +1,112 @@
+"""The formatter changes how a rule looks and nothing else, and has nothing left to change afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from optc.dsl.expand import expand
+from optc.dsl.format import file_of, format_file
+from optc.dsl.load import ZOO, rule_from_text, zoo, zoo_names
+from optc.dsl.parser import parse
+from optc.dsl.spelling import format_expr, number
+from optc.dsl.syntax import Short
+
+UNTIDY = """
+##a rule
+# before the name
+optimizer   Untidy
+use std.schedules:warmup
+param  lr=1e-3   in(0,inf)~loguniform( 1e-5 ,1e-1 )   ## the rate
+param beta1 =.9 in [0,1)   # not a doc
+param nesterov=true
+param steps:int=5
+state m=0
+state  long_name : per row bfloat16 = 0   when ndim>=2
+
+
+state v :bfloat16=1
+# about f
+def f(x,y)=x+ -y
+def h(x){var a=x   # inside
+   repeat steps{a<-a*2}
+   # at the end
+   return a}
+m<-beta1*m+(1-beta1)*(g)
+let a=(((g)))*2
+let longer=f(a,h(m))
+when nesterov and ndim>1{   # why
+let d=1
+}else when ndim==1{let d=2} else{
+let d=3}
+update=where(not(a<b)and c,a/(b*c),(a/b)*c)^-2  # trailing
+# the end
+"""
+
+
+def test_style(golden: Callable[[str, str], None]) -> None:
+    golden("formatted.opt", format_file(parse(UNTIDY)))
+
+
+@pytest.mark.parametrize(
+    "text", [UNTIDY, "g", "# only\n", "## only\n\n# and\n", "a\n\n\n\n", "let a = 1\n# c\n\n# d\nlet b = 2"]
+)
+def test_same_tree_and_idempotent(text: str) -> None:
+    once = format_file(parse(text))
+    assert parse(once) == parse(text)
+    assert format_file(parse(once)) == once
+
+
+@pytest.mark.parametrize("path", sorted(ZOO.parent.rglob("*.opt")), ids=lambda p: p.stem)
+def test_what_we_ship_is_formatted(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert format_file(parse(text)) == text
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_a_rule_as_a_file_is_that_rule(name: str) -> None:
+    rule = zoo(name)
+    if rule.applies is None or rule.applies.otherwise is None:
+        assert rule_from_text(format_file(file_of(rule)), f"{name}.opt") == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("a-(b-c)", "a - (b - c)"),
+        ("(a-b)-c", "a - b - c"),
+        ("(a*b)/(c*d)", "a*b/(c*d)"),
+        ("-(a^2)", "-a^2"),
+        ("(-a)^2", "(-a)^2"),
+        ("a^(b^c)", "a^b^c"),
+        ("(a^b)^c", "(a^b)^c"),
+        ("2**(-x)", "2^-x"),
+        ("- -a", "--a"),
+        ("a*(-b)", "a*-b"),
+        ("not (a and b) or c", "not (a and b) or c"),
+        ("(a<b)==(c<d)", "(a < b) == (c < d)"),
+        ("(a@b).T", "(a @ b).T"),
+        ("a mod (b mod c)", "a mod (b mod c)"),
+    ],
+)
+def test_brackets(text: str, plain: str) -> None:
+    (item,) = parse(text).items
+    assert isinstance(item, Short)
+    assert format_expr(item.value) == plain
+    assert parse(plain) == parse(text)
+
+
+@pytest.mark.parametrize(
+    "value", [0.0, 3.0, 1e-3, 1e-8, 5.4425e-9, 0.1 + 0.2, 1e22, 123456789.0, 5e-324, 1.7e308, 0.00015]
+)
+def test_numbers_read_back_as_themselves(value: float) -> None:
+    assert float(number(value)) == value
+
+
+def test_expanded_short_form(golden: Callable[[str, str], None]) -> None:
+    short = "0.73*sign(g) + 3.63*m/(sqrt(v) + eps)"
+    text = format_file(expand(parse(short, "evolved.opt")))
+    golden("expanded.opt", text)
+    assert rule_from_text(text, "x.opt") == rule_from_text(short, "x.opt")
