@@ -21,6 +21,9 @@ OPTIONS = {
 }
 """torch's own options, kept in the groups as torch does; type and default."""
 
+SEED = {"seed": ("int", "0")}
+"""The option that rules with `noise()` have besides."""
+
 HOW = {"backend": ("str", '"auto"'), "compile": ("bool", "False")}
 
 ARGUMENTS = (
@@ -36,6 +39,10 @@ def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
     yield from ((p.name, p) for p, _ in plan.params)
     if plan.fallback is not None:
         yield from ((f"{snake(plan.fallback.name)}_{p.name}", p) for p, _ in plan.fallback.params)
+
+
+def noisy(plan: Plan) -> bool:
+    return plan.noisy or (plan.fallback is not None and plan.fallback.noisy)
 
 
 def number(value: float | bool) -> str:
@@ -57,7 +64,7 @@ def emit_program(plan: Plan, prefix: str, kernel: bool) -> str:
         if segment is not None:
             entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', prefix + name)}")
     entries += [f"serves={prefix}serves"] if plan.serves is not None else []
-    entries += ["lockstep=True"] if plan.lockstep else []
+    entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += ["kernel=None if triton is None else kernel"] if kernel else []
     return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
@@ -110,8 +117,9 @@ def _state(m: Memory, flags: list[str]) -> str:
 def emit_class(plan: Plan, kernel: bool) -> str:
     """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
     given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
-    fixed = [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
-    defaults = [*(key for key, _ in parameters(plan)), *OPTIONS]
+    options = OPTIONS | (SEED if noisy(plan) else {})
+    fixed = [f"{name}: {type} = {default}" for name, (type, default) in (options | HOW).items()]
+    defaults = [*(key for key, _ in parameters(plan)), *options]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
     runs = [f"run_{how}" for how in ("torch", "compiled", *(["triton"] if kernel else []))]
     backends = [f"{_text(run.removeprefix('run_'))}: {run}" for run in runs]
@@ -147,4 +155,5 @@ def _about(plan: Plan) -> str:
     for key, p in parameters(plan):
         facts = [p.doc, "required" if p.default is None else "", f"in {p.interval}" if p.interval is not None else ""]
         out.append(f"{STEP}{key}: {'; '.join(f for f in facts if f) or p.type}")
-    return "\n".join([*out, *(f"{STEP}{line}" for line in ARGUMENTS)])
+    seeded = ["seed: which random numbers `noise()` gives"] * noisy(plan)
+    return "\n".join([*out, *(f"{STEP}{line}" for line in (*ARGUMENTS, *seeded))])

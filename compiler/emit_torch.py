@@ -85,6 +85,7 @@ def emit_torch(plan: Plan, segment: Segment, name: str, doc: str, names: Names) 
     """The function that computes a segment's outputs from its inputs, slots and flags."""
     speller = Speller(TORCH, _Special())
     args = [*segment.inputs, *(s.name for s in segment.slots), *(f.name for f in plan.flags)]
+    args += ["key"] if plan.noisy and segment is plan.step else []
     body = statements(segment.body, speller, names, "range({})")
     return [
         *wrapped(f"def {name}", args, ":"),

@@ -71,8 +71,10 @@ def lower(rule: Rule, reserved: frozenset[str] = frozenset()) -> Plan:
 
 
 def _refuse(rule: Rule) -> None:
+    noisy = any(isinstance(part, Noise) for s in rule.body for part in walk(s))
+    taken = KEYWORDS | GROUP_KEYS | ({"seed"} if noisy else set())
     for p in rule.params:
-        if p.name in KEYWORDS | GROUP_KEYS:
+        if p.name in taken:
             raise OptError(_taken(p.name, "hyperparameter", "keyword argument or group entry"))
     for s in rule.states:
         if s.name == "step":

@@ -27,7 +27,7 @@ RUNTIME = {
     "runtime.py": "what every optimizer does",
 }
 FUNCTIONS = ("scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
-IN_KERNEL = (*TABLES, "chunk", "tensor", "start", "row", "at", "mask", "compute", "BLOCK")
+IN_KERNEL = (*TABLES, "chunk", "tensor", "key", "start", "row", "at", "mask", "compute", "BLOCK")
 
 TRY_TRITON = """
 try:

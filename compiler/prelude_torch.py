@@ -89,3 +89,26 @@ def orthonormal_factor(a: Tensor) -> Tensor:
     """Q of a = Q R; (..., n, n) in and out."""
     q, _ = torch.linalg.qr(a)
     return torch.as_tensor(q)
+
+
+LOW = 0xFFFFFFFF
+
+
+def philox(counter: list[Tensor], key: list[Tensor]) -> list[Tensor]:
+    """Philox 4x32-10 (Salmon et al., 2011): four words of 32 bits from four of counter and two of key, as int64."""
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(10):
+        p, q = a * 0xD2511F53, c * 0xCD9E8D57
+        a, b, c, d = ((q >> 32) & LOW) ^ b ^ k0, q & LOW, ((p >> 32) & LOW) ^ d ^ k1, p & LOW
+        k0, k1 = (k0 + 0x9E3779B9) & LOW, (k1 + 0xBB67AE85) & LOW
+    return [a, b, c, d]
+
+
+def noise(theta: Tensor, key: Tensor, index: int) -> Tensor:
+    """Standard normal numbers of theta's shape, by Box and Muller; `key` is (seed, parameter, step)."""
+    at = torch.arange(theta.numel(), device=theta.device)
+    seed, place, t = key.unbind()
+    first, second, _, _ = philox([at & LOW, at >> 32, t, torch.full_like(at, index)], [place, seed & LOW])
+    u, v = ((x.to(theta.dtype) + 0.5) / 2**32 for x in (first, second))
+    return (torch.sqrt(-2 * torch.log(u)) * torch.cos(2 * torch.pi * v)).view_as(theta)

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .runtime_rule import Batch, Function, Program, Settings, Work, at_least_matrix, real, sizes
-from .runtime_torch import Table
+from .runtime_rule import Batch, Function, Job, Program, Settings, Work, at_least_matrix, real, sizes
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -54,18 +53,16 @@ class RuleOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            batches, table = self._gather(inputs or {})
-            for run, part in self._by_backend(batches):
-                run(part, table)
+            for job in self._gather(inputs or {}):
+                for run, batches in self._by_backend(job):
+                    run(batches, job.table)
         return loss
 
     # -------------------------------------------------------- a step's work
 
-    def _gather(self, inputs: dict[str, Any]) -> tuple[list[Batch], Table]:
-        """This step's work, its steps counted, and the scalar table that its rows index."""
-        batches: dict[Any, Batch] = {}
-        rows: dict[Any, int] = {}
-        table: Table = []
+    def _gather(self, inputs: dict[str, Any]) -> list[Job]:
+        """This step's work, one job for each program, and its steps counted."""
+        jobs: dict[int, Job] = {}
         for place, (index, group, p) in enumerate(self._parameters()):
             if p.grad is None:
                 continue
@@ -73,17 +70,14 @@ class RuleOptimizer(torch.optim.Optimizer):
             settings = program.settings(group)
             state, theta, grad = self._state_of(p, program, settings), real(p), real(p.grad)
             state["step"] += 1
-            t, shape = float(state["step"]), sizes(theta)
-            key = (id(program), index, t, shape if program.step.sized else None)
-            if key not in rows:
-                rows[key] = len(table)
-                table.append(program.step.scalars(*settings, t, *shape))
-            flags = program.flags(*settings, *shape)
-            kind = (id(program), theta.device, theta.dtype, grad.dtype, flags, group["maximize"])
-            batch = batches.setdefault(kind, Batch(program, flags, group["maximize"]))
+            t = float(state["step"])
+            job = jobs.setdefault(id(program), Job(program))
+            row = job.row((index, t), settings, t, sizes(theta))
             states = [state.get(s.name) for s in program.states]
-            batch.works.append(Work(theta, grad, self._extra(program, inputs, place), states, rows[key]))
-        return list(batches.values()), table
+            key = (group.get("seed", 0), place, int(t))
+            work = Work(theta, grad, self._extra(program, inputs, place), states, row, key)
+            job.add(work, program.flags(*settings, *sizes(theta)), group["maximize"])
+        return list(jobs.values())
 
     def _parameters(self) -> Iterator[tuple[int, dict[str, Any], Tensor]]:
         for index, group in enumerate(self.param_groups):
@@ -114,12 +108,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 raise ValueError(f"{type(self).__name__}.step needs inputs={{{name!r}: [one tensor per parameter]}}")
         return [real(inputs[name][place]) for name in program.inputs]
 
-    def _by_backend(self, batches: list[Batch]) -> Iterator[tuple[Function, list[Batch]]]:
-        by: dict[Any, list[Batch]] = {}
-        for batch in batches:
-            by.setdefault((self._backend_for(batch), id(batch.program)), []).append(batch)
-        for (chosen, _), part in by.items():
-            yield self.backends[chosen], part
+    def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
+        by: dict[str, list[Batch]] = {}
+        for batch in job.batches.values():
+            by.setdefault(self._backend_for(batch), []).append(batch)
+        for chosen, batches in by.items():
+            yield self.backends[chosen], batches
 
     def _backend_for(self, batch: Batch) -> str:
         if self._backend == "triton" and batch.program.kernel is None:

@@ -16,6 +16,7 @@ from torch.optim.optimizer import required
 Function = Callable[..., Any]
 Settings = tuple[float | bool, ...]
 Row = list[Tensor]
+Table = list[tuple[float, ...]]
 REDUCED: dict[str, tuple[int, ...]] = {"element": (), "row": (-1,), "col": (-2,), "matrix": (-2, -1)}
 """The axes of a parameter that a state of a scope has only once; scopes beyond the matrix keep one number."""
 
@@ -97,7 +98,8 @@ class Stage:
 class Program:
     """A rule. `flags` gives the structure of a step for some sizes, `serves` whether it is for parameters of them.
 
-    `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors.
+    `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors, `noisy`
+    that its last argument is the key of its random numbers.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -108,6 +110,7 @@ class Program:
     evaluate: Stage | None = None
     serves: Function | None = None
     lockstep: bool = False
+    noisy: bool = False
     inputs: tuple[str, ...] = ()
     kernel: Any = None
 
@@ -136,13 +139,17 @@ class Program:
 
 @dataclass
 class Work:
-    """One parameter in one step; complex tensors come as pairs of reals. `row` is its row of the scalar table."""
+    """One parameter in one step; complex tensors come as pairs of reals.
+
+    `row` is its row of the scalar table, `key` what its random numbers depend on: seed, place among parameters, step.
+    """
 
     theta: Tensor
     grad: Tensor
     extra: list[Tensor]
     states: list[Tensor | None]
     row: int
+    key: tuple[int, int, int]
 
 
 @dataclass
@@ -153,6 +160,30 @@ class Batch:
     flags: tuple[Any, ...]
     maximize: bool
     works: list[Work] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """All the work of one program in one step, and the scalar table that it shares: equal rows are made once."""
+
+    program: Program
+    table: Table = field(default_factory=list)
+    rows: dict[Any, int] = field(default_factory=dict)
+    batches: dict[Any, Batch] = field(default_factory=dict)
+
+    def row(self, key: tuple[Any, ...], settings: Settings, t: float, shape: tuple[int, ...]) -> int:
+        """The index of the row for a group and step, and for a tensor's sizes where these matter."""
+        key = (*key, shape if self.program.step.sized else None)
+        if key not in self.rows:
+            self.rows[key] = len(self.table)
+            self.table.append(self.program.step.scalars(*settings, t, *shape))
+        return self.rows[key]
+
+    def add(self, work: Work, flags: tuple[Any, ...], maximize: bool) -> None:
+        kind = (work.theta.device, work.theta.dtype, work.grad.dtype, flags, maximize)
+        if kind not in self.batches:
+            self.batches[kind] = Batch(self.program, flags, maximize)
+        self.batches[kind].works.append(work)
 
 
 def computing(dtype: torch.dtype) -> torch.dtype:
@@ -184,7 +215,7 @@ def sizes(theta: Tensor) -> tuple[int, int, int, int]:
     return len(shape), rows, cols, theta.numel()
 
 
-def scalar_rows(table: list[tuple[float, ...]], conditions: tuple[int, ...], like: Tensor) -> list[Row]:
+def scalar_rows(table: Table, conditions: tuple[int, ...], like: Tensor) -> list[Row]:
     """The scalar table as numbers of the arithmetic's dtype on a tensor's device, conditions as bools."""
     rounded = torch.tensor(table, dtype=torch.float64, device=like.device).to(computing(like.dtype))
     rows = [list(row.unbind()) for row in rounded]

@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime_rule import Batch, Function, Row, Work, at_least_matrix, computing, scalar_rows, widened
-
-Table = list[tuple[float, ...]]
+from .runtime_rule import Batch, Function, Table, Work, at_least_matrix, computing, scalar_rows, widened
 
 
 def run_torch(batches: list[Batch], table: Table) -> None:
@@ -39,19 +37,25 @@ def run_with(step: Function, batches: list[Batch], table: Table) -> None:
         rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
         for work in batch.works:
             targets = [work.theta, *written(batch, work)]
-            step(batch.program.step.run, arguments(batch, work), rows[work.row], batch.flags, batch.maximize, targets)
+            rest = [*rows[work.row], *batch.flags, *key(batch, work)]
+            step(batch.program.step.run, arguments(work), rest, batch.maximize, targets)
     return None
 
 
 def advance(
-    run: Function, tensors: list[Tensor | None], row: Row, flags: tuple[Any, ...], maximize: bool, targets: list[Tensor]
+    run: Function, tensors: list[Tensor | None], rest: list[Any], maximize: bool, targets: list[Tensor]
 ) -> None:
     """One parameter's step: arithmetic in one dtype, one rounding as each result is stored."""
-    store(run(*operands(tensors, maximize), *row, *flags), targets)
+    store(run(*operands(tensors, maximize), *rest), targets)
 
 
-def arguments(batch: Batch, work: Work) -> list[Tensor | None]:
+def arguments(work: Work) -> list[Tensor | None]:
     return [work.theta, work.grad, *work.extra, *work.states]
+
+
+def key(batch: Batch, work: Work) -> list[Tensor]:
+    """What random numbers depend on, as a tensor, so that a compiled step serves every key."""
+    return [torch.tensor(work.key, device=work.theta.device)] if batch.program.noisy else []
 
 
 def operands(tensors: list[Tensor | None], maximize: bool) -> list[Tensor | None]:
@@ -79,28 +83,28 @@ def run_lockstep(batches: list[Batch], table: Table) -> None:
     for batch in batches:
         rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
         for work in batch.works:
-            tensors = operands(arguments(batch, work), batch.maximize)
-            generator = batch.program.step.run(*tensors, *rows[work.row], *batch.flags)
+            tensors = operands(arguments(work), batch.maximize)
+            generator = batch.program.step.run(*tensors, *rows[work.row], *batch.flags, *key(batch, work))
             running.append((generator, [work.theta, *written(batch, work)]))
     waiting: dict[int, dict[int, tuple[str, Tensor]]] = {}
-    for key in range(len(running)):
-        resume(running, key, None, waiting)
+    for i in range(len(running)):
+        resume(running, i, None, waiting)
     while waiting:
         partials = waiting.pop(min(waiting))
         total = combined(list(partials.values()))
-        for key, (_, partial) in partials.items():
-            resume(running, key, total.to(partial), waiting)
+        for i, (_, partial) in partials.items():
+            resume(running, i, total.to(partial), waiting)
 
 
-def resume(running: list[Any], key: int, value: Tensor | None, waiting: dict[int, dict[int, Any]]) -> None:
+def resume(running: list[Any], i: int, value: Tensor | None, waiting: dict[int, dict[int, Any]]) -> None:
     """One generator up to its next `yield site, how, partial`, or to its end, where its results are stored."""
-    generator, targets = running[key]
+    generator, targets = running[i]
     try:
         site, how, partial = generator.send(value)
     except StopIteration as finished:
         store(finished.value, targets)
     else:
-        waiting.setdefault(site, {})[key] = how, partial
+        waiting.setdefault(site, {})[i] = how, partial
 
 
 def combined(partials: list[tuple[str, Tensor]]) -> Tensor:

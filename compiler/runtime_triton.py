@@ -12,8 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .runtime_rule import Batch, Work, computing
-from .runtime_torch import Table
+from .runtime_rule import Batch, Table, Work, computing
 
 BLOCK = 1024
 """Elements of one chunk: 128 threads with one 128-bit access of eight bfloat16 or two of four float32 each."""

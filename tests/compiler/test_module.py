@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from optc.compiler.load import load
 from optc.compiler.lower import lower
 from optc.compiler.module import Target, emit

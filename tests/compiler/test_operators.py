@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from optc.compiler.emit_scalars import SCALARS
 from optc.compiler.emit_torch import MATRIX as TORCH_MATRIX
 from optc.compiler.emit_torch import OVER_ALL, TORCH

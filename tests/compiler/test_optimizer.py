@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from optc.compiler.load import load
 from optc.dsl.load import rule_from_text, zoo
-from torch import Tensor, nn
 
 AdamW: Any = load(zoo("adamw"))
 SGD: Any = load(zoo("sgd"))

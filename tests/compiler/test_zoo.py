@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
 from optc.compiler.load import load
 from optc.dsl.load import zoo
-from torch import Tensor
 
 from .zoo_references import ZOO, Row, Trajectory
 
