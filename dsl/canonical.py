@@ -14,7 +14,7 @@ from .dead import without_dead
 from .graph import Memory, Traced, trace
 from .labels import Labels
 from .normal import Normal
-from .normal_facts import leaf_facts, states_and_zeros
+from .normal_facts import facts_of_all, leaf_facts
 from .rule import Rule
 from .skeleton import Writer
 
@@ -49,12 +49,20 @@ def canonical(rule: Rule) -> Canonical:
 
 
 def _normal(rule: Rule, traced: Traced) -> Normal:
-    """The rule's normal form, taken twice: first assuming nothing, to learn from it what may be assumed."""
-    rough = Normal(traced.graph, leaf_facts(rule, {}), zeros_free=False)
-    roots = [rough.of[i] for i in traced.roots.values()]
-    memory = {
-        name: Memory(rough.of[m.init], rough.of[m.update], None if m.when is None else rough.of[m.when])
-        for name, m in traced.states.items()
-    }
-    states, zeros_free = states_and_zeros(rule, rough.graph.nodes, roots, memory)
-    return Normal(traced.graph, leaf_facts(rule, states), zeros_free)
+    """The rule's normal form under what can be assumed of its states and zeros, which a first attempt finds out.
+
+    The first attempt takes it that no sign of a zero can be told, and is sound where none can in what comes of it.
+    """
+    for guess in (True, False):
+        rough = Normal(traced.graph, leaf_facts(rule, {}), zeros_free=guess)
+        roots = [rough.of[i] for i in traced.roots.values()]
+        memory = {
+            name: Memory(rough.of[m.init], rough.of[m.update], None if m.when is None else rough.of[m.when])
+            for name, m in traced.states.items()
+        }
+        states, facts, zeros_free = facts_of_all(rule, rough.graph.nodes, roots, memory)
+        if zeros_free or not guess:
+            break
+    if all(facts[i] == rough.facts[i] for i in rough.unproven):
+        return rough
+    return Normal(traced.graph, leaf_facts(rule, states), zeros_free=guess)

@@ -7,14 +7,15 @@ between them but without rounding, overflow or underflow. A fact says what *may*
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import erf, inf, isinf, nextafter, pi, tanh
 from typing import NamedTuple
 
 from .rule import Param
 
 HOST = 0
-SHAPES = {"model": 1, "tensor": 3, "matrix": 7, "row": 15, "col": 23, "element": 31}
+SHAPES = {"model": 1, "tensor": 3, "matrix": 7, "row": 15, "col": 23, "element": 31, "row_pair": 31, "col_pair": 31}
 """A shape is the set of scopes it varies over, as bits: broadcasting two shapes is `|`, and row | col = element."""
 ELEMENT = SHAPES["element"]
 
@@ -251,9 +252,9 @@ TRANSFER: dict[str, Callable[..., Fact]] = {
 """One row for each real operator of `operators.OPERATORS`; conditions are all `CONDITION`."""
 
 
-def apply(op: str, args: Iterable[Fact]) -> Fact:
+@lru_cache(maxsize=1 << 14)
+def apply(op: str, given: tuple[Fact, ...]) -> Fact:
     """The fact of an operator's result, from those of its arguments."""
-    given = tuple(args)
     shape = HOST
     for fact in given:
         shape |= fact.shape
@@ -299,6 +300,7 @@ def reduced(op: str, args: Sequence[Fact], shape: int) -> Fact:
     return possible._replace(low=0.0, minus_zero=x.minus_zero)
 
 
+@lru_cache(maxsize=1 << 12)
 def power(x: Fact, count: int) -> Fact:
     """The fact of x*x*...*x."""
     result = x if count % 2 else _square(x)

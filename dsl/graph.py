@@ -97,16 +97,16 @@ class Traced:
 def trace(rule: Rule) -> Traced:
     """The rule's values. A local given a value in one arm only is the leaf "undefined" in the other."""
     tracer = _Tracer(rule)
-    env = dict(tracer.env)
+    env: dict[str, int] = {}
     tracer.block(rule.body, env)
     traced = Traced(tracer.graph, {"theta": tracer.next_theta(env, rule.writes_theta())})
     for s in rule.states:
-        when = None if s.when is None else tracer.value(s.when, tracer.env)
-        traced.states[s.name] = Memory(tracer.value(s.init, tracer.env), env[s.name], when)
+        when = None if s.when is None else tracer.value(s.when, {})
+        traced.states[s.name] = Memory(tracer.value(s.init, {}), env.get(s.name, tracer.leaf(s.name)), when)
     if rule.evaluate is not None:
-        traced.roots["evaluate"] = tracer.value(rule.evaluate, tracer.env)
+        traced.roots["evaluate"] = tracer.value(rule.evaluate, {})
     if rule.applies is not None:
-        traced.roots["applies"] = tracer.value(rule.applies.condition, tracer.env)
+        traced.roots["applies"] = tracer.value(rule.applies.condition, {})
     return traced
 
 
@@ -118,20 +118,23 @@ class _Tracer:
     def __init__(self, rule: Rule) -> None:
         self.graph = Graph()
         self.loops = 0
-        leaf = self.graph.add
-        self.states = {s.name: leaf("state", (), s.name) for s in rule.states}
-        self.env = {
-            **{name: leaf("given", (), name) for name in GIVEN},
-            **{p.name: leaf("param", (), p.name) for p in rule.params},
-            **{name: leaf("input", (), name) for name in rule.inputs},
-            **self.states,
+        self.kinds = {
+            **dict.fromkeys(GIVEN, "given"),
+            **{p.name: "param" for p in rule.params},
+            **dict.fromkeys(rule.inputs, "input"),
+            **{s.name: "state" for s in rule.states},
         }
-        self.env[NEXT] = self.env["theta"]
+
+    def leaf(self, name: str) -> int:
+        """What a name is before any statement has changed it."""
+        if name == NEXT:
+            return self.leaf("theta")
+        return self.graph.add(self.kinds[name], (), name) if name in self.kinds else self.graph.add("undefined")
 
     def next_theta(self, env: Mapping[str, int], written: bool) -> int:
         if written:
-            return env[NEXT]
-        add, theta = self.graph.add, self.env["theta"]
+            return env.get(NEXT, self.leaf(NEXT))
+        add, theta = self.graph.add, self.leaf("theta")
         total = env["update ="]
         if "decay =" in env:
             total = add("add", (total, add("mul", (env["decay ="], theta))))
@@ -154,20 +157,20 @@ class _Tracer:
         self.block(then, left)
         self.block(otherwise, right)
         for name in sorted({*left, *right}):
-            undefined = self.graph.add("undefined")
-            x, y = left.get(name, undefined), right.get(name, undefined)
+            x, y = (arm[name] if name in arm else self.leaf(name) for arm in (left, right))
             env[name] = x if x == y else self.graph.add("when", (condition, x, y))
 
     def repeat(self, count: int, body: tuple[object, ...], env: dict[str, int]) -> None:
         """What the loop carries from round to round are leaves inside it."""
         self.loops += 1
         given = [NEXT if name == "theta" else name for name in assigned(body)]
-        carried = [name for name in given if name in env]
+        carried = [name for name in given if name in env or name in self.kinds or name == NEXT]
         inside = dict(env)
         for i, name in enumerate(carried):
             inside[name] = self.graph.add("carried", (), (self.loops, i))
         self.block(body, inside)
-        parts = (count, *(env[n] for n in carried), *(inside[n] for n in carried))
+        before = (env[n] if n in env else self.leaf(n) for n in carried)
+        parts = (count, *before, *(inside[n] for n in carried))
         loop = self.graph.add("repeat", parts, self.loops)
         for i, name in enumerate(carried):
             env[name] = self.graph.add("item", (loop,), i)
@@ -179,9 +182,9 @@ class _Tracer:
             case Bool(value=value):
                 return self.graph.add("bool", (), value)
             case Name(id=name):
-                return env[name]
+                return env[name] if name in env else self.leaf(name)
             case Prev(state=name):
-                return self.states[name]
+                return self.leaf(name)
             case Noise(index=index):
                 return self.graph.add("noise", (), index)
             case Apply(op=op, args=args):

@@ -85,7 +85,7 @@ class Builder:
 
     def _plain(self, op: str, args: tuple[Known, ...], span: Span) -> Known:
         same = op == "mul" and args[0].same(args[1])
-        fact = apply("square", (args[0].fact,)) if same else apply(op, [a.fact for a in args])
+        fact = apply("square", (args[0].fact,)) if same else apply(op, tuple(a.fact for a in args))
         price = sum(a.cost for a in args) + cost.of_apply(op, fact.shape)
         return Known(Apply(op, tuple(a.expr for a in args), span), fact, price, op, args)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import isfinite
 
-from .facts import Fact, literal
+from .facts import Fact
 from .graph import Graph, Node
 from .normal_facts import fact_of, fact_of_power
 from .operators import OPERATORS
@@ -36,7 +36,8 @@ class Normal:
 
     `zeros_free` says that nothing can tell the sign of a zero; then x + 0 is x, and -(a - b) is b - a.
     `of` holds the normal node of each given node, `facts` and `keys` what is known of each normal node and a number
-    that depends on its structure alone, not on names or literals.
+    that depends on its structure alone, not on names or literals; it is needed, and set, only where zeros are free.
+    `unproven` are the nodes of which more was asked than is known.
     """
 
     def __init__(self, given: Graph, leaf_fact: Callable[[Node], Fact], zeros_free: bool) -> None:
@@ -44,6 +45,7 @@ class Normal:
         self.facts: list[Fact] = []
         self.keys: list[int] = []
         self.zeros_free = zeros_free
+        self.unproven: set[int] = set()
         self._leaf_fact = leaf_fact
         self._terms: dict[int, list[Term]] = {}
         self.one = self.number(1.0)
@@ -58,7 +60,7 @@ class Normal:
         if i == len(self.facts):
             node = self.graph.nodes[i]
             self.facts.append(fact_of(node, self.facts, self._leaf_fact))
-            self.keys.append(key_of(node, self.keys))
+            self.keys.append(key_of(node, self.keys) if self.zeros_free else 0)
         return i
 
     def number(self, value: float) -> int:
@@ -132,7 +134,10 @@ class Normal:
         return product
 
     def _nonnegative(self, i: int) -> bool:
-        return self.facts[i].nonnegative and (self.zeros_free or not self.facts[i].minus_zero)
+        proven = self.facts[i].nonnegative and (self.zeros_free or not self.facts[i].minus_zero)
+        if not proven:
+            self.unproven.add(i)
+        return proven
 
     def _power(self, base: int, exponent: int) -> int:
         n = self._value(exponent)
@@ -148,9 +153,13 @@ class Normal:
 
     # ------------------------------------------------------------ sums
 
-    def _distributes(self, fact: Fact) -> bool:
+    def _distributes(self, i: int, power: int = 1) -> bool:
         """inf*(2 - 1) is inf where inf*2 - inf*1 is NaN; a negative or zero factor moves the sign of a zero sum."""
-        return not fact.infinite and (self.zeros_free or (fact.nonnegative and not fact.zero))
+        fact = fact_of_power(self.facts[i], power)
+        proven = not fact.infinite and (self.zeros_free or (fact.nonnegative and not fact.zero))
+        if not proven:
+            self.unproven.add(i)
+        return proven
 
     def _chain(self, i: int, node: Node, given: tuple[int, ...]) -> int:
         signs = {"add": (1.0, 1.0), "sub": (1.0, -1.0), "neg": (-1.0,)}[node.op]
@@ -171,10 +180,10 @@ class Normal:
         scale, factors = self._split(i)
         sums = [f for f in factors if self.graph.nodes[f[0]].op == "sum"]
         whole = [(scale, self._monic(factors))]
-        if len(sums) != 1 or sums[0][1] or factors[sums[0]] > 1 or not self._distributes(literal(scale)):
+        if len(sums) != 1 or sums[0][1] or factors[sums[0]] > 1 or not (self.zeros_free or scale > 0):
             return whole
         others = {f: n for f, n in factors.items() if f != sums[0]}
-        if not all(self._distributes(fact_of_power(self.facts[j], -n if d else n)) for (j, d), n in others.items()):
+        if not all(self._distributes(j, -n if d else n) for (j, d), n in others.items()):
             return whole
         inner = self.graph.nodes[sums[0][0]]
         out: list[Term] = []
@@ -217,11 +226,7 @@ class Normal:
 
     def _common(self, all_factors: list[Factors]) -> Factors:
         shared = {f: min(other.get(f, 0) for other in all_factors) for f in all_factors[0]}
-        return {
-            (i, below): n
-            for (i, below), n in shared.items()
-            if n and self._distributes(fact_of_power(self.facts[i], -1 if below else 1))
-        }
+        return {(i, below): n for (i, below), n in shared.items() if n and self._distributes(i, -1 if below else 1)}
 
     def _leads_negative(self, terms: Iterable[Term]) -> bool:
         """Whether the first terms, in an order that names and literals do not change, are mostly negative."""

@@ -35,7 +35,7 @@ def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
             return UNKNOWN
         case "bool":
             return CONSTANT_CONDITION
-    return apply(node.op, args) if node.op in OPERATORS else leaf_fact(node)
+    return apply(node.op, tuple(args)) if node.op in OPERATORS else leaf_fact(node)
 
 
 CONSTANT_CONDITION = apply("eq", (literal(0.0), literal(0.0)))
@@ -66,10 +66,10 @@ def leaf_facts(rule: Rule, states: dict[str, Fact]) -> LeafFact:
     return leaf_fact
 
 
-def states_and_zeros(
+def facts_of_all(
     rule: Rule, nodes: Sequence[Node], roots: Sequence[int], memory: dict[str, Memory]
-) -> tuple[dict[str, Fact], bool]:
-    """The facts of a rule's states as each step begins, and whether nothing in it can tell the sign of a zero."""
+) -> tuple[dict[str, Fact], list[Fact], bool]:
+    """(The facts of a rule's states as each step begins, of all nodes, whether nothing can tell the sign of a zero)."""
     shapes = {s.name: SHAPES[s.scope] for s in rule.states}
     starts = [i for m in memory.values() for i in (m.init, m.update)]
     needed = reachable(nodes, starts, dict.fromkeys(shapes, ()))
@@ -88,7 +88,7 @@ def states_and_zeros(
     states = settle({name: facts[m.init]._replace(shape=shapes[name]) for name, m in memory.items()}, after)
     live = reachable(nodes, [*roots, *starts], dict.fromkeys(shapes, ()))
     follow(states, live)
-    return states, not any(_sees_zero_sign(nodes[i], facts) for i in live)
+    return states, facts, not any(_sees_zero_sign(nodes[i], facts) for i in live)
 
 
 def _sees_zero_sign(node: Node, facts: Sequence[Fact]) -> bool:
