@@ -38,6 +38,7 @@ TORCH: dict[str, Spelling] = {
 MATRIX: dict[str, Spelling] = {
     "matmul": infix("@", PRODUCT),
     "transpose": Spelling("{}.mT", takes=(ATOM,)),
+    "identity": call("identity"),
     "orthogonalize": call("orthogonalize"),
     "inv_root": call("inverse_root", 2),
     "eigenbasis": call("eigenbasis"),

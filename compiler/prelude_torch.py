@@ -71,6 +71,11 @@ def orthogonalize(a: Tensor) -> Tensor:
     return torch.matmul(u, vt)
 
 
+def identity(a: Tensor) -> Tensor:
+    """The identity of the size of a square (..., n, n) matrix, whatever that holds."""
+    return torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).expand_as(a)
+
+
 def eigenbasis(a: Tensor) -> Tensor:
     """Orthonormal eigenvectors of a symmetric (..., n, n) matrix, as columns, by ascending eigenvalue."""
     _, vectors = torch.linalg.eigh((a + a.mT) / 2)

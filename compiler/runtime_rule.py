@@ -6,7 +6,7 @@ This file's text is part of each generated module, so it needs torch alone, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ Row = list[Tensor]
 Table = list[tuple[float, ...]]
 REDUCED: dict[str, tuple[int, ...]] = {"element": (), "row": (-1,), "col": (-2,), "matrix": (-2, -1)}
 """The axes of a parameter that a state of a scope has only once; scopes beyond the matrix keep one number."""
+PAIRED = ("row_pair", "col_pair")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class State:
         )
         if self.scope == "element":
             return torch.full_like(theta, self.fill or 0.0, dtype=own)
+        if self.scope in PAIRED:
+            *batch, rows, cols = at_least_matrix(theta).shape
+            shape = [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
+            return torch.full(shape, self.fill or 0.0, dtype=own, device=theta.device)
         shape = list(theta.shape) if self.scope in REDUCED else []
         for axis in REDUCED.get(self.scope, ()):
             if -axis <= len(shape):
@@ -99,7 +104,7 @@ class Program:
     """A rule. `flags` gives the structure of a step for some sizes, `serves` whether it is for parameters of them.
 
     `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors, `noisy`
-    that its last argument is the key of its random numbers.
+    that its last argument is the key of its random numbers, `elementwise` that no element depends on another.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -112,6 +117,7 @@ class Program:
     lockstep: bool = False
     noisy: bool = False
     inputs: tuple[str, ...] = ()
+    elementwise: bool = False
     kernel: Any = None
 
     def settings(self, group: dict[str, Any]) -> Settings:
@@ -150,6 +156,15 @@ class Work:
     states: list[Tensor | None]
     row: int
     key: tuple[int, int, int]
+
+    def tensors(self) -> list[Tensor | None]:
+        """In the order of the arguments of a program's step."""
+        return [self.theta, self.grad, *self.extra, *self.states]
+
+    def on(self, tensors: list[Any]) -> Work:
+        """The same work on other tensors."""
+        theta, grad, *rest = tensors
+        return replace(self, theta=theta, grad=grad, extra=rest[: len(self.extra)], states=rest[len(self.extra) :])
 
 
 @dataclass

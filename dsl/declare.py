@@ -12,7 +12,7 @@ from .diagnostics import Diagnostic, Label, Span
 from .resolve import Resolver
 from .rule import Interval, Param, ParamType, Prior, Rule, State, Value
 from .scope import nearest
-from .syntax import DTYPES, SCOPES, Call, Expr, Number, ParamDecl, Scope, StateDecl
+from .syntax import DTYPES, STATE_SCOPES, Call, Expr, Number, ParamDecl, Scope, StateDecl
 from .syntax import Interval as IntervalNode
 from .syntax import Prior as PriorNode
 
@@ -131,8 +131,8 @@ def state(decl: StateDecl, resolver: Resolver) -> State:
     """One state. Its init may read hyperparameters, `theta` and sizes; its condition hyperparameters and sizes."""
     report = resolver.report
     scope = decl.scope or "element"
-    if scope not in SCOPES:
-        help = f"a state is kept per {', '.join(SCOPES[:-1])} or {SCOPES[-1]}"
+    if scope not in STATE_SCOPES:
+        help = f"a state is kept per {', '.join(STATE_SCOPES[:-1])} or {STATE_SCOPES[-1]}"
         report(Diagnostic("E204", f"unknown scope `{scope}`", decl.annotation_span, help=help))
         scope = "element"
     if decl.dtype is not None and decl.dtype not in DTYPES:

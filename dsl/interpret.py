@@ -67,6 +67,9 @@ def state_shape(scope: Scope, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape
     if scope in ("tensor", "model"):
         return ()
+    if scope in ("row_pair", "col_pair"):
+        full = (1,) * (2 - len(shape)) + shape
+        return (*full[:-2], full[-2], full[-2]) if scope == "row_pair" else (*full[:-2], full[-1], full[-1])
     rows = shape[-2:-1] if scope == "col" and len(shape) < 2 else (1,) if scope in ("col", "matrix") else shape[-2:-1]
     cols = shape[-1:] if scope == "col" else (1,) * len(shape[-1:])
     return (*shape[:-2], *(rows if len(shape) > 1 else ()), *cols)
@@ -80,8 +83,14 @@ def initial_states(rule: Rule, setting: Mapping[str, Value], theta: Array) -> St
         if state.when is not None and not run.static(state.when, 0):
             continue
         value = run.value(state.init, [0])[0]
-        out[state.name] = np.broadcast_to(value, state_shape(state.scope, theta.shape)).astype(np.float64)
+        out[state.name] = _first(value, state_shape(state.scope, np.shape(theta)))
     return out
+
+
+def _first(value: Any, shape: tuple[int, ...]) -> Array:
+    """The init of a state in the state's own shape, which for a vector has an axis less than the value."""
+    fits = np.size(value) == math.prod(shape)
+    return np.array(np.reshape(value, shape) if fits else np.broadcast_to(value, shape), np.float64)
 
 
 def step(

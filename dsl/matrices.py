@@ -17,6 +17,11 @@ def orthogonalize(a: Array) -> Array:
     return np.asarray(u @ vt)
 
 
+def identity(a: Array) -> Array:
+    """The identity of the size of a square A (..., n, n), whatever A holds."""
+    return np.broadcast_to(np.eye(a.shape[-1]), a.shape)
+
+
 def inv_root(a: Array, p: Any) -> Array:
     """A^(-1/p) of a symmetric positive semi-definite A (..., n, n); directions in which A is 0 stay 0."""
     values, vectors = np.linalg.eigh((a + np.swapaxes(a, -1, -2)) / 2)
@@ -38,6 +43,7 @@ def qr_basis(a: Array) -> Array:
 NUMPY: dict[str, Callable[..., Array]] = {
     "matmul": np.matmul,
     "transpose": lambda a: np.swapaxes(a, -1, -2),
+    "identity": identity,
     "orthogonalize": orthogonalize,
     "inv_root": inv_root,
     "eigenbasis": eigenbasis,

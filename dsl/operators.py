@@ -179,6 +179,7 @@ MATRIX: dict[str, MatrixOperation] = {
     for row in (
         MatrixOperation("matmul", ("A", "B"), "matrix product, written A @ B"),
         MatrixOperation("transpose", ("A",), "the last two axes swapped, written A.T"),
+        MatrixOperation("identity", ("A",), "the identity matrix of the size of a square A"),
         MatrixOperation("orthogonalize", ("A",), "U V^T of the singular value decomposition A = U S V^T"),
         MatrixOperation("inv_root", ("A", "p"), "A^(-1/p) of a symmetric positive semi-definite A"),
         MatrixOperation("eigenbasis", ("A",), "orthonormal eigenvectors of a symmetric A, as columns, ascending"),

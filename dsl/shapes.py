@@ -42,6 +42,8 @@ OF_SCOPE: dict[Scope, Shape] = {
     "matrix": Shape("matrix", "1", "1"),
     "tensor": TENSOR,
     "model": MODEL,
+    "row_pair": Shape("matrix", "rows", "rows"),
+    "col_pair": Shape("matrix", "cols", "cols"),
 }
 OF_GIVEN: dict[str, Shape] = {
     "g": ELEMENT, "theta": ELEMENT, "t": HOST, "ndim": HOST, "rows": HOST, "cols": HOST, "numel": HOST, "pi": HOST,
@@ -85,7 +87,7 @@ def matrix(op: str, shapes: tuple[Shape, ...]) -> Shape:
         if a.cols != b.rows:
             raise ShapeError(f"the left matrix is {a}, the right {b}: the inner sizes differ")
         return Shape("matrix", a.rows, b.cols)
-    if op in ("inv_root", "eigenbasis") and a.rows != a.cols:
+    if op in ("inv_root", "eigenbasis", "identity") and a.rows != a.cols:
         raise ShapeError(f"this needs a square matrix, and this one is {a}")
     return a
 

@@ -12,8 +12,10 @@ from typing import Literal
 
 from .diagnostics import NOWHERE, Span
 
-Scope = Literal["element", "row", "col", "matrix", "tensor", "model"]
+Scope = Literal["element", "row", "col", "matrix", "tensor", "model", "row_pair", "col_pair"]
 SCOPES: tuple[Scope, ...] = ("element", "row", "col", "matrix", "tensor", "model")
+STATE_SCOPES: tuple[Scope, ...] = (*SCOPES, "row_pair", "col_pair")
+"""A state may also hold one value for each pair of rows, or of columns: the square matrices of Shampoo and SOAP."""
 DTYPES = ("float32", "bfloat16", "float16", "float64", "like_param", "int8", "fp8")
 OUTPUTS = ("update", "step_size", "decay")
 
