@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ..dsl.format import format_expr
 from ..dsl.parser import parse
-from ..dsl.syntax import Apply, Call, Expr, File, Number, Output, ParamDecl, names
+from ..dsl.syntax import Apply, Expr, File, Let, Output, ParamDecl, names
 from .run import readable
 from .store import Individual, Store, StoreError
-from .trees import number_of, tidied
+from .trees import filled, number, number_of, tidied
 
 COLUMNS = ("id", "generation", "fitness", "key", "operators", "parents", "formula")
+DIGITS = 3
 GENES_SHOWN = ("lr", "beta1", "beta2", "eps", "wd")
 
 
@@ -67,21 +68,11 @@ def formula(tree: File) -> str:
     genes = [f"{k}={number_of(defaults[k]):.4g}" for k in GENES_SHOWN if k in defaults]
     schedule = set(names(outputs["step_size"])) if "step_size" in outputs else set()
     extras = [word for word, sign in (("warmup", "warmup"), ("cosine", "total")) if sign in schedule]
-    return f"{format_expr(_filled(outputs['update'], weights))}   [{', '.join([*genes, *extras])}]"
+    numbers = {name: number(float(f"{number_of(value):.{DIGITS}g}")) for name, value in weights.items()}
+    plain = {item.name: item.value for item in tree.items if isinstance(item, Let) and not _corrects(item.value)}
+    return f"{format_expr(filled(outputs['update'], numbers | plain))}   [{', '.join([*genes, *extras])}]"
 
 
-def _filled(value: Expr, weights: dict[str, Expr | None]) -> Expr:
-    """The expression with weights as numbers of three digits."""
-    from dataclasses import replace
-
-    from ..dsl.syntax import Name
-
-    match value:
-        case Name(name) if name in weights:
-            x = float(f"{number_of(weights[name]):.3g}")
-            number = Number(abs(x), f"{abs(x):g}")
-            return Apply("neg", (number,)) if x < 0 else number
-        case Apply() | Call():
-            return replace(value, args=tuple(_filled(part, weights) for part in value.args))
-        case _:
-            return value
+def _corrects(value: Expr) -> bool:
+    """Bias corrections keep the hats that papers give them."""
+    return isinstance(value, Apply) and value.op == "div"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dsl.format import format_file
+from ..dsl.parser import parse
 from .config import Config, checked, to_toml
 from .evaluate import Job
 from .evolve import Breeding, Candidate, Generation, evolve
@@ -23,7 +24,7 @@ from .pool import Pool, make_pool
 from .space import SPACES
 from .store import Individual, Rejected, Store, StoreError
 from .tasks.task import splits_of
-from .trees import named, tidied
+from .trees import named, tidied, unplaced
 
 PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
 
@@ -124,9 +125,7 @@ def write_best(store: Store) -> Path | None:
 
 def readable(individual: Individual, name: str = "Bred") -> str:
     """An individual's text as people want it: without what it never reads, and with its history in a comment."""
-    from ..dsl.parser import parse
-
-    tree = named(tidied(parse(individual.text)), name)
+    tree = unplaced(named(tidied(parse(individual.text)), name))
     score = "unscored" if individual.fitness is None else f"fitness {individual.fitness:.4f}"
     origin = ", ".join(individual.operators)
     return f"## Individual {individual.id} of a search: {score}, by {origin}.\n{format_file(tree)}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 
+from ..dsl.diagnostics import NOWHERE
 from ..dsl.format import literal
 from ..dsl.parser import parse
 from ..dsl.syntax import (
@@ -35,6 +36,11 @@ def fragment(line: str) -> Item:
     return item
 
 
+def unplaced(tree: File) -> File:
+    """The tree as if no one had typed it, which the formatter then spaces by itself."""
+    return replace(tree, span=NOWHERE)
+
+
 def rounded(x: float) -> float:
     """The number that six significant digits write."""
     return float(f"{x:.{DIGITS}g}")
@@ -57,20 +63,44 @@ def number_of(value: Expr | None) -> float:
 
 def renamed(value: Expr, new: Mapping[str, str]) -> Expr:
     """The expression with names exchanged."""
+    return filled(value, {old: Name(name) for old, name in new.items()})
+
+
+def filled(value: Expr, meanings: Mapping[str, Expr]) -> Expr:
+    """The expression with names replaced by what they mean."""
     match value:
         case Name(name):
-            return Name(new.get(name, name))
+            return meanings.get(name, value)
         case Apply() | Call():
-            return replace(value, args=tuple(renamed(part, new) for part in value.args))
+            return replace(value, args=tuple(filled(part, meanings) for part in value.args))
         case _:
             return value
 
 
 def tidied(tree: File) -> File:
-    """The tree without what its update never reads: sleeping genes, unused states and values."""
+    """The tree without what its update never reads: sleeping genes, unused states and values, second names."""
+    tree = _without_second_names(tree)
     live = _live(tree)
-    kept = tuple(item for item in tree.items if _stays(item, live))
-    return replace(tree, items=kept)
+    return replace(tree, items=tuple(item for item in tree.items if _stays(item, live)))
+
+
+def _without_second_names(tree: File) -> File:
+    """`let x = y` goes, and y stands for x, unless y changes after that line."""
+    second: dict[str, str] = {}
+    items: list[Item] = []
+    for place, item in enumerate(tree.items):
+        match item:
+            case Let(name=name, value=Name(first)) if not _assigned(tree.items[place:], first):
+                second[name] = second.get(first, first)
+            case Let() | Assign() | Output():
+                items.append(replace(item, value=renamed(item.value, second)))
+            case _:
+                items.append(item)
+    return replace(tree, items=tuple(items))
+
+
+def _assigned(items: Iterable[Item], name: str) -> bool:
+    return any(isinstance(item, Assign) and item.name == name for item in items)
 
 
 def _live(tree: File) -> set[str]:
