@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,15 +25,14 @@ def optimizer_of(text: str) -> MakeOptimizer:
     Raises OptError for a text that is no rule, ValueError for one with another required hyperparameter.
     """
     rule = rule_from_text(text)
-    values = {param.name: param.default for param in rule.params if param.default is not None}
+    values: dict[str, Any] = {param.name: param.default for param in rule.params if param.default is not None}
     required = {param.name for param in rule.params} - set(values)
     if not required <= {LENGTH}:
         raise ValueError(f"no default for {', '.join(sorted(required - {LENGTH}))}")
     optimizer_class = _compiled(_skeleton(rule))
 
     def make(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:
-        made: torch.optim.Optimizer = optimizer_class(parameters, **values, **dict.fromkeys(required, steps))
-        return made
+        return optimizer_class(parameters, **values, **dict.fromkeys(required, steps))  # type: ignore[arg-type]
 
     return make
 

@@ -21,11 +21,7 @@ INTERRUPTED = 130
 RUN = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 
 
-def main() -> None:
-    cli(prog_name="optsearch")
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("optsearch", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="optsearch")
 def cli() -> None:
     """Breed new optimizers and find out how good they are.
@@ -125,7 +121,7 @@ def _search(store: Store, config: Config) -> None:
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many of the best to show.")
 @in_words
 def status(run: Path, top: int) -> None:
-    """Show how far a search is, its best rules, and where candidates went."""
+    """Show how far a search is, and its best rules."""
     from .run import config_of
     from .store import Store
 
@@ -160,6 +156,13 @@ def export(run: Path, top: int, out: Path | None) -> None:
     store = Store.open(run)
     for path in write(store, out or run / "export", top):
         click.echo(f"wrote {path}")
+
+
+def main() -> None:
+    """The console script. Exit status 0 done, 1 bad input, 2 wrong usage, 125 a fault of ours, 130 interrupted."""
+    from ..compiler.cli import run as in_order
+
+    sys.exit(in_order(cli))
 
 
 def _print_hall(store: Store, top: int = 5) -> None:

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..dsl.format import format_expr
 from ..dsl.parser import parse
+from ..dsl.spelling import format_expr
 from ..dsl.syntax import Apply, Expr, File, Let, Output, ParamDecl, names
 from .run import readable
 from .store import Individual, Store, StoreError
