@@ -188,12 +188,14 @@ def _superscript(raw: Token, source: Source, out: Tokens) -> Iterator[Token]:
 def _rooted(raw: Token, root: Token, source: Source, out: Tokens) -> Iterator[Token]:
     """√(v) is `sqrt(v)`, and √v is too."""
     function = _like(root, "NAME", ROOTS[str(root)])
-    out.folded.append((span_of(source, root), str(function)))
-    if raw.type in ("NAME", "NUMBER"):
-        inner = _name(raw, source, out) if raw.type == "NAME" else raw
-        yield from (function, _like(raw, "LPAR", "("), inner, _like(raw, "RPAR", ")"))
-    else:
+    if raw.type not in ("NAME", "NUMBER"):
+        out.folded.append((span_of(source, root), str(function)))
         yield from (function, raw)
+        return
+    before = len(out.folded)
+    inner = _name(raw, source, out) if raw.type == "NAME" else raw
+    out.folded[before:] = [(span_of(source, root).to(span_of(source, raw)), f"{function}({inner})")]
+    yield from (function, _like(raw, "LPAR", "("), inner, _like(raw, "RPAR", ")"))
 
 
 def _set_aside(text: str, span: Span, out: Tokens) -> None:
