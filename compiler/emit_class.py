@@ -57,14 +57,15 @@ def emit_program(plan: Plan, prefix: str, kernel: bool) -> str:
     entries = [
         *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
         *_table("states", [_state(m, flags) for m in plan.memories]),
-        f"flags={prefix}flags",
         f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}update')}",
+        *([f"flags={prefix}flags"] if plan.flags else []),
     ]
     for name, segment in (("initial", plan.initial), ("evaluate", plan.evaluate)):
         if segment is not None:
             entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', prefix + name)}")
     entries += [f"serves={prefix}serves"] if plan.serves is not None else []
     entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
+    entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += ["kernel=None if triton is None else kernel"] if kernel else []
     return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])

@@ -22,6 +22,8 @@ Target = Literal["auto", "triton", "torch"]
 HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py")
 RUNTIME = {
     "runtime_rule.py": "what a rule is made of",
+    "runtime_work.py": "what there is to do in one step",
+    "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
     "runtime_triton.py": "running it by Triton",
     "runtime.py": "what every optimizer does",
@@ -83,7 +85,8 @@ def _body(plan: Plan, kernel: bool) -> str:
 
 
 def _host(prefix: str, plan: Plan) -> list[list[str]]:
-    out = [emit_scalars(plan, plan.step, f"{prefix}scalars"), emit_flags(plan, f"{prefix}flags")]
+    out = [emit_scalars(plan, plan.step, f"{prefix}scalars")]
+    out += [emit_flags(plan, f"{prefix}flags")] if plan.flags else []
     out += [emit_scalars(plan, plan.initial, f"{prefix}initial_scalars")] if plan.initial else []
     out += [emit_scalars(plan, plan.evaluate, f"{prefix}evaluate_scalars")] if plan.evaluate else []
     return out + ([emit_condition(plan, f"{prefix}serves", plan.serves)] if plan.serves is not None else [])

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..dsl.operators import Kind
 from ..dsl.rule import Param
-from ..dsl.syntax import Expr, Name, Noise, Prev, Reduce, Scope, walk
+from ..dsl.syntax import Expr, Matrix, Name, Noise, Prev, Reduce, Scope, walk
 
 GIVEN_SCALARS = ("t", "ndim", "rows", "cols", "numel")
 
@@ -136,6 +136,13 @@ class Plan:
     def lockstep(self) -> bool:
         """Whether all tensors must advance together, since some value depends on every one of them."""
         return any(isinstance(b.value, Reduce) and b.value.scope == "model" for b in self.step.binds())
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether no element's step depends on another element."""
+        parts = [part for b in self.step.binds() for part in walk(b.value)]
+        alone = not any(isinstance(part, Reduce | Matrix | Noise) for part in parts)
+        return alone and all(m.scope == "element" for m in self.memories)
 
     @property
     def noisy(self) -> bool:

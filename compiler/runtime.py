@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .runtime_rule import Batch, Function, Job, Program, Settings, Work, at_least_matrix, real, sizes
+from .runtime_rule import Function, Program, Settings, at_least_matrix, real, sizes
+from .runtime_work import Batch, Job, Work, begin, count_steps
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -28,6 +29,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if defaults["foreach"] and defaults["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         self._backend, self._compile = backend, compile
+        self._works: dict[int, Work] = {}
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -37,8 +39,9 @@ class RuleOptimizer(torch.optim.Optimizer):
             for program in self.programs:
                 for h in program.hyperparameters:
                     h.check(param_group[h.name])
+            settings = [program.settings(param_group) for program in self.programs]
             for p in param_group["params"]:
-                self._program_of(p, param_group)
+                self._which(p, settings)
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
@@ -62,51 +65,57 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _gather(self, inputs: dict[str, Any]) -> list[Job]:
         """This step's work, one job for each program, and its steps counted."""
-        jobs: dict[int, Job] = {}
-        for place, (index, group, p) in enumerate(self._parameters()):
-            if p.grad is None:
-                continue
-            program = self._program_of(p, group)
-            settings = program.settings(group)
-            state, theta, grad = self._state_of(p, program, settings), real(p), real(p.grad)
-            state["step"] += 1
-            t = float(state["step"])
-            job = jobs.setdefault(id(program), Job(program))
-            row = job.row((index, t), settings, t, sizes(theta))
-            states = [state.get(s.name) for s in program.states]
-            key = (group.get("seed", 0), place, int(t))
-            work = Work(theta, grad, self._extra(program, inputs, place), states, row, key)
-            job.add(work, program.flags(*settings, *sizes(theta)), group["maximize"])
-        return list(jobs.values())
-
-    def _parameters(self) -> Iterator[tuple[int, dict[str, Any], Tensor]]:
+        jobs = [Job(program) for program in self.programs]
+        found: list[tuple[Job, Work, int, Settings, bool]] = []
+        place = -1
         for index, group in enumerate(self.param_groups):
+            settings = [program.settings(group) for program in self.programs]
             for p in group["params"]:
-                yield index, group, p
+                place += 1
+                if p.grad is not None:
+                    which = self._which(p, settings)
+                    work = self._work_on(p, place, self.programs[which], settings[which])
+                    work.seed, work.extra = group.get("seed", 0), self._extra(work.program, inputs, place)
+                    found.append((jobs[which], work, index, settings[which], group["maximize"]))
+        count_steps([work for _, work, *_ in found])
+        for job, work, index, given, maximize in found:
+            job.add(work, index, given, maximize)
+        return jobs
 
-    def _program_of(self, p: Tensor, group: dict[str, Any]) -> Program:
-        for program in self.programs:
-            if program.serves is None or program.serves(*program.settings(group), *sizes(real(p))):
-                return program
+    def _which(self, p: Tensor, settings: list[Settings]) -> int:
+        """The index of the first program that serves a parameter."""
+        for i, program in enumerate(self.programs):
+            if program.serves is None or program.serves(*settings[i], *sizes(real(p))):
+                return i
         raise ValueError(f"{type(self).__name__} does not apply to a parameter of shape {tuple(p.shape)}")
 
-    def _state_of(self, p: Tensor, program: Program, settings: Settings) -> dict[str, Any]:
-        if p.grad.layout != torch.strided:  # type: ignore[union-attr]
+    def _work_on(self, p: Tensor, place: int, program: Program, settings: Settings) -> Work:
+        """The work of the last step on the same parameter, where it still holds, with the new gradient."""
+        grad, memory = p.grad, self.state[p]
+        assert grad is not None
+        if grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
-        state: dict[str, Any] = self.state[p]
-        if "trained" in state:
+        if "trained" in memory:
             raise RuntimeError(f"{type(self).__name__}: call train() before step(), after eval()")
-        if not state:
-            state["step"] = torch.tensor(0.0, dtype=torch.float32)
-            with torch.no_grad():
-                state.update(program.first_states(real(p), settings))
-        return state
+        work = self._works.get(place)
+        if work is None or not work.holds(program, p, memory, settings):
+            work = self._works[place] = begin(program, place, p, memory, settings)
+        work.grad = real(grad)
+        return work
 
     def _extra(self, program: Program, inputs: dict[str, Any], place: int) -> list[Tensor]:
         for name in program.inputs:
             if name not in inputs:
                 raise ValueError(f"{type(self).__name__}.step needs inputs={{{name!r}: [one tensor per parameter]}}")
         return [real(inputs[name][place]) for name in program.inputs]
+
+    def _parameters(self) -> Iterator[tuple[Tensor, Program, Settings]]:
+        """Every parameter with the program that serves it and its settings."""
+        for group in self.param_groups:
+            settings = [program.settings(group) for program in self.programs]
+            for p in group["params"]:
+                i = self._which(p, settings)
+                yield p, self.programs[i], settings[i]
 
     def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
         by: dict[str, list[Batch]] = {}
@@ -128,20 +137,19 @@ class RuleOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def eval(self) -> None:
         """Puts the parameters that evaluation should see in place of those that training moves, if the rule says so."""
-        for _, group, p in self._parameters():
-            program, state = self._program_of(p, group), self.state.get(p, {})
-            if program.evaluate is None or not state or "trained" in state:
+        for p, program, settings in self._parameters():
+            memory = self.state.get(p, {})
+            if program.evaluate is None or not memory or "trained" in memory:
                 continue
-            states = [state.get(s.name) for s in program.states]
-            settings, t = program.settings(group), float(state["step"])
-            (seen,) = program.run_stage(program.evaluate, real(p), states, settings, t)
-            state["trained"] = p.detach().clone()
+            states = [memory.get(s.name) for s in program.states]
+            (seen,) = program.run_stage(program.evaluate, real(p), states, settings, float(memory["step"]))
+            memory["trained"] = p.detach().clone()
             at_least_matrix(real(p)).copy_(seen)
 
     @torch.no_grad()
     def train(self) -> None:
         """Undoes `eval`."""
-        for _, _, p in self._parameters():
+        for p, *_ in self._parameters():
             if "trained" in self.state.get(p, {}):
                 p.copy_(self.state[p].pop("trained"))
 
@@ -152,6 +160,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._works = {}
         for group in self.param_groups:
             for name, default in self.defaults.items():
                 group.setdefault(name, default)
@@ -169,7 +178,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             watch.remove()
         given = seen[-1]
         ids = [i for group in given["param_groups"] for i in group["params"]]
-        for i, (_, _, p) in zip(ids, self._parameters(), strict=True):
+        for i, (p, *_) in zip(ids, self._parameters(), strict=True):
             for name, value in given["state"].get(i, {}).items():
                 if isinstance(value, Tensor) and name != "step":
                     self.state[p][name] = value.detach().clone().to(p.device)

@@ -6,7 +6,7 @@ This file's text is part of each generated module, so it needs torch alone, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -101,7 +101,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Program:
-    """A rule. `flags` gives the structure of a step for some sizes, `serves` whether it is for parameters of them.
+    """A rule. `flags` gives the structure for some sizes, `serves` whether the rule is for parameters of them.
 
     `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors, `noisy`
     that its last argument is the key of its random numbers, `elementwise` that no element depends on another.
@@ -109,8 +109,8 @@ class Program:
 
     hyperparameters: tuple[Hyperparameter, ...]
     states: tuple[State, ...]
-    flags: Function
     step: Stage
+    flags: Function | None = None
     initial: Stage | None = None
     evaluate: Stage | None = None
     serves: Function | None = None
@@ -124,9 +124,14 @@ class Program:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""
         return tuple((bool if h.type is bool else float)(group[h.name]) for h in self.hyperparameters)
 
+    def structure(self, settings: Settings, theta: Tensor) -> tuple[Any, ...]:
+        """The values of the flags for a parameter."""
+        return () if self.flags is None else self.flags(*settings, *sizes(theta))
+
+    @torch.no_grad()
     def first_states(self, theta: Tensor, settings: Settings) -> dict[str, Tensor]:
         """The states of a parameter before its first step."""
-        flags = self.flags(*settings, *sizes(theta))
+        flags = self.structure(settings, theta)
         out = {s.name: s.first(theta) for s in self.states if s.flag is None or flags[s.flag]}
         if self.initial is not None:
             values = self.run_stage(self.initial, theta, [], settings, 1.0)
@@ -138,67 +143,9 @@ class Program:
 
     def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
         """A stage for one parameter, outside of a step."""
-        shape, dtype = sizes(theta), computing(theta.dtype)
-        (row,) = scalar_rows([stage.scalars(*settings, t, *shape)], stage.conditions, theta)
-        return stage.run(*(widened(x, dtype) for x in (theta, *states)), *row, *self.flags(*settings, *shape))
-
-
-@dataclass
-class Work:
-    """One parameter in one step; complex tensors come as pairs of reals.
-
-    `row` is its row of the scalar table, `key` what its random numbers depend on: seed, place among parameters, step.
-    """
-
-    theta: Tensor
-    grad: Tensor
-    extra: list[Tensor]
-    states: list[Tensor | None]
-    row: int
-    key: tuple[int, int, int]
-
-    def tensors(self) -> list[Tensor | None]:
-        """In the order of the arguments of a program's step."""
-        return [self.theta, self.grad, *self.extra, *self.states]
-
-    def on(self, tensors: list[Any]) -> Work:
-        """The same work on other tensors."""
-        theta, grad, *rest = tensors
-        return replace(self, theta=theta, grad=grad, extra=rest[: len(self.extra)], states=rest[len(self.extra) :])
-
-
-@dataclass
-class Batch:
-    """Work that can be done together: one program, device, set of dtypes and set of flags."""
-
-    program: Program
-    flags: tuple[Any, ...]
-    maximize: bool
-    works: list[Work] = field(default_factory=list)
-
-
-@dataclass
-class Job:
-    """All the work of one program in one step, and the scalar table that it shares: equal rows are made once."""
-
-    program: Program
-    table: Table = field(default_factory=list)
-    rows: dict[Any, int] = field(default_factory=dict)
-    batches: dict[Any, Batch] = field(default_factory=dict)
-
-    def row(self, key: tuple[Any, ...], settings: Settings, t: float, shape: tuple[int, ...]) -> int:
-        """The index of the row for a group and step, and for a tensor's sizes where these matter."""
-        key = (*key, shape if self.program.step.sized else None)
-        if key not in self.rows:
-            self.rows[key] = len(self.table)
-            self.table.append(self.program.step.scalars(*settings, t, *shape))
-        return self.rows[key]
-
-    def add(self, work: Work, flags: tuple[Any, ...], maximize: bool) -> None:
-        kind = (work.theta.device, work.theta.dtype, work.grad.dtype, flags, maximize)
-        if kind not in self.batches:
-            self.batches[kind] = Batch(self.program, flags, maximize)
-        self.batches[kind].works.append(work)
+        (row,) = scalar_rows([stage.scalars(*settings, t, *sizes(theta))], stage.conditions, theta)
+        tensors = (widened(x, computing(theta.dtype)) for x in (theta, *states))
+        return stage.run(*tensors, *row, *self.structure(settings, theta))
 
 
 def computing(dtype: torch.dtype) -> torch.dtype:

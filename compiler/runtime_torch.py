@@ -12,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime_rule import Batch, Function, Table, Work, at_least_matrix, computing, scalar_rows, widened
+from .runtime_blocks import IN_CACHE, PACKED, blocks, unpack
+from .runtime_rule import Function, Table, at_least_matrix, computing, scalar_rows, widened
+from .runtime_work import Batch, Work
 
 
 def run_torch(batches: list[Batch], table: Table) -> None:
-    """All the work of one program, tensor by tensor."""
-    run_with(advance, batches, table)
+    """All the work of one program, tensor by tensor; on a CPU in blocks, where the rule works element by element."""
+    run_with(advance, IN_CACHE, batches, table)
 
 
 def run_compiled(batches: list[Batch], table: Table) -> None:
     """The same through torch.compile: one graph for tensors of all sizes."""
-    run_with(compiled_advance(), batches, table)
+    run_with(compiled_advance(), None, batches, table)
 
 
 @cache
@@ -30,15 +32,20 @@ def compiled_advance() -> Function:
     return torch.compile(advance, dynamic=True)
 
 
-def run_with(step: Function, batches: list[Batch], table: Table) -> None:
+def run_with(step: Function, cut: int | None, batches: list[Batch], table: Table) -> None:
+    """`cut` is the size of the blocks that large tensors are cut into, None where they stay whole."""
     if batches[0].program.lockstep:
         return run_lockstep(batches, table)
     for batch in batches:
-        rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
-        for work in batch.works:
+        first = batch.works[0].theta
+        rows = scalar_rows(table, batch.program.step.conditions, first)
+        in_blocks = batch.program.elementwise and first.device.type == "cpu" and not torch.is_grad_enabled()
+        parts = blocks(batch.works, cut or PACKED, cut is not None) if in_blocks else ((w, []) for w in batch.works)
+        for work, members in parts:
             targets = [work.theta, *written(batch, work)]
             rest = [*rows[work.row], *batch.flags, *key(batch, work)]
-            step(batch.program.step.run, arguments(work), rest, batch.maximize, targets)
+            step(batch.program.step.run, work.tensors(), rest, batch.maximize, targets)
+            unpack(work, members)
     return None
 
 
@@ -49,13 +56,9 @@ def advance(
     store(run(*operands(tensors, maximize), *rest), targets)
 
 
-def arguments(work: Work) -> list[Tensor | None]:
-    return [work.theta, work.grad, *work.extra, *work.states]
-
-
 def key(batch: Batch, work: Work) -> list[Tensor]:
     """What random numbers depend on, as a tensor, so that a compiled step serves every key."""
-    return [torch.tensor(work.key, device=work.theta.device)] if batch.program.noisy else []
+    return [torch.tensor([work.seed, work.place, work.t], device=work.theta.device)] if batch.program.noisy else []
 
 
 def operands(tensors: list[Tensor | None], maximize: bool) -> list[Tensor | None]:
@@ -83,7 +86,7 @@ def run_lockstep(batches: list[Batch], table: Table) -> None:
     for batch in batches:
         rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
         for work in batch.works:
-            tensors = operands(arguments(work), batch.maximize)
+            tensors = operands(work.tensors(), batch.maximize)
             generator = batch.program.step.run(*tensors, *rows[work.row], *batch.flags, *key(batch, work))
             running.append((generator, [work.theta, *written(batch, work)]))
     waiting: dict[int, dict[int, tuple[str, Tensor]]] = {}

@@ -12,7 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .runtime_rule import Batch, Table, Work, computing
+from .runtime_rule import Table, computing
+from .runtime_work import Batch, Work
 
 BLOCK = 1024
 """Elements of one chunk: 128 threads with one 128-bit access of eight bfloat16 or two of four float32 each."""
@@ -51,7 +52,7 @@ def triton_type(dtype: torch.dtype) -> Any:
 
 def flat(work: Work, interpreted: bool) -> list[Tensor | None]:
     """The operands as memory to be walked in one order: themselves where their strides agree, else copies."""
-    tensors = [work.theta, work.grad, *work.extra, *work.states]
+    tensors = work.tensors()
     if not all(x is None or (x.stride() == work.theta.stride() and is_dense(x)) for x in tensors):
         tensors = [None if x is None else x.contiguous() for x in tensors]
     if interpreted:  # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
