@@ -8,8 +8,8 @@ from importlib import import_module
 import click
 
 COMMANDS = {
-    "check": ("cli_text", "check", "Find everything that is wrong with rules."),
-    "fmt": ("cli_text", "fmt", "Rewrite rules in the one style."),
+    "check": ("cli_check", "check", "Find everything that is wrong with rules."),
+    "fmt": ("cli_fmt", "fmt", "Rewrite rules in the one style."),
     "compile": ("cli_compile", "compile_", "Turn a rule into a torch.optim.Optimizer with fused kernels."),
 }
 """name -> (module beside this one, attribute, one line of help). Kept here so that `--help` imports none of them."""

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from .diagnostics import Diagnostic, Label, OptError, Span
+from .diagnostics import Diagnostic, Fix, Label, OptError, Span
 from .resolve import Resolver, Typed, wrong
 from .rule import RuleStatement
-from .scope import GIVENS, Entity, declared_twice, nearest
+from .scope import GIVENS, Entity, declared_twice, nearest, slip
 from .shapes import ELEMENT, OF_SCOPE, Shape, ShapeError, broadcast
 from .static import implied, require_static
 from .syntax import (
@@ -120,7 +120,9 @@ class Body:
             if meant
             else f"declare it: `state {s.name} = 0`"
         )
-        self.report(Diagnostic("E101", f"unknown state `{s.name}`", s.name_span, help=help))
+        meant = slip(s.name, targets)
+        fix = Fix(s.name_span, meant) if meant else None
+        self.report(Diagnostic("E101", f"unknown state `{s.name}`", s.name_span, help=help, fix=fix))
 
     def _rebind(self, s: Assign, target: Entity, value: Typed) -> None:
         if value.ok and value.shape != target.shape:
@@ -195,13 +197,16 @@ class Body:
         target = self.resolver.names.get(s.name)
         if target is not None and (target.kind in ("state", "var") or s.name in ("g", "theta")):
             help = f"write `{s.name} <- ...`"
-            self.report(Diagnostic("E303", f"`{s.name}` changes with `<-`, not `=`", s.name_span, help=help))
+            between = Span(s.name_span.source, s.name_span.end, s.value.span.start)
+            arrow = Fix(_sign(between, "="), "<-")
+            self.report(Diagnostic("E303", f"`{s.name}` changes with `<-`, not `=`", s.name_span, help=help, fix=arrow))
             return
         meant = nearest(s.name, OUTPUTS)
         help = (
             f"did you mean `{meant}`? A new value is `let {s.name} = ...`" if meant else f"write `let {s.name} = ...`"
         )
-        self.report(Diagnostic("E303", f"`{s.name}` is not an output of a rule", s.name_span, help=help))
+        fix = Fix(s.name_span, meant) if meant and meant not in self.done and slip(s.name, OUTPUTS) else None
+        self.report(Diagnostic("E303", f"`{s.name}` is not an output of a rule", s.name_span, help=help, fix=fix))
 
     # ------------------------------------------------------------ blocks
 
@@ -351,6 +356,12 @@ class Body:
         help = "end it, or every arm of its last `when`, with `return ...`"
         self.report(Diagnostic("E305", f"`{f.name}` does not return a value on every path", place, help=help))
         return False
+
+
+def _sign(span: Span, sign: str) -> Span:
+    """The first place of a sign within a span."""
+    at = span.source.text.index(sign, span.start)
+    return Span(span.source, at, at + len(sign))
 
 
 def state_entity(decl: StateDecl) -> Entity:

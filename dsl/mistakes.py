@@ -99,7 +99,9 @@ def _augmented(slip: Slip) -> Diagnostic | None:
     target = slip.before[-2] if len(slip.before) > 1 else None
     name = str(target) if target is not None and target.type == "NAME" else "m"
     span = p.span.to(slip.token.span)
-    return slip.error(f"there is no `{p}=`", f"write `{name} <- {name} {p} ...`", span)
+    # a - (b - c) is not a - b - c: only a sum may go on without brackets
+    fix = Fix(span, f"<- {name} +") if p == "+" and len(slip.before) == 2 else None
+    return slip.error(f"there is no `{p}=`", f"write `{name} <- {name} {p} ...`", span, fix)
 
 
 def _arrow_inside(slip: Slip) -> Diagnostic | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from .diagnostics import Diagnostic, Label, Span
+from .diagnostics import Diagnostic, Fix, Label, Span
 from .operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
 from .shapes import OF_GIVEN, Shape
 
@@ -29,7 +29,8 @@ GIVENS = {name: Entity(name, "given", OF_GIVEN[name]) for name in GIVEN}
 SYNONYMS = {
     "grad": "g", "gradient": "g", "w": "theta", "x": "theta", "p": "theta", "param": "theta", "weight": "theta",
     "weights": "theta", "params": "theta", "step": "t", "k": "t", "iteration": "t", "epsilon": "eps",
-    "learning_rate": "lr", "eta": "lr", "alpha": "lr", "weight_decay": "wd", "lam": "wd", "momentum": "m", "m_t": "m", "v_t": "v", "g_t": "g",
+    "learning_rate": "lr", "eta": "lr", "alpha": "lr", "weight_decay": "wd", "lam": "wd", "momentum": "m",
+    "m_t": "m", "v_t": "v", "g_t": "g",
     "theta_t": "theta", "PI": "pi", "infinity": "inf", "Inf": "inf", "T": "t", "dim": "ndim", "True": "true",
     "False": "false",
 }  # fmt: skip
@@ -55,6 +56,45 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+RENAMED = frozenset(
+    ("grad", "gradient", "g_t", "m_t", "v_t", "theta_t", "epsilon", "learning_rate", "weight_decay", "PI", "infinity",
+     "Inf", "True", "False")
+)  # fmt: skip
+"""The synonyms that mean one thing only; the others are guesses, which no `--fix` may act on."""
+
+SAME_FUNCTION = {
+    "sgn": "sign", "clamp": "clip", "ln": "log", "maximum": "max", "minimum": "min", "fabs": "abs", "amax": "max_of",
+    "select": "where", "average": "mean", "randn": "noise",
+}  # fmt: skip
+"""Functions of other languages that take the same arguments here."""
+
+
+def slip(name: str, known: Iterable[str]) -> str | None:
+    """The one known name that this is with a letter left out, doubled up or swapped with its neighbour.
+
+    Another letter or digit may be another name (`mhat`, `vhat`; `beta1`, `beta2`), so those are no slips.
+    """
+    found = [k for k in known if len(name) > 2 < len(k) and _digits(k) == _digits(name) and _one_letter_off(name, k)]
+    return found[0] if len(found) == 1 else None
+
+
+def _digits(name: str) -> list[str]:
+    return [c for c in name if c.isdigit()]
+
+
+def _one_letter_off(a: str, b: str) -> bool:
+    swapped = (a[:i] + a[i + 1] + a[i] + a[i + 2 :] for i in range(len(a) - 1))
+    return a in _shortened(b) or b in _shortened(a) or (a != b and b in swapped)
+
+
+def _shortened(name: str) -> set[str]:
+    return {name[:i] + name[i + 1 :] for i in range(len(name))}
+
+
+def _renaming(span: Span, meant: str | None) -> Fix | None:
+    return None if meant is None else Fix(span, meant)
+
+
 def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[str, Span]) -> Diagnostic:
     """E101, or E102 for a name that the file defines further down."""
     if name in later:
@@ -69,9 +109,8 @@ def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[st
     similar = None if entity is None else entity.span
     labels: tuple[Label, ...] = () if similar is None else (Label(similar, "a similar name is declared here"),)
     help = f"did you mean `{meant}`?" if meant else "declare it with `param`, `state` or `let`"
-    return Diagnostic(
-        "E101", f"unknown name `{name}`", span, note="not a param, state or let", labels=labels, help=help
-    )
+    fix = _renaming(span, meant if name in RENAMED else slip(name, names))
+    return Diagnostic("E101", f"unknown name `{name}`", span, "not a param, state or let", labels, help, fix)
 
 
 def unknown_function(name: str, span: Span, own: Iterable[str]) -> Diagnostic:
@@ -82,7 +121,8 @@ def unknown_function(name: str, span: Span, own: Iterable[str]) -> Diagnostic:
     known = [*own, *FUNCTIONS, *REDUCTIONS, *MATRIX, "cast", "prev", "noise"]
     meant = None if name in FUNCTION_HINTS else nearest(name, known)
     help = FUNCTION_HINTS.get(name) or (f"did you mean `{meant}`?" if meant else "define it with `def`")
-    return Diagnostic("E105", f"unknown function `{name}`", span, help=help)
+    fix = _renaming(span, SAME_FUNCTION.get(name) or (None if name in FUNCTION_HINTS else slip(name, known)))
+    return Diagnostic("E105", f"unknown function `{name}`", span, help=help, fix=fix)
 
 
 def declared_twice(name: str, span: Span, first: Span | None) -> Diagnostic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,86 @@ def test_fmt_standard_input() -> None:
     assert optc("fmt", "-", stdin=b"g*2").stdout == "g*2\n"
     assert "param lr" in optc("fmt", "--expand", "-", stdin=b"g*2").stdout
     assert optc("fmt", "--diff", "-", stdin=b"g * 2").stdout.splitlines()[-2:] == ["-g * 2", "+g*2"]
+
+
+DOUBTFUL = "## A rule.\nparam lr = 0.1 in (0, inf)\nstate v = 0\nv <- v + g^2\nupdate = g/sqrt(v)\n"
+
+
+def test_warnings_are_shown_and_may_be_denied() -> None:
+    done = optc("check", "-", stdin=DOUBTFUL.encode())
+    assert done.returncode == 0 and "warning[W501]" in done.stderr and "1 rule: 1 warning" in done.stderr
+    assert optc("check", "--deny-warnings", "-", stdin=DOUBTFUL.encode()).returncode == 1
+    assert optc("check", "--pedantic", "-", stdin=b"update = g\nparam lr = 1").stderr.count("warning[W51") == 2
+
+
+def test_check_github(tmp_path: Path) -> None:
+    path = tmp_path / "a,b.opt"
+    path.write_text("let a = 100%\nupdate = g\n")
+    done = optc("check", "--format", "github", str(path))
+    (line,) = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert line.startswith("::error file=") and "a%2Cb.opt,line=1,endLine=1,col=12,endColumn=12,title=E002%3A" in line
+    assert optc("check", "--format", "github", "-", stdin=GOOD.encode()).stdout == ""
+
+
+def test_check_sarif(tmp_path: Path) -> None:
+    path = tmp_path / "a b.opt"
+    path.write_text(DOUBTFUL + "updat = g·g\n")
+    done = optc("check", "--format", "sarif", path.name, cwd=tmp_path)
+    log = json.loads(done.stdout)
+    (run,) = log["runs"]
+    (result,) = run["results"]
+    assert done.returncode == 1 and log["version"] == "2.1.0"
+    assert (result["ruleId"], result["level"]) == ("E303", "error")
+    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == "E303"
+    (location,) = result["locations"]
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == "a%20b.opt"
+    assert location["physicalLocation"]["region"] == {"startLine": 6, "startColumn": 1, "endLine": 6, "endColumn": 6}
+
+
+def test_fix_writes_the_file_and_keeps_its_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.opt"
+    path.write_bytes(b"param lr = 0.1\r\nupdate = 2g\r\n")
+    path.chmod(0o640)
+    done = optc("check", "--fix", str(path))
+    assert done.returncode == 0 and "fixed 1 problem" in done.stderr
+    assert path.read_bytes() == b"param lr = 0.1\r\nupdate = 2*g\r\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_fix_leaves_what_it_cannot_mend(tmp_path: Path) -> None:
+    path = tmp_path / "a.opt"
+    path.write_text(BAD.replace("grad", "(g"))
+    assert optc("check", "--fix", str(path)).returncode == 1
+    assert path.read_text() == BAD.replace("grad", "(g")
+
+
+def test_fix_of_standard_input_goes_to_standard_output() -> None:
+    done = optc("check", "--fix", "-", stdin=BAD.encode())
+    assert done.stdout == GOOD and "no problems" in done.stderr
+
+
+def test_watch_checks_again_and_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "a.opt"
+    path.write_text(BAD)
+    program = [sys.executable, "-u", "-c", "from optc.compiler.cli import main; main()", "check", "--watch", str(path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
+        assert watching.stdout is not None
+        lines = iter(watching.stdout.readline, "")
+        assert any("1 rule: 1 error" in line for line in lines)
+        path.write_text(GOOD)
+        assert any("no problems" in line for line in lines)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=30) == 0
+        assert "Traceback" not in watching.stdout.read()
+
+
+def test_standard_input_cannot_be_watched() -> None:
+    assert optc("check", "--watch", "-").returncode == 2
+
+
+def test_a_library_is_checked_where_it_is_used(tmp_path: Path) -> None:
+    (tmp_path / "lib.opt").write_text("def half(x) = x/2\n")
+    (tmp_path / "a.opt").write_text('use "./lib.opt": half\nparam lr = 0.1\nupdate = half(g)\n')
+    assert optc("check", str(tmp_path)).returncode == 0
