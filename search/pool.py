@@ -8,7 +8,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -119,7 +119,8 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.config), daemon=True)
-        process.start()
+        with _ctrl_c_is_ours():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -130,9 +131,18 @@ class Processes:
             worker.pipe.close()
 
 
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """A process that is started meanwhile inherits the mask: it never hears of Ctrl-C, which a terminal sends to all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, config: Config) -> None:
-    """A worker's life: jobs in, outcomes out, until whoever hired it is gone. Ctrl-C is for that one to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker's life: jobs in, outcomes out, until whoever hired it is gone."""
     settle(config)
     evaluator = Evaluator(config)
     while True:

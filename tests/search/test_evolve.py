@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+
 from optc.search.evolve import ATTEMPTS, Breeding, evolve
 from optc.search.paper import read
 from optc.search.space import SPACES

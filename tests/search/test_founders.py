@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from optc.dsl.format import format_file
 from optc.search.build import optimizer_of
 from optc.search.paper import FOUNDERS, Genome, Term, write

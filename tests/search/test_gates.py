@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from optc.dsl.check import check
 from optc.dsl.load import ZOO, file_at
 from optc.dsl.parser import parse

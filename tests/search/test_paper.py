@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from optc.dsl.check import check
 from optc.dsl.format import format_file
 from optc.dsl.parser import parse

@@ -1,5 +1,6 @@
 """Whole searches, small ones: the same bits however they are run, nothing lost however they are stopped."""
 
+import os
 import random
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+
 from optc.search.config import read_config
 from optc.search.evaluate import Evaluator
 from optc.search.run import create, run
@@ -93,15 +95,19 @@ def test_another_seed_is_another_run(tiny, tmp_path, reference):
 # ---------------------------------------------------------------- interruptions
 
 
-def interrupted(config, folder, sign, after):
-    """A run in a process of its own, sent a signal once so many training runs are in; its exit status and output."""
-    arguments = ["run", config, "--out", folder]
+def interrupted(config, folder, sign, after, pool="inline"):
+    """A run in a process of its own, sent a signal once so many training runs are in; its exit status and output.
+
+    As from a terminal, the signal goes to its workers too.
+    """
+    arguments = [*COMMAND, "run", str(config), "--out", str(folder), "--set", f"machine.pool={pool}"]
     process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [*arguments, "--set", "machine.workers=1"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
     while process.poll() is None and runs_in(folder) < after:
         time.sleep(0.01)
-    process.send_signal(sign)
+    os.killpg(process.pid, sign)
     output, _ = process.communicate(timeout=60)
     return process.returncode, output
 
@@ -134,7 +140,7 @@ def test_kill_9_loses_nothing(tiny, tmp_path, reference, optsearch, after):
 
 def test_ctrl_c_keeps_what_is_evaluated_and_says_how_to_go_on(tiny, tmp_path, reference, optsearch):
     folder = tmp_path / "run"
-    code, output = interrupted(tiny, folder, signal.SIGINT, 3)
+    code, output = interrupted(tiny, folder, signal.SIGINT, 3, "processes")
     assert code == 130
     assert f"optsearch resume {folder}" in output and "Traceback" not in output
     assert runs_in(folder) >= 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from optc.search.tasks import data
 from optc.search.tasks.augment import crop_and_flip
 from optc.search.tasks.data import DataError, data_folder, training_images

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from optc.search.fitness import fitness, overall
 from optc.search.tasks.task import problem
 from optc.search.train import Curve, train
