@@ -133,7 +133,7 @@ class Processes:
 
 @contextmanager
 def _ctrl_c_is_ours() -> Iterator[None]:
-    """A process that is started meanwhile inherits the mask: it never hears of Ctrl-C, which a terminal sends to all."""
+    """What is started meanwhile inherits the mask: it never hears of Ctrl-C, which a terminal sends to all."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
