@@ -15,7 +15,7 @@ TORCH: dict[str, Spelling] = {
     **ON_TENSORS,
     "div": infix("/", PRODUCT),
     "mod": call("torch.remainder", 2),
-    "pow": call("torch.pow", 2),
+    "pow": call("tensor_pow", 2),
     "sqrt": call("torch.sqrt"),
     "cbrt": call("tensor_cbrt"),
     "exp": call("torch.exp"),

@@ -15,13 +15,13 @@ def divide(x: float, y: float) -> float:
 
 
 def power(x: float, y: float) -> float:
+    if x < 0.0 and math.isfinite(y) and not y.is_integer():
+        return math.nan
     try:
         return math.pow(x, y)
     except OverflowError:
         return -math.inf if x < 0.0 and y % 2.0 == 1.0 else math.inf
-    except ValueError:  # 0 to a negative power, or a negative base with a fractional exponent
-        if x != 0.0:
-            return math.nan
+    except ValueError:  # 0 to a negative power
         return math.copysign(math.inf, x) if y % 2.0 == 1.0 else math.inf
 
 

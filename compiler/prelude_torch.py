@@ -14,6 +14,11 @@ def tensor_sign(x: Tensor) -> Tensor:
     return torch.where(x.isnan(), x, torch.sign(x))
 
 
+def tensor_pow(x: Tensor, y: Tensor) -> Tensor:
+    """torch.pow, save that it is NaN wherever a negative base, -inf too, has a fractional exponent."""
+    return torch.where((x < 0) & (y != torch.floor(y)), torch.nan, torch.pow(x, y))
+
+
 def tensor_cbrt(x: Tensor) -> Tensor:
     """The real cube root: a power, then one Newton step, since 1/3 is not a float."""
     root = torch.sign(x) * x.abs().pow(1 / 3)

@@ -68,14 +68,14 @@ def block_mod(x, y):
 
 @triton.jit
 def block_pow(x, y):
-    """x^y through float64, with the special cases of IEEE 754's pow."""
+    """x^y through float64, NaN wherever a negative base has a fractional exponent."""
     base, exponent = x.to(tl.float64), y.to(tl.float64)
     size = tl.exp(exponent * tl.log(tl.abs(base)))
     half = exponent * 0.5
     whole = tl.floor(exponent) == exponent
     odd = whole & (tl.floor(half) != half)
     negative = (base < 0) | ((base == 0) & (1.0 / base < 0))
-    undefined = (base < 0) & (base > float("-inf")) & (whole == 0)
+    undefined = (base < 0) & (whole == 0)
     signed = tl.where(undefined, float("nan"), tl.where(negative & odd, -size, size))
     one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
     return tl.where(one, 1.0, signed).to(x.dtype)

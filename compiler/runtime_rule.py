@@ -144,7 +144,7 @@ class Program:
     def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
         """A stage for one parameter, outside of a step."""
         (row,) = scalar_rows([stage.scalars(*settings, t, *sizes(theta))], stage.conditions, theta)
-        tensors = (widened(x, computing(theta.dtype)) for x in (theta, *states))
+        tensors = (widened(x, computing(theta.dtype), theta.numel()) for x in (theta, *states))
         return stage.run(*tensors, *row, *self.structure(settings, theta))
 
 
@@ -162,11 +162,14 @@ def at_least_matrix(x: Tensor) -> Tensor:
     return x if x.ndim > 1 else x.view(1, -1)
 
 
-def widened(x: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """A tensor in the dtype of arithmetic; a float64 state stays what it is, and one number a tensor stays one."""
+def widened(x: Tensor | None, dtype: torch.dtype, numel: int) -> Tensor | None:
+    """A tensor in the dtype of arithmetic, for a parameter of `numel` elements; a float64 state stays what it is.
+
+    It gets two axes at least, unless it is the one number that a state keeps of a whole tensor.
+    """
     if x is None:
         return None
-    x = x if x.ndim == 0 else at_least_matrix(x)
+    x = x if x.ndim == 0 and numel != 1 else at_least_matrix(x)
     return x if x.dtype == torch.float64 else x.to(dtype)
 
 

@@ -62,8 +62,11 @@ def key(batch: Batch, work: Work) -> list[Tensor]:
 
 
 def operands(tensors: list[Tensor | None], maximize: bool) -> list[Tensor | None]:
-    dtype = computing(tensors[0].dtype)  # type: ignore[union-attr]
-    theta, grad, *others = (widened(x, dtype) for x in tensors)
+    assert tensors[0] is not None
+    dtype, numel = computing(tensors[0].dtype), tensors[0].numel()
+    if torch.is_grad_enabled():  # `differentiable`: the graph must keep what storing the results overwrites
+        tensors = [None if x is None else x.clone() for x in tensors]
+    theta, grad, *others = (widened(x, dtype, numel) for x in tensors)
     return [theta, -grad if maximize else grad, *others]  # type: ignore[operator]
 
 
