@@ -81,14 +81,14 @@ def _refuse(rule: Rule) -> None:
             raise OptError(_taken(s.name, "state", "state: the count of steps"))
         if s.dtype in ("int8", "fp8"):
             text = f"state `{s.name}` is {s.dtype}: block-quantised states are not compiled yet"
-            raise OptError(Diagnostic("E402", text, s.init.span, help="declare it bfloat16 or float32"))
+            raise OptError(Diagnostic("E403", text, s.init.span, help="declare it bfloat16 or float32"))
 
 
 def _taken(name: str, what: str, why: str) -> Diagnostic:
     from ..dsl.diagnostics import NOWHERE
 
     text = f"the {what} `{name}` collides with torch's own {why} of that name"
-    return Diagnostic("E401", text, NOWHERE, help=f"rename it, `{name}_` for one")
+    return Diagnostic("E104", text, NOWHERE, help=f"rename it, `{name}_` for one")
 
 
 class _Lowering:
