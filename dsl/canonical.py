@@ -34,7 +34,7 @@ def canonical(rule: Rule) -> Canonical:
     products, neutral elements, double negation, unfolded literals, finite common factors, and in what has no effect."""
     live = without_dead(rule)
     traced = trace(live)
-    normal = _normal(live, traced)
+    normal = normal_form(live, traced)
     labels = Labels(live, traced, normal)
     writer = Writer(live, traced, normal, labels)
     skeleton, constants, intervals = writer.write()
@@ -48,7 +48,7 @@ def canonical(rule: Rule) -> Canonical:
     return Canonical(skeleton, constants, digest)
 
 
-def _normal(rule: Rule, traced: Traced) -> Normal:
+def normal_form(rule: Rule, traced: Traced) -> Normal:
     """The rule's normal form under what can be assumed of its states and zeros, which a first attempt finds out.
 
     The first attempt takes it that no sign of a zero can be told, and is sound where none can in what comes of it.

@@ -87,10 +87,15 @@ class Memory:
 
 @dataclass(slots=True)
 class Traced:
-    """A whole rule as values. `roots` are "theta", and "evaluate" and "applies" where the rule says so."""
+    """A whole rule as values.
+
+    `roots` are "theta", and "evaluate" and "applies" where the rule says so; `outputs` those of `update`, `step_size`
+    and `decay` that theta is made of, none where the rule writes theta itself.
+    """
 
     graph: Graph
     roots: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
     states: dict[str, Memory] = field(default_factory=dict)
 
 
@@ -100,6 +105,7 @@ def trace(rule: Rule) -> Traced:
     env: dict[str, int] = {}
     tracer.block(rule.body, env)
     traced = Traced(tracer.graph, {"theta": tracer.next_theta(env, rule.writes_theta())})
+    traced.outputs = {name.removesuffix(" ="): i for name, i in env.items() if name.endswith(" =")}
     for s in rule.states:
         when = None if s.when is None else tracer.value(s.when, {})
         traced.states[s.name] = Memory(tracer.value(s.init, {}), env.get(s.name, tracer.leaf(s.name)), when)

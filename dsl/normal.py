@@ -70,6 +70,18 @@ class Normal:
         node = self.graph.nodes[i]
         return float(node.data) if node.op == "number" else None
 
+    def terms(self, given: int) -> list[Term]:
+        """What a given node is the sum of; one term where it is no sum."""
+        return self._terms.get(given) or self._expanded(self.of[given])
+
+    def total(self, terms: list[Term]) -> int:
+        """The node that is the sum of these terms; 0 of none."""
+        return self._sum(self._merged(terms)) if terms else self.number(0.0)
+
+    def factors(self, i: int) -> list[tuple[int, int]]:
+        """(node, power) for each factor of a node; a negative power divides. Literal coefficients are left out."""
+        return [(j, -n if below else n) for (j, below), n in self._split(i)[1].items()]
+
     # ------------------------------------------------------------ products
 
     def _factors(self, i: int) -> Factors:
@@ -165,7 +177,7 @@ class Normal:
         signs = {"add": (1.0, 1.0), "sub": (1.0, -1.0), "neg": (-1.0,)}[node.op]
         terms: list[Term] = []
         for sign, original, normal in zip(signs, given, (self.of[a] for a in given), strict=True):
-            part = self._terms.get(original) or self._expanded(normal)
+            part = self.terms(original)
             if (sign < 0 and len(part) > 1 and not self.zeros_free) or len(part) > MAX_TERMS:
                 scale, factors = self._split(normal)
                 part = [(scale, self._monic(factors))]

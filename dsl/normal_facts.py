@@ -24,6 +24,8 @@ def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
             return _folded("add", [f if c == "1.0" else apply("mul", (literal(float(c)), f)) for c, f in terms])
         case "product":
             return _folded("mul", [fact_of_power(f, n) for f, n in zip(args, node.data, strict=True)])
+        case "mul" if node.args[0] == node.args[1]:
+            return power(args[0], 2)
         case "reduce":
             op, scope = node.data
             return reduced(op, args, SHAPES[scope])

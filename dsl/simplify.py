@@ -22,6 +22,8 @@ from .syntax import Apply, Assign, Bool, Cast, Expr, Let, Matrix, Number, Output
 
 MAX_NODES = 20_000
 MAX_DEPTH = 200
+ROUNDS = 3
+"""A folded literal may prove what the rewrites before it needed to know; a third round has never found anything."""
 
 
 def simplify(rule: Rule) -> Rule:
@@ -30,7 +32,13 @@ def simplify(rule: Rule) -> Rule:
     Values agree with the given rule's but for rounding, and for overflow and underflow inside products and sums that
     were regrouped; NaN and infinities otherwise stand exactly where they stood. Never raises.
     """
-    return without_dead(_Simplifier(rule).rule()) if _is_small(rule) else rule
+    if not _is_small(rule):
+        return rule
+    for _ in range(ROUNDS):
+        before, rule = rule, without_dead(_Simplifier(rule).rule())
+        if rule == before:
+            break
+    return rule
 
 
 def _is_small(rule: Rule) -> bool:
