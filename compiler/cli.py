@@ -10,6 +10,11 @@ import click
 COMMANDS = {
     "check": ("cli_check", "check", "Find everything that is wrong with rules."),
     "fmt": ("cli_fmt", "fmt", "Rewrite rules in the one style."),
+    "explain": ("cli_explain", "explain", "Show what a diagnostic means."),
+    "info": ("cli_info", "info", "Show what a rule has and needs."),
+    "zoo": ("cli_zoo", "zoo", "List, show and copy the rules that optc ships."),
+    "new": ("cli_zoo", "new", "Start a rule."),
+    "completion": ("cli_completion", "completion", "Print a shell's completion script."),
     "compile": ("cli_compile", "compile_", "Turn a rule into a torch.optim.Optimizer with fused kernels."),
 }
 """name -> (module beside this one, attribute, one line of help). Kept here so that `--help` imports none of them."""
@@ -57,7 +62,7 @@ def run(group: click.Group) -> int:
     from ..dsl.diagnostics import OptError
 
     try:
-        status = group.main(standalone_mode=False)
+        status = group.main(prog_name=group.name, standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
