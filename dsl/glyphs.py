@@ -59,6 +59,12 @@ class Glyphs:
     cases: Callable[[list[tuple[str, str]]], str]
 
 
+def _scientific(text: str, product: Callable[[str, str], str]) -> str:
+    """A number's text; where it has an exponent, its mantissa, empty for 1, times a power of ten."""
+    mantissa, e, exponent = text.partition("e")
+    return product("" if mantissa == "1" else mantissa, str(int(exponent))) if e else text
+
+
 # ---------------------------------------------------------------- Unicode
 
 
@@ -83,7 +89,7 @@ UNICODE = Glyphs(
     "unicode",
     stacked=False,
     symbol=_plain_symbol,
-    number=lambda text: re.sub(r"e(-?)\+?(\d+)$", lambda m: f"·10{(m[1] + m[2]).translate(SUPERSCRIPTS)}", text),
+    number=lambda text: _scientific(text, lambda m, e: f"{m}·10{e.translate(SUPERSCRIPTS)}".removeprefix("·")),
     operator=lambda op: {"*": "·", "-": "−", "<=": "≤", ">=": "≥", "==": "=", "!=": "≠", "<-": "←"}.get(op, op),
     word=lambda text: text,
     brackets=lambda x: f"({x})",
@@ -113,7 +119,7 @@ def _latex_word(text: str) -> str:
 
 
 def _latex_number(text: str) -> str:
-    return re.sub(r"e(-?)\+?(\d+)$", r" \\cdot 10^{\1\2}", text)
+    return _scientific(text, lambda m, e: rf"{m} \cdot 10^{{{e}}}".removeprefix(r" \cdot "))
 
 
 def _latex_cases(rows: list[tuple[str, str]]) -> str:
@@ -174,9 +180,11 @@ def _mathml_symbol(s: Symbol) -> str:
 
 
 def _mathml_number(text: str) -> str:
-    mantissa, e, exponent = text.partition("e")
-    plain = f"<mn>{escape(mantissa)}</mn>"
-    return _row(plain, _mo("·"), f"<msup><mn>10</mn><mn>{int(exponent)}</mn></msup>") if e else plain
+    def product(mantissa: str, exponent: str) -> str:
+        power = f"<msup><mn>10</mn><mn>{exponent}</mn></msup>"
+        return _row(f"<mn>{mantissa}</mn>", _mo("·"), power) if mantissa else power
+
+    return _scientific(text, product) if "e" in text else f"<mn>{escape(text)}</mn>"
 
 
 def _mathml_cases(rows: list[tuple[str, str]]) -> str:

@@ -14,7 +14,7 @@ from typing import Literal
 from .bounds import bound, pinned
 from .characters import FLIP, NONE, SCALE, ZERO, Group, Special, Weight, Weights
 from .dead import dead_states
-from .facts import Fact, literal
+from .facts import ELEMENT, Fact, literal
 from .graph import Node, reachable
 from .normal_facts import fact_of, leaf_facts
 from .rule import Rule
@@ -94,7 +94,13 @@ def bounded(s: Study) -> Property:
     size = bound(s)
     if size is None:
         return Property("bounded", "unknown", "no bound on |update| was found")
-    return Property("bounded", "yes", f"|update| <= {size:.4g} for any finite gradients")
+    return Property("bounded", "yes", f"|update| <= {_rounded_up(size)} for any finite gradients")
+
+
+def _rounded_up(size: float) -> str:
+    """Four digits, none of which promises too much."""
+    text = f"{size:.4g}"
+    return text if float(text) >= size else f"{size * 1.0005:.4g}"
 
 
 def resting(s: Study) -> Property:
@@ -114,20 +120,22 @@ ANYWHERE = Fact(infinite=False, nan=False)
 
 
 def _at_rest(s: Study) -> bool:
-    """Whether the direction and all states are 0 where the gradient and all states are."""
-    known = leaf_facts(pinned(s.rule), {name: literal(0.0) for name in s.memory})
+    """Whether the direction is 0 where the gradient and all states that start at 0 are, and those states stay 0."""
+    at_zero = {name for name, (init, _) in s.memory.items() if s.nodes[init] == Node("number", (), "0.0")}
+    zero = literal(0.0)._replace(shape=ELEMENT)
+    known = leaf_facts(pinned(s.rule), dict.fromkeys(at_zero, zero))
 
     def leaf(node: Node) -> Fact:
         if node.op == "given" and node.data in ("g", "theta"):
-            return literal(0.0)._replace(shape=31) if node.data == "g" else ANYWHERE
+            return zero if node.data == "g" else ANYWHERE
         return known(node)
 
     facts: list[Fact] = [ANYWHERE] * len(s.nodes)
     assert s.direction is not None
-    for i in reachable(s.nodes, [s.direction], dict.fromkeys(s.memory, ())):
+    still = [s.direction, *(s.memory[name][1] for name in at_zero)]
+    for i in reachable(s.nodes, still, dict.fromkeys(s.memory, ())):
         facts[i] = fact_of(s.nodes[i], facts, leaf)
-    moved = facts[s.direction]
-    return moved.low == moved.high == 0 and not moved.nan
+    return all(facts[i].low == facts[i].high == 0 and not facts[i].nan for i in still)
 
 
 # ---------------------------------------------------------------- as t grows

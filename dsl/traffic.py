@@ -14,6 +14,7 @@ from .graph import Node, Traced, reachable, trace
 from .operators import OPERATORS
 from .rule import Rule
 from .simplify import simplify
+from .study import at_defaults
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "float64": 8.0, "int8": 1.0, "fp8": 1.0}
 """Of one value; the block-quantised dtypes have a scale for each block beside them, which is not counted."""
@@ -52,8 +53,11 @@ class Traffic:
 
 
 def traffic(rule: Rule, parameter_bytes: float = 4.0) -> Traffic:
-    """The memory traffic of a rule's step. `parameter_bytes` is the size of one parameter, and of its gradient."""
-    simple = simplify(rule)
+    """The memory traffic of a rule's step at its default hyperparameters: what is off by default costs nothing.
+
+    `parameter_bytes` is the size of one parameter, and of its gradient.
+    """
+    simple = simplify(at_defaults(rule))
     traced = trace(simple)
     nodes = traced.graph.nodes
     shapes = _shapes(simple, traced)
