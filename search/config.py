@@ -27,6 +27,7 @@ class Search(Section):
     generations: int = Field(default=50, ge=1, le=1_000_000)
     elites: int = Field(default=3, ge=0)
     tournament: int = Field(default=4, ge=1)
+    founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
 
     @field_validator("space")
@@ -110,10 +111,11 @@ class Config(Section):
 def _one_of(name: str, known: Iterable[str], kind: str) -> str:
     if name in known:
         return name
-    raise ValueError(f"no {kind} `{name}`{_nearest(name, known) or '; there is ' + ', '.join(known)}")
+    raise ValueError(f"no {kind} `{name}`{nearest(name, known) or '; there is ' + ', '.join(known)}")
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?`, or nothing."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 

@@ -18,6 +18,7 @@ from .config import Config, checked, to_toml
 from .evaluate import Job
 from .evolve import Breeding, Candidate, Generation, evolve
 from .fitness import DIVERGED, overall
+from .founders import founder_texts, opened_by
 from .gates import Gatekeeper
 from .keys import key_of
 from .pool import Pool, make_pool
@@ -51,7 +52,11 @@ class Listener(Protocol):
 def create(config: Config, folder: Path) -> Store:
     """A new run's folder: its resolved configuration, versions and splits. Raises StoreError, DataError."""
     splits = [_splits(config, task) for task in config.training.tasks]
-    about = {"config": to_toml(config), "versions": json.dumps(_versions())}
+    about = {
+        "config": to_toml(config),
+        "versions": json.dumps(_versions()),
+        "founders": json.dumps(founder_texts(config)),
+    }
     store = Store.create(folder, about)
     (folder / "config.toml").write_text(about["config"])
     (folder / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
@@ -96,7 +101,8 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         children = (search.population - search.elites) * (search.generations - 1)
         listener.started(search.population + children, len(scorer.known))
         gates = Gatekeeper(search.gates, config.training.steps)
-        for generation in evolve(SPACES[search.space], breeding, config.seed, gates, scorer):
+        space = opened_by(SPACES[search.space], json.loads(store.about("founders")))
+        for generation in evolve(space, breeding, config.seed, gates, scorer):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)
             if generation.best.fitness <= DIVERGED:

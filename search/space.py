@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dsl.syntax import File
-from . import paper, vary
+from . import expression, paper, vary
 
 Random = Callable[[np.random.Generator], File]
 Cross = Callable[[File, File, np.random.Generator], File]
@@ -41,6 +41,22 @@ SPACES: dict[str, Space] = {
             vary.random_tree,
             vary.cross,
             vary.mutate,
+        ),
+        Space(
+            "expression",
+            "free typed expressions over g, m, v, theta, t and constants, with the standard averages",
+            expression.FOUNDERS,
+            expression.random_tree,
+            expression.cross,
+            expression.mutate,
+        ),
+        Space(
+            "program",
+            "the same, where the averages and what is averaged evolve too",
+            expression.FOUNDERS,
+            expression.random_tree,
+            expression.cross_program,
+            expression.mutate_program,
         ),
     )
 }
