@@ -202,6 +202,22 @@ class Store:
             for task, replicate, fitness, accuracy, losses, *rest in rows
         ]
 
+    def populations(self) -> list[list[str]]:
+        """The members' ids of every finished generation, the best first."""
+        found: dict[int, list[str]] = {}
+        for number, individual in self._rows("SELECT generation, individual FROM members ORDER BY generation, rank"):
+            found.setdefault(number, []).append(individual)
+        return list(found.values())
+
+    def refusals(self) -> list[Rejected]:
+        """The children that gates turned away."""
+        rows = self._rows("SELECT individual, attempt, text, reason FROM refusals")
+        return [Rejected(*row) for row in rows]
+
+    def failures(self) -> list[tuple[str, str]]:
+        """The key and the reason of every training run that failed."""
+        return list(self._rows("SELECT key, reason FROM runs WHERE reason != '' ORDER BY key, task, replicate"))
+
     def reasons(self) -> dict[str, int]:
         """Why children were refused and training runs failed, with how often, the most frequent first."""
         rows = self._rows(
