@@ -8,13 +8,18 @@ from pathlib import Path
 
 from ..dsl.parser import parse
 from ..dsl.spelling import format_expr
-from ..dsl.syntax import Apply, Expr, File, Let, Output, ParamDecl, names
+from ..dsl.syntax import Apply, Assign, Expr, File, Let, Output, ParamDecl, names
 from .run import readable
 from .store import Individual, Store, StoreError
 from .trees import filled, number, number_of, tidied
 
 COLUMNS = ("id", "generation", "fitness", "key", "operators", "parents", "formula")
 DIGITS = 3
+STANDARD = (
+    "m <- beta1*m + (1 - beta1)*g",
+    "v <- beta2*v + (1 - beta2)*g^2",
+    "g <- clip(g, -limit, limit)",
+)
 GENES_SHOWN = ("lr", "beta1", "beta2", "eps", "wd")
 
 
@@ -68,9 +73,16 @@ def formula(tree: File) -> str:
     genes = [f"{k}={number_of(defaults[k]):.4g}" for k in GENES_SHOWN if k in defaults]
     schedule = set(names(outputs["step_size"])) if "step_size" in outputs else set()
     extras = [word for word, sign in (("warmup", "warmup"), ("cosine", "total")) if sign in schedule]
+    extras += ["clipped"] if "limit" in defaults else []
     numbers = {name: number(float(f"{number_of(value):.{DIGITS}g}")) for name, value in weights.items()}
     plain = {item.name: item.value for item in tree.items if isinstance(item, Let) and not _corrects(item.value)}
-    return f"{format_expr(filled(outputs['update'], numbers | plain))}   [{', '.join([*genes, *extras])}]"
+    own = [format_statement(i) for i in tree.items if isinstance(i, Assign) and format_statement(i) not in STANDARD]
+    update = format_expr(filled(outputs["update"], numbers | plain))
+    return f"{'; '.join([*own, update])}   [{', '.join([*genes, *extras])}]"
+
+
+def format_statement(statement: Assign) -> str:
+    return f"{statement.name} <- {format_expr(statement.value)}"
 
 
 def _corrects(value: Expr) -> bool:

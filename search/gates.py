@@ -141,6 +141,8 @@ class Gatekeeper:
             return f"no rule: {str(error).splitlines()[0]}"
 
     def _judged(self, probe: Probe) -> str:
+        if probe.rule.inputs:
+            return f"no rule for a search: it needs the input `{probe.rule.inputs[0]}`"
         for name in self.names:
             reason = self._repeated(probe) if name == NEW else GATES[name](probe)
             if reason:

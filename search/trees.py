@@ -24,6 +24,7 @@ from ..dsl.syntax import (
     ParamDecl,
     StateDecl,
     names,
+    walk,
 )
 
 DIGITS = 6
@@ -110,8 +111,9 @@ def _live(tree: File) -> set[str]:
     while before != len(live):
         before = len(live)
         for item in tree.items:
-            if isinstance(item, Output) or (isinstance(item, Let | Assign | StateDecl) and item.name in live):
+            if not isinstance(item, Let | Assign | StateDecl | ParamDecl) or item.name in live:
                 live.update(names(item))
+                live.update(part.name for part in walk(item) if isinstance(part, Assign))
     return live
 
 

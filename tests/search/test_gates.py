@@ -35,9 +35,14 @@ def test_every_gate_is_tried():
     assert set(HOPELESS) == set(GATES)
 
 
+UNFIT = {"sgld": "ascends", "sophia": "needs the input `h`"}
+"""Noise larger than a made-up gradient; a rule that wants more than a gradient."""
+
+
 @pytest.mark.parametrize("path", sorted(ZOO.glob("*.opt")), ids=lambda path: path.stem)
 def test_known_optimizers_pass(path):
-    assert Gatekeeper(NAMES, 100)(file_at(path)) == ""
+    reason = Gatekeeper(NAMES, 100)(file_at(path))
+    assert UNFIT[path.stem] in reason if path.stem in UNFIT else not reason
 
 
 def test_a_repeat_is_refused_however_it_is_written():
