@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..dsl.syntax import Expr, Name, walk
 from .layout import STEP, docstring, returned, wrapped
 from .plan import GIVEN_SCALARS, HostLet, HostStatement, Plan, Segment
-from .spell import AND, ARITHMETIC, NOT, OR, Speller, Spelling, call, infix, prefix
+from .spell import AND, ARITHMETIC, IF, NOT, OR, Speller, Spelling, call, infix, prefix
 
 SCALARS: dict[str, Spelling] = {
     **ARITHMETIC,
@@ -33,7 +33,7 @@ SCALARS: dict[str, Spelling] = {
     "max": call("maximum", 2),
     "clip": call("clip", 3),
     "lerp": call("lerp", 3),
-    "where": Spelling("({1} if {0} else {2})"),
+    "where": Spelling("{1} if {0} else {2}", IF, (OR, OR, IF)),
 }
 spell = Speller(SCALARS)
 SIZES = GIVEN_SCALARS[1:]

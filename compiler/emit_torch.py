@@ -8,7 +8,7 @@ from ..dsl.syntax import Cast, Expr, Matrix, Noise, Reduce
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
 from .plan import Plan, Segment
-from .spell import ARITHMETIC, ATOM, ON_TENSORS, OR, PRODUCT, Speller, Spelling, call, infix
+from .spell import ARITHMETIC, ATOM, IF, ON_TENSORS, PRODUCT, Speller, Spelling, call, infix
 
 TORCH: dict[str, Spelling] = {
     **ARITHMETIC,
@@ -48,12 +48,12 @@ MATRIX: dict[str, Spelling] = {
 REDUCTIONS = {"sum": "total", "mean": "mean", "norm": "norm", "rms": "rms", "max_of": "largest", "dot": "dot"}
 
 OVER_ALL = {
-    "sum": '(yield {site}, "sum", total({x}, "tensor"))',
+    "sum": 'yield {site}, "sum", total({x}, "tensor")',
     "mean": '(yield {site}, "sum", total({x}, "tensor")) / (yield {next}, "sum", count({x}))',
     "norm": 'torch.sqrt((yield {site}, "sum", total(torch.square({x}), "tensor")))',
     "rms": 'torch.sqrt((yield {site}, "sum", total(torch.square({x}), "tensor")) / (yield {next}, "sum", count({x})))',
-    "max_of": '(yield {site}, "max", largest({x}, "tensor"))',
-    "dot": '(yield {site}, "sum", dot({x}, {y}, "tensor"))',
+    "max_of": 'yield {site}, "max", largest({x}, "tensor")',
+    "dot": 'yield {site}, "sum", dot({x}, {y}, "tensor")',
 }
 """Reductions over every tensor: the generator yields a partial result and is sent back all of them combined."""
 
@@ -68,15 +68,15 @@ class _Special:
         match value:
             case Reduce(op=op, args=args, scope="model"):
                 site, self.sites = self.sites, self.sites + 2
-                texts = [spell(a, OR) for a in args]
+                texts = [spell(a, IF) for a in args]
                 return OVER_ALL[op].format(site=site, next=site + 1, x=texts[0], y=texts[-1])
             case Reduce(op=op, args=args, scope=scope):
-                return f'{REDUCTIONS[op]}({", ".join(spell(a, OR) for a in args)}, "{scope}")'
+                return f'{REDUCTIONS[op]}({", ".join(spell(a, IF) for a in args)}, "{scope}")'
             case Cast(value=inner, dtype=dtype):
                 return f"{spell(inner, ATOM)}.to(torch.{dtype})"
             case Matrix(op=op, args=args):
                 row = MATRIX[op]
-                return row.template.format(*(spell(a, t) for a, t in zip(args, row.takes or (OR, OR), strict=False)))
+                return row.template.format(*(spell(a, t) for a, t in zip(args, row.takes or (IF, IF), strict=False)))
             case Noise(index=index):
                 return f"noise(theta, key, {index})"
         return None

@@ -50,11 +50,11 @@ def refusal(plan: Plan) -> str | None:
     """Why the rule has no Triton kernel, in words, or None where it has one."""
     for kind, words in NOT_YET:
         if any(isinstance(part, kind) for b in plan.step.binds() for part in walk(b.value)):
-            return f"{words} have no Triton kernel yet"
+            return f"there is no Triton kernel yet for {words}"
     if any(m.scope != "element" for m in plan.memories):
-        return "states that are not per element have no Triton kernel yet"
+        return "there is no Triton kernel yet for states that are not per element"
     if plan.fallback is not None:
-        return "rules with `otherwise` have no Triton kernel yet"
+        return "there is no Triton kernel yet for rules with `otherwise`"
     return None
 
 

@@ -69,7 +69,7 @@ def block_mod(x, y):
 @triton.jit
 def block_pow(x, y):
     """x^y through float64, NaN wherever a negative base has a fractional exponent."""
-    base, exponent = x.to(tl.float64), y.to(tl.float64)
+    base, exponent = tl.broadcast(x.to(tl.float64), y.to(tl.float64))
     size = tl.exp(exponent * tl.log(tl.abs(base)))
     half = exponent * 0.5
     whole = tl.floor(exponent) == exponent

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..dsl.syntax import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Reduce
 
-OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, UNARY, ATOM = range(10)
+IF, OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, UNARY, ATOM = range(11)
 """How tightly Python binds, from loosest to tightest."""
 
 
@@ -65,7 +65,7 @@ class Speller:
     operators: Mapping[str, Spelling]
     special: Special = lambda value, spell: None
 
-    def __call__(self, value: Expr, level: int = OR) -> str:
+    def __call__(self, value: Expr, level: int = IF) -> str:
         """The text of an expression, in parentheses where its reader binds tighter than it does."""
         text, own = self._spelled(value)
         return text if own >= level else f"({text})"
@@ -96,5 +96,5 @@ class Speller:
             for extra in args[arity:]:
                 text = spelling.template.format(text, rest(extra))
             return text, spelling.level
-        takes = spelling.takes or (OR,) * len(args)
+        takes = spelling.takes or (IF,) * len(args)
         return spelling.template.format(*(self(a, t) for a, t in zip(args, takes, strict=True))), spelling.level

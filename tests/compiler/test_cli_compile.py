@@ -1,0 +1,65 @@
+"""`optc compile`: what it writes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from optc.compiler.cli_compile import compile_
+from optc.compiler.module import emit
+from optc.dsl.load import ZOO, zoo
+from optc.dsl.simplify import simplify
+
+
+def test_it_writes_a_file_named_after_the_rule_s(tmp_path: Path) -> None:
+    done = CliRunner().invoke(compile_, [str(ZOO / "lion.opt"), "-o", str(tmp_path / "new")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "new" / "lion.py").read_text() == emit(simplify(zoo("lion")))
+
+
+def test_the_torch_target_knows_no_triton(tmp_path: Path) -> None:
+    CliRunner().invoke(compile_, [str(ZOO / "lion.opt"), "-o", str(tmp_path), "--target", "torch"])
+    text = (tmp_path / "lion.py").read_text()
+    assert "import triton" not in text
+    assert "tl." not in text
+
+
+def test_the_plan_goes_to_the_standard_output() -> None:
+    done = CliRunner().invoke(compile_, [str(ZOO / "lion.opt"), "--emit", "ir"])
+    assert done.output.startswith("plan Lion\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "status", "message"),
+    [
+        ("update = bta1*g", [], 1, "bta1"),
+        ("g / max(norm(g), 1)", ["--target", "triton"], 1, "no Triton kernel yet for reductions"),
+        ("param params = 1\nparam lr = 1\nupdate = params*g", [], 1, "`params`"),
+        ("param lr = 1\nstate step = 0\nstep <- step + 1\nupdate = g/step", [], 1, "`step`"),
+        ("param lr = 1\nstate m : per element int8 = 0\nm <- g\nupdate = m", [], 1, "block-quantised"),
+        ("sign(g)", ["--emit", "ptx", "--arch", "pentium"], 1, "unknown architecture `pentium`"),
+        ("sign(g)", ["--target", "abacus"], 2, "abacus"),
+    ],
+)
+def test_what_it_cannot_do_is_said_in_words(
+    text: str, args: list[str], status: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rule.opt").write_text(text)
+    done = CliRunner().invoke(compile_, [str(tmp_path / "rule.opt"), "-o", str(tmp_path), *args])
+    assert done.exit_code == status
+    assert message in done.output
+    assert not done.exception or isinstance(done.exception, SystemExit)
+
+
+def test_it_does_not_wait_for_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from optc.compiler.cli_compile import compile_\n"
+        f"compile_([{str(ZOO / 'evolved.opt')!r}, '-o', {str(tmp_path)!r}], standalone_mode=False)\n"
+        "assert not {'torch', 'triton'} & {*sys.modules}, 'imported what it does not need'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

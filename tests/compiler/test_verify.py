@@ -1,0 +1,63 @@
+"""`optc verify`: every rule of the zoo on every backend is what it says, and a backend that is not gets caught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from optc.compiler import emit_torch
+from optc.compiler.cli_verify import verify_
+from optc.compiler.spell import call
+from optc.compiler.verify import verify
+from optc.dsl.load import ZOO, rule_from_text, zoo, zoo_names
+
+REQUIRED: dict[str, Any] = {"total": 100, "total_steps": 100}
+
+
+def settings(name: str) -> dict[str, Any]:
+    """Values for the hyperparameters that have no default."""
+    return {p.name: REQUIRED[p.name] for p in zoo(name).params if p.default is None}
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_the_zoo_holds(name: str) -> None:
+    checks = list(verify(zoo(name), settings(name), steps=3))
+    assert [c for c in checks if not c.ok] == []
+    assert all(c.backend == "triton" for c in checks if c.skipped)
+
+
+def test_a_wrong_backend_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(emit_torch.TORCH, "sqrt", call("torch.rsqrt"))
+    checks = {(c.backend, c.dtype): c.ok for c in verify(zoo("adamw"), {}, steps=2)}
+    assert not checks["torch", "float64"]
+    assert not checks["torch", "float32"]
+    assert checks["triton", "float32"]
+
+
+def test_a_backend_that_gives_nan_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(emit_torch.TORCH, "sqrt", call("torch.acosh"))
+    assert not all(c.ok for c in verify(rule_from_text("g/(1 + sqrt(abs(g)))"), {}, steps=1))
+
+
+def test_the_command_prints_a_line_for_every_check() -> None:
+    done = CliRunner().invoke(verify_, [str(ZOO / "evolved.opt"), "--set", "total=50", "--steps", "2"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count(" ok ") == 6
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["evolved.opt"], "Evolved needs a value for 'total'"),
+        (["adamw.opt", "--set", "lr=-1"], "Invalid lr value: -1.0"),
+        (["adamw.opt", "--set", "rate=1"], "expected NAME=VALUE with one of lr, beta1"),
+        (["missing.opt"], "cannot read"),
+    ],
+)
+def test_bad_input_is_told_in_words(args: list[str], message: str) -> None:
+    done = CliRunner().invoke(verify_, [str(ZOO / args[0]), *args[1:]])
+    assert done.exit_code == 1
+    assert message in done.output
+    assert not done.exception or isinstance(done.exception, SystemExit)
