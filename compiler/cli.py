@@ -16,6 +16,7 @@ COMMANDS = {
     "new": ("cli_zoo", "new", "Start a rule."),
     "completion": ("cli_completion", "completion", "Print a shell's completion script."),
     "compile": ("cli_compile", "compile_", "Turn a rule into a torch.optim.Optimizer with fused kernels."),
+    "verify": ("cli_verify", "verify_", "Hold every backend of a rule against the interpreter."),
 }
 """name -> (module beside this one, attribute, one line of help). Kept here so that `--help` imports none of them."""
 

