@@ -1,4 +1,4 @@
-"""What it takes to hold a library's optimizer against a paper: its float32 corners, its paddings, its cuts of a tensor."""
+"""Mends what keeps a library's optimizer from being its paper's: float32 corners, paddings, cuts of a tensor."""
 
 from __future__ import annotations
 

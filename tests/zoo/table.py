@@ -1,7 +1,7 @@
-"""The one table of the zoo's tests: rule, hyperparameters, reference, and the reason wherever the tolerance is not tight.
+"""The one table of the zoo's tests: rule, hyperparameters, reference, and the reason where the tolerance is not tight.
 
-References are torch.optim's own where it has the rule, else pytorch-optimizer's or optax's, a paper's formula (`by`) where
-none has it. Settings are unlike the defaults, so that every hyperparameter counts.
+References are torch.optim's own where it has the rule, else those of pytorch-optimizer or optax, a paper's formula
+(`by`) where none has it. Settings are unlike the defaults, so that every hyperparameter counts.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .adapters import QHAdam64, by_matrix, decay_first, optax_lamb, split, unpad
 from .formulas import by
 from .harness import MATRICES, SQUARE, Row
 
-ADAM: dict[str, Any] = {"lr": 1e-2, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6}
-TORCH_ADAM: dict[str, Any] = {"lr": 1e-2, "betas": (0.8, 0.95), "eps": 1e-6}
+ADAM: dict[str, Any] = {"lr": 2e-2, "beta1": 0.8, "beta2": 0.96, "eps": 1e-5}
+TORCH_ADAM: dict[str, Any] = {"lr": 2e-2, "betas": (0.8, 0.96), "eps": 1e-5}
 DECOUPLED: dict[str, Any] = {"weight_decay": 0.1, "weight_decouple": True, "foreach": False}
 COUPLED: dict[str, Any] = {"weight_decay": 0.1, "weight_decouple": False, "foreach": False}
 EVOLVED: dict[str, Any] = {"lr": 1e-2, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "wd": 0.1, "a_sign": 0.7, "a_adam": 3.6}
 EVOLVED |= {"warmup": 20, "total": 80}
 MUON: dict[str, Any] = {"lr": 2e-3, "mu": 0.9, "wd": 0.2, "steps": 5}
-SOAP: dict[str, Any] = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.95, "shampoo_beta": 0.8, "eps": 1e-8, "wd": 0.1, "every": 3}
+SOAP: dict[str, Any] = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.92, "shampoo_beta": 0.8, "eps": 1e-6, "wd": 0.1}
 
 
 def adamw(params: list[Tensor], **settings: Any) -> to.Optimizer:
@@ -50,13 +50,13 @@ MOMENTUM = (
     ),
     Row(
         "asgd",
-        {"lr": 1e-2, "decay_rate": 0.1, "alpha": 0.7, "t0": 20, "wd": 0.1},
-        lambda p: to.ASGD(p, lr=1e-2, lambd=0.1, alpha=0.7, t0=20, weight_decay=0.1),
+        {"lr": 3e-2, "decay_rate": 0.1, "alpha": 0.7, "t0": 20, "wd": 0.1},
+        lambda p: to.ASGD(p, lr=3e-2, lambd=0.1, alpha=0.7, t0=20, weight_decay=0.1),
     ),
     Row(
         "rprop",
-        {"lr": 1e-2, "eta_minus": 0.4, "eta_plus": 1.3, "smallest": 2e-3, "largest": 0.1},
-        lambda p: to.Rprop(p, lr=1e-2, etas=(0.4, 1.3), step_sizes=(2e-3, 0.1)),
+        {"lr": 3e-2, "eta_minus": 0.4, "eta_plus": 1.3, "smallest": 2e-3, "largest": 0.1},
+        lambda p: to.Rprop(p, lr=3e-2, etas=(0.4, 1.3), step_sizes=(2e-3, 0.1)),
     ),
     Row(
         "lion",
@@ -100,23 +100,23 @@ ADAPTIVE = (
     Row("radam", {"lr": 1e-2}, lambda p: to.RAdam(p, lr=1e-2)),
     Row(
         "rmsprop",
-        {"alpha": 0.9, "eps": 1e-6, "wd": 0.1},
-        lambda p: to.RMSprop(p, alpha=0.9, eps=1e-6, weight_decay=0.1),
+        {"lr": 3e-2, "alpha": 0.9, "eps": 1e-6, "wd": 0.1},
+        lambda p: to.RMSprop(p, lr=3e-2, alpha=0.9, eps=1e-6, weight_decay=0.1),
     ),
     Row(
         "rmsprop",
-        {"alpha": 0.9, "eps": 1e-3, "wd": 0.1, "centered": True},
-        lambda p: to.RMSprop(p, alpha=0.9, eps=1e-3, weight_decay=0.1, centered=True),
+        {"lr": 3e-2, "alpha": 0.9, "eps": 1e-3, "wd": 0.1, "centered": True},
+        lambda p: to.RMSprop(p, lr=3e-2, alpha=0.9, eps=1e-3, weight_decay=0.1, centered=True),
     ),
     Row(
         "rmsprop",
-        {"alpha": 0.9, "eps": 1e-3, "wd": 0.1, "centered": True, "mu": 0.5},
-        lambda p: to.RMSprop(p, alpha=0.9, eps=1e-3, weight_decay=0.1, centered=True, momentum=0.5),
+        {"lr": 3e-2, "alpha": 0.9, "eps": 1e-3, "wd": 0.1, "centered": True, "mu": 0.5},
+        lambda p: to.RMSprop(p, lr=3e-2, alpha=0.9, eps=1e-3, weight_decay=0.1, centered=True, momentum=0.5),
     ),
     Row(
         "adagrad",
-        {"lr_decay": 0.1, "initial": 0.2, "eps": 1e-6, "wd": 0.1},
-        lambda p: to.Adagrad(p, lr_decay=0.1, initial_accumulator_value=0.2, eps=1e-6, weight_decay=0.1),
+        {"lr": 3e-2, "lr_decay": 0.1, "initial": 0.2, "eps": 1e-6, "wd": 0.1},
+        lambda p: to.Adagrad(p, lr=3e-2, lr_decay=0.1, initial_accumulator_value=0.2, eps=1e-6, weight_decay=0.1),
     ),
     Row(
         "adadelta",
@@ -125,20 +125,20 @@ ADAPTIVE = (
     ),
     Row(
         "qhadam",
-        {**ADAM, "nu1": 0.7, "nu2": 0.9, "wd": 0.1},
-        lambda p: QHAdam64(p, **TORCH_ADAM, nus=(0.7, 0.9), **COUPLED),
+        {**ADAM, "nu1": 0.6, "nu2": 0.9, "wd": 0.1},
+        lambda p: QHAdam64(p, **TORCH_ADAM, nus=(0.6, 0.9), **COUPLED),
     ),
     Row(
         "laprop",  # its eps is not bias-corrected there: it must be too small to matter
-        {**ADAM, "eps": 1e-15, "wd": 0.1},
+        {**ADAM, "eps": 1e-14, "wd": 0.1},
         decay_first(
-            lambda p: unpadded(po.LaProp)(p, lr=1e-2, betas=(0.8, 0.95), eps=1e-15, foreach=False), lr=1e-2, wd=0.1
+            lambda p: unpadded(po.LaProp)(p, lr=2e-2, betas=(0.8, 0.96), eps=1e-14, foreach=False), lr=2e-2, wd=0.1
         ),
     ),
     Row(
         "yogi",
-        {**ADAM, "eps": 1e-3, "initial": 1e-2, "wd": 0.1},
-        lambda p: po.Yogi(p, lr=1e-2, betas=(0.8, 0.95), eps=1e-3, initial_accumulator=1e-2, **DECOUPLED),
+        {**ADAM, "eps": 1e-2, "initial": 1e-2, "wd": 0.1},
+        lambda p: po.Yogi(p, lr=2e-2, betas=(0.8, 0.96), eps=1e-2, initial_accumulator=1e-2, **DECOUPLED),
     ),
     Row(
         "adabound",
@@ -149,19 +149,19 @@ ADAPTIVE = (
     Row(
         "adan",
         {**ADAM, "beta3": 0.9, "wd": 0.1},
-        lambda p: po.Adan(p, lr=1e-2, betas=(0.8, 0.95, 0.9), eps=1e-6, **COUPLED),
+        lambda p: po.Adan(p, lr=2e-2, betas=(0.8, 0.96, 0.9), eps=1e-5, **COUPLED),
     ),
     Row(
         "ademamix",
         {**ADAM, "beta3": 0.99, "alpha": 4, "warmup": 30, "wd": 0.1},
         lambda p: po.AdEMAMix(
-            p, lr=1e-2, betas=(0.8, 0.95, 0.99), eps=1e-6, alpha=4.0, t_alpha_beta3=30.0, **DECOUPLED
+            p, lr=2e-2, betas=(0.8, 0.96, 0.99), eps=1e-5, alpha=4.0, t_alpha_beta3=30.0, **DECOUPLED
         ),
     ),
     Row(
         "ademamix",
         {**ADAM, "beta3": 0.99, "alpha": 4, "wd": 0.1},
-        lambda p: po.AdEMAMix(p, lr=1e-2, betas=(0.8, 0.95, 0.99), eps=1e-6, alpha=4.0, **DECOUPLED),
+        lambda p: po.AdEMAMix(p, lr=2e-2, betas=(0.8, 0.96, 0.99), eps=1e-5, alpha=4.0, **DECOUPLED),
     ),
     Row(
         "adopt",  # its own count of the clip starts one step late
@@ -170,13 +170,13 @@ ADAPTIVE = (
     ),
     Row(
         "madgrad",
-        {"lr": 1e-2, "mu": 0.8, "eps": 1e-4, "wd": 0.1},
-        lambda p: po.MADGRAD(p, lr=1e-2, momentum=0.8, eps=1e-4, **COUPLED),
+        {"lr": 3e-2, "mu": 0.8, "eps": 1e-4, "wd": 0.1},
+        lambda p: po.MADGRAD(p, lr=3e-2, momentum=0.8, eps=1e-4, **COUPLED),
     ),
     Row(
         "madgrad",
-        {"lr": 1e-2, "mu": 0, "eps": 1e-4, "wd": 0.1},
-        lambda p: po.MADGRAD(p, lr=1e-2, momentum=0.0, eps=1e-4, **COUPLED),
+        {"lr": 3e-2, "mu": 0, "eps": 1e-4, "wd": 0.1},
+        lambda p: po.MADGRAD(p, lr=3e-2, momentum=0.0, eps=1e-4, **COUPLED),
     ),
     Row(
         "ftrl",
@@ -186,7 +186,7 @@ ADAPTIVE = (
     Row(
         "cautious_adamw",  # AdEMAMix without its slow average is AdamW, and that library can make it cautious
         {**ADAM, "wd": 0.1},
-        lambda p: po.AdEMAMix(p, lr=1e-2, betas=(0.8, 0.95, 0.9), eps=1e-6, alpha=0.0, cautious=True, **DECOUPLED),
+        lambda p: po.AdEMAMix(p, lr=2e-2, betas=(0.8, 0.96, 0.9), eps=1e-5, alpha=0.0, cautious=True, **DECOUPLED),
     ),
     Row("stable_adamw", {**ADAM, "wd": 0.1}, lambda p: po.StableAdamW(p, **TORCH_ADAM, **DECOUPLED)),
     Row(
@@ -194,14 +194,14 @@ ADAPTIVE = (
         {**ADAM, "gamma": 0.1, "eps": 1e-15, "wd": 0.1},
         split(
             lambda ndim: ndim >= 2,
-            lambda p: unpadded(po.MARS)(p, lr=1e-2, betas=(0.8, 0.95), gamma=0.1, eps=1e-15, **DECOUPLED),
+            lambda p: unpadded(po.MARS)(p, lr=2e-2, betas=(0.8, 0.96), gamma=0.1, eps=1e-15, **DECOUPLED),
             partial(adamw, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.1),
         ),
     ),
     Row(
         "prodigy",
         {**ADAM, "lr": 0.5, "wd": 0.1, "d0": 1e-3, "d_coef": 2},
-        lambda p: po.Prodigy(p, lr=0.5, betas=(0.8, 0.95), eps=1e-6, d0=1e-3, d_coef=2.0, **DECOUPLED),
+        lambda p: po.Prodigy(p, lr=0.5, betas=(0.8, 0.96), eps=1e-5, d0=1e-3, d_coef=2.0, **DECOUPLED),
     ),
     Row(
         "schedule_free_adamw",
@@ -230,7 +230,7 @@ NORMS = (
     Row(
         "lamb",
         {**ADAM, "wd": 0.1, "max_norm": 2},
-        lambda p: optax_lamb(p, max_norm=2, learning_rate=1e-2, b1=0.8, b2=0.95, eps=1e-6, weight_decay=0.1),
+        lambda p: optax_lamb(p, max_norm=2, learning_rate=2e-2, b1=0.8, b2=0.96, eps=1e-5, weight_decay=0.1),
     ),
     Row(
         "novograd",
@@ -248,44 +248,49 @@ MATRIX = (
     Row(
         "came",
         {"lr": 1e-2, "beta1": 0.8, "beta2": 0.9, "beta3": 0.95, "eps1": 1e-10, "eps2": 1e-8, "d": 0.7, "wd": 0.1},
-        lambda p: po.CAME(
-            p, lr=1e-2, betas=(0.8, 0.9, 0.95), eps1=1e-10, eps2=1e-8, clip_threshold=0.7, **DECOUPLED
-        ),
+        lambda p: po.CAME(p, lr=1e-2, betas=(0.8, 0.9, 0.95), eps1=1e-10, eps2=1e-8, clip_threshold=0.7, **DECOUPLED),
     ),
     Row(
         "sm3",  # there a third axis joins the cover; here it is a stack of matrices
-        {"lr": 0.1, "mu": 0.8, "eps": 1e-8},
-        by_matrix(lambda p: po.SM3(p, lr=0.1, momentum=0.8, eps=1e-8, foreach=False)),
+        {"lr": 0.2, "mu": 0.8, "eps": 1e-8},
+        by_matrix(lambda p: po.SM3(p, lr=0.2, momentum=0.8, eps=1e-8, foreach=False)),
     ),
-    Row("muon", MUON, split(lambda ndim: ndim == 2, by(formulas.muon, **MUON), partial(adamw, lr=3e-4))),
+    Row(
+        "muon",
+        MUON,
+        split(lambda ndim: ndim == 2, by(formulas.muon, **MUON), partial(adamw, lr=3e-4)),
+        compiled=5e-3,
+        reason="compiled, Newton-Schulz is in bfloat16: up to 5% of each of 60 updates of 2e-3",
+    ),
     Row(
         "muon",
         MUON,
         split(lambda ndim: ndim == 2, lambda p: to.Muon(p, lr=2e-3, momentum=0.9, weight_decay=0.2), adamw),
         shapes=MATRICES,
-        tolerance=1e-3,
-        reason="torch multiplies in bfloat16: about 1% of each of 60 updates of 2e-3",
+        tolerance=5e-3,
+        compiled=5e-3,
+        reason="torch's Newton-Schulz is in bfloat16: up to 5% of each of 60 updates of 2e-3",
     ),
     Row(
         "shampoo",
-        {"lr": 0.1, "eps": 1e-2, "wd": 0.1},
+        {"lr": 0.2, "eps": 1e-2, "wd": 0.1},
         split(
             lambda ndim: ndim == 2,
-            lambda p: po.Shampoo(p, lr=0.1, matrix_eps=1e-2, weight_decay=0.1, weight_decouple=True),
+            lambda p: po.Shampoo(p, lr=0.2, matrix_eps=1e-2, weight_decay=0.1, weight_decouple=True),
             lambda p: to.Adagrad(p, lr=1e-2),
         ),
     ),
     Row(
         "soap",
-        SOAP,
-        split(lambda ndim: ndim == 2, by(formulas.soap, **SOAP), partial(adamw, lr=3e-3, betas=(0.95, 0.95))),
+        {**SOAP, "every": 3},
+        split(lambda ndim: ndim == 2, by(formulas.soap, **SOAP, every=3), partial(adamw, lr=3e-3, betas=(0.95, 0.95))),
         shapes=(*SQUARE, (5,), (2, 3, 2)),
     ),
     Row(
         "soap",  # there the basis is sorted again as it turns, and the decay comes last: it never turns here
         {**SOAP, "wd": 0, "every": 1000, "eps": 1e-15},
         lambda p: po.SOAP(
-            p, lr=1e-2, betas=(0.9, 0.95), shampoo_beta=0.8, weight_decay=0.0, precondition_frequency=1000, eps=1e-15
+            p, lr=1e-2, betas=(0.9, 0.92), shampoo_beta=0.8, weight_decay=0.0, precondition_frequency=1000, eps=1e-15
         ),
         shapes=SQUARE,
     ),

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import numpy as np
 import pytest
+import torch
 
+from optc.compiler.load import load
+from optc.dsl import interpret
+from optc.dsl.format import format_file
 from optc.dsl.library import GRAMMAR
+from optc.dsl.load import rule_from_text, zoo
+from optc.dsl.parser import parse
 
-from .harness import TIGHT, Compiled, Interpreted, Row, follow
+from .harness import SHAPES, TIGHT, Compiled, Interpreted, Row, follow
 from .table import ROWS
 
 NAMES = sorted(path.stem for path in (GRAMMAR / "zoo").glob("*.opt"))
+FILES = sorted(GRAMMAR.glob("*/*.opt"))
 rows = pytest.mark.parametrize("row", ROWS, ids=str)
 
 
@@ -21,3 +32,103 @@ def test_the_interpreted_rule_is_its_reference(row: Row) -> None:
 @rows
 def test_the_compiled_rule_is_its_reference(row: Row) -> None:
     follow(row, Compiled)
+
+
+@pytest.mark.parametrize("name", ["asgd", "schedule_free_adamw"])
+def test_evaluation_sees_the_average(name: str) -> None:
+    (row,) = (row for row in ROWS if row.rule == name)
+    reference, interpreted = follow(row, Interpreted)
+    _, compiled = follow(row, Compiled)
+    compiled.optimizer.eval()
+    states = interpreted.states
+    seen = [
+        interpret.evaluation(interpreted.rule, interpreted.settings, x, s, 60)
+        for x, s in zip(interpreted.thetas, states, strict=True)
+    ]
+    if name == "asgd":
+        expected = [reference.optimizer.state[p]["ax"] for p in reference.params]
+    else:
+        reference.optimizer.eval()
+        expected = reference.thetas()
+    for x, y, z in zip(seen, compiled.thetas, expected, strict=True):
+        np.testing.assert_allclose(x, z, rtol=TIGHT, atol=TIGHT)
+        np.testing.assert_allclose(y, z, rtol=TIGHT, atol=TIGHT)
+
+
+# ---------------------------------------------------------------- Langevin dynamics, whose noise is its own
+
+
+def langevin(noises: list[Any], temperature: float) -> list[Any]:
+    """Welling & Teh 2011, equation 4, on the posterior of a standard normal prior: g = theta."""
+    thetas = [np.ones(x.shape) for x in noises[0]]
+    for noise in noises:
+        thetas = [x - 0.05 * x + np.sqrt(0.1 * temperature) * z for x, z in zip(thetas, noise, strict=True)]
+    return thetas
+
+
+def test_sgld_interpreted() -> None:
+    rule, thetas = zoo("sgld"), [np.ones(s) for s in SHAPES]
+    setting = interpret.settings(rule, lr=0.1, temperature=0.5)
+    noises = []
+    for t in range(1, 61):
+        noises.append([interpret.default_noise(0, i, t, np.shape(np.atleast_2d(x))) for i, x in enumerate(thetas)])
+        noises[-1] = [z.reshape(x.shape) for z, x in zip(noises[-1], thetas, strict=True)]
+        thetas, _ = interpret.step_all(rule, setting, thetas, thetas, [{} for _ in thetas], [t] * len(thetas))
+    for x, y in zip(thetas, langevin(noises, 0.5), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=TIGHT)
+
+
+def test_sgld_compiled() -> None:
+    """A rule that shows its noise, with the same seed, is the tape."""
+    tape = [torch.zeros(s, dtype=torch.float64, requires_grad=True) for s in SHAPES]
+    params = [torch.ones(s, dtype=torch.float64, requires_grad=True) for s in SHAPES]
+    show: Any = load(rule_from_text("param lr = 1\ntheta <- noise() + 0*g"), target="torch")
+    recorder, sgld = show(tape, seed=4), load(zoo("sgld"), target="torch")(params, lr=0.1, temperature=0.5, seed=4)  # type: ignore[call-arg]
+    noises = []
+    for _ in range(60):
+        for p, q in zip(params, tape, strict=True):
+            p.grad, q.grad = p.detach().clone(), torch.zeros_like(q)
+        recorder.step()
+        sgld.step()
+        noises.append([q.detach().numpy().copy() for q in tape])
+    for p, y in zip(params, langevin(noises, 0.5), strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), y, rtol=0, atol=TIGHT)
+
+
+# ---------------------------------------------------------------- the collection
+
+
+def test_the_table_holds_the_whole_zoo() -> None:
+    assert {*NAMES} == {row.rule for row in ROWS} | {"sgld"}
+    assert len(NAMES) >= 45
+
+
+@rows
+def test_a_tolerance_has_a_reason(row: Row) -> None:
+    assert (row.tolerance == row.compiled == TIGHT) == (row.reason == "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_hyperparameter_is_tried_away_from_its_default(name: str) -> None:
+    if name == "sgld":
+        pytest.skip("has tests of its own")
+    settings = [row.settings for row in ROWS if row.rule == name]
+    same = {p.name for p in zoo(name).params if all(s.get(p.name, p.default) == p.default for s in settings)}
+    assert same <= ({"steps"} if name == "muon" else set())  # 5 steps are the reference's too
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_files_are_formatted(path: Any) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert format_file(parse(text, path.name)) == text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rules_name_their_source_and_their_ranges(name: str) -> None:
+    rule = zoo(name)
+    assert re.search(r"\b(19|20)\d\d\b|arXiv:", rule.doc), "the authors and the year"
+    assert rule.name.lower() == name.replace("_", "")
+    for p in rule.params:
+        assert p.type == "bool" or p.interval is not None or p.prior is not None, p.name
+    assert any(p.prior is not None for p in rule.params)
