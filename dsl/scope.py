@@ -48,10 +48,16 @@ FUNCTION_HINTS = {
 }  # fmt: skip
 
 
+MAX_GUESSED = 64
+"""Letters of a name beyond which no guess is made: comparing two names takes the product of their lengths."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a typing slip would turn into this one, if any is that close."""
     from difflib import get_close_matches
 
+    if len(name) > MAX_GUESSED:
+        return None
     found = get_close_matches(name, list(known), 1, 0.6 if len(name) > 2 else 0.5)
     return found[0] if found else None
 
@@ -74,7 +80,10 @@ def slip(name: str, known: Iterable[str]) -> str | None:
 
     Another letter or digit may be another name (`mhat`, `vhat`; `beta1`, `beta2`), so those are no slips.
     """
-    found = [k for k in known if len(name) > 2 < len(k) and _digits(k) == _digits(name) and _one_letter_off(name, k)]
+    if not 2 < len(name) < MAX_GUESSED:
+        return None
+    alike = [k for k in known if len(k) > 2 and abs(len(name) - len(k)) < 2 and _digits(name) == _digits(k)]
+    found = [k for k in alike if _one_letter_off(name, k)]
     return found[0] if len(found) == 1 else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from .diagnostics import NOWHERE, Span
 
@@ -311,15 +311,22 @@ class File:
 # ---------------------------------------------------------------- walking
 
 
+_CHILDLESS = frozenset(("str", "str | None", "float", "bool", "int", "Scope", "Span", "tuple[str, ...]"))
+_HOLDERS: dict[type, tuple[str, ...]] = {
+    kind: tuple(f.name for f in fields(kind) if f.type not in _CHILDLESS) for kind in get_args(Node)
+}
+"""The fields of each kind of node that may hold nodes."""
+
+
 def children(node: Node) -> Iterator[Node]:
     """The nodes directly below one, in the order of their text."""
-    for f in fields(node):
-        yield from _nodes(getattr(node, f.name))
+    for name in _HOLDERS[type(node)]:
+        yield from _nodes(getattr(node, name))
 
 
 def _nodes(value: object) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
+    if type(value) in _HOLDERS:
+        yield cast(Node, value)
     elif isinstance(value, tuple):
         for part in value:
             yield from _nodes(part)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from lark import Lark, Token
 
@@ -69,7 +70,7 @@ def tokenize(lark: Lark, source: Source) -> Tokens:
         raise OptError(Diagnostic("E003", message, Span(source, 0, 0), help=hint))
     out = Tokens()
     root: Token | None = None
-    for raw in lark.lex(source.text):
+    for raw in _lexed(lark, source.text):
         out.tokens.extend(_fold(raw, source, out, root))
         if len(out.tokens) > MAX_TOKENS:
             message = f"this file has more than {MAX_TOKENS:,} words and signs"
@@ -77,6 +78,13 @@ def tokenize(lark: Lark, source: Source) -> Tokens:
         root = raw if raw.type == "ROOT" else None
     out.tokens = list(_join_lines(out.tokens, source))
     return out
+
+
+def _lexed(lark: Lark, text: str) -> Iterator[Token]:
+    """The tokens of a text by the parser's own lexer; `lark.lex` would build another for every text."""
+    thread: Any = lark.parse_interactive(text).lexer_thread
+    tokens: Iterator[Token] = thread.lex(None)
+    return tokens
 
 
 def _join_lines(tokens: list[Token], source: Source) -> Iterator[Token]:
