@@ -28,10 +28,11 @@ class Pool(Protocol):
     def close(self) -> None: ...
 
 
-def make_pool(config: Config) -> Pool:
+def make_pool(config: Config, evaluator: type[Evaluator] = Evaluator) -> Pool:
+    """The configured pool, in which an evaluator of that class runs every job."""
     if config.machine.pool == "inline":
-        return Inline(config)
-    return Processes(config, worker_count(config))
+        return Inline(config, evaluator)
+    return Processes(config, worker_count(config), evaluator)
 
 
 def worker_count(config: Config) -> int:
@@ -43,9 +44,9 @@ def worker_count(config: Config) -> int:
 class Inline:
     """This process, one job after another: for debugging, and where processes cannot be had. It has no timeout."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, evaluator: type[Evaluator] = Evaluator) -> None:
         settle(config)
-        self.evaluator = Evaluator(config)
+        self.evaluator = evaluator(config)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
@@ -66,8 +67,8 @@ class _Worker:
 class Processes:
     """Processes on this machine. One that dies takes a second try at its job, then the job fails; the rest goes on."""
 
-    def __init__(self, config: Config, count: int) -> None:
-        self.config = config
+    def __init__(self, config: Config, count: int, evaluator: type[Evaluator] = Evaluator) -> None:
+        self.config, self.evaluator = config, evaluator
         self.timeout = config.machine.timeout or float("inf")
         self.workers = [self._hire() for _ in range(count)]
 
@@ -118,7 +119,7 @@ class Processes:
     def _hire(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.config), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self.config, self.evaluator), daemon=True)
         with _ctrl_c_is_ours():
             process.start()
         theirs.close()
@@ -141,10 +142,10 @@ def _ctrl_c_is_ours() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection, config: Config) -> None:
+def _serve(pipe: Connection, config: Config, make: type[Evaluator]) -> None:
     """A worker's life: jobs in, outcomes out, until whoever hired it is gone."""
     settle(config)
-    evaluator = Evaluator(config)
+    evaluator = make(config)
     while True:
         try:
             pipe.send(evaluator(pipe.recv()))

@@ -1,4 +1,4 @@
-"""Paired scores to what they show: bootstrap intervals, exact signed-rank tests, Holm's correction. It claims nothing."""
+"""Paired scores to what they show: bootstrap intervals, exact signed-rank tests, Holm's correction. No claims here."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def compared(
     rule: str, rival: str, condition: str, scores: Sequence[float], others: Sequence[float], resamples: int = RESAMPLES
 ) -> Comparison:
     """The comparison of two rules' scores, paired by place; not corrected yet."""
-    differences = np.round(np.subtract(scores, others, dtype=np.float64), DECIMALS)
+    differences: Floats = np.round(np.asarray(scores, np.float64) - np.asarray(others, np.float64), DECIMALS)
     low, high = bootstrap_interval(differences, resamples)
     wins = int((differences > 0).sum())
     p = signed_rank_p(differences)
