@@ -30,7 +30,8 @@ def cli() -> None:
       optsearch run examples/laptop.toml     search, two minutes
       optsearch status runs/laptop-1         how far it is, and the best rules
       optsearch resume runs/laptop-1         go on after Ctrl-C or a crash
-      optsearch export runs/laptop-1         the best rules as .opt files
+      optsearch report runs/laptop-1         one page to look at in a browser
+      optsearch export runs/laptop-1         the best rules as .opt and .py, everything as CSV and JSON
     """
 
 
@@ -147,15 +148,35 @@ def status(run: Path, top: int) -> None:
 @RUN
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many of the best to write.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where to.  [default: RUN/export]")
+@click.option("--tensorboard", type=click.Path(path_type=Path), help="Also write TensorBoard events into this folder.")
 @in_words
-def export(run: Path, top: int, out: Path | None) -> None:
-    """Write the best rules as .opt files, and every individual as CSV."""
+def export(run: Path, top: int, out: Path | None, tensorboard: Path | None) -> None:
+    """Write the best rules as .opt files and Python modules, and the whole run as CSV and JSON."""
     from .export import export as write
     from .store import Store
 
     store = Store.open(run)
     for path in write(store, out or run / "export", top):
         click.echo(f"wrote {path}")
+    if tensorboard:
+        from .tensorboard import write_events
+
+        write_events(store, tensorboard, top)
+        click.echo(f"wrote {tensorboard}; look at it: tensorboard --logdir {tensorboard}")
+
+
+@cli.command()
+@RUN
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The file to write.  [default: RUN/report.html]")
+@in_words
+def report(run: Path, out: Path | None) -> None:
+    """Write one HTML page that shows what a search found: charts, the rules as mathematics, what may be claimed."""
+    from .report.page import write_page
+    from .store import Store
+
+    path = out or run / "report.html"
+    write_page(Store.open(run), path)
+    click.echo(f"wrote {path}; open it in a browser, it needs no network")
 
 
 def main() -> None:

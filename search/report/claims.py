@@ -24,7 +24,9 @@ def claims(found: Findings) -> tuple[str, list[str]]:
 
 def _schedule(found: Findings) -> list[str]:
     scheduled = "step_size" in found.outputs(found.winner)
-    return ["The winner has a learning-rate schedule of its own; constant-rate founders have none."] if scheduled else []
+    return (
+        ["The winner has a learning-rate schedule of its own; constant-rate founders have none."] if scheduled else []
+    )
 
 
 def _seeds(found: Findings) -> list[str]:

@@ -23,7 +23,7 @@ from ..store import Individual, Store, StoreError
 from ..trees import tidied
 
 CONFIDENCE = 0.95
-RIVALS = 4
+RIVALS = 3
 """How many founders the winner is shown beside, task by task."""
 SHARES_SHOWN = 7
 
@@ -177,6 +177,11 @@ class Findings:
                 if values:
                     found.append(Seeds(name, task, values))
         return found
+
+    @property
+    def refused(self) -> int:
+        """How many children the gates turned away."""
+        return len(self._store.refusals())
 
     @cached_property
     def ledger(self) -> list[Reason]:

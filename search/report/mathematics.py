@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from ...dsl.check import check
-from ...dsl.rule import Value
+from ...dsl.format import literal
+from ...dsl.glyphs import GLYPHS
+from ...dsl.rule import Rule, Value
 from ...dsl.syntax import Apply, Expr, File, Item, Name, Number, Output, ParamDecl
 from ...dsl.traffic import Traffic, traffic
-from ...dsl.typeset import typeset, typeset_expr
+from ...dsl.typeset import Line, typeset_expr, typeset_lines
 from ..trees import filled, number, number_of
 
 DIGITS = 4
+INDENT = '<mspace width="2em"/>'
 
 
 @dataclass(frozen=True)
 class Typeset:
-    """What a page shows of a rule. `formulas` is one <math> element a line; `numbers` are symbols and values."""
+    """What a page shows of a rule. `formulas` is one <math> element a line, `update` that of the update alone.
+
+    `numbers` are the symbols and values that the formulas leave open.
+    """
 
     formulas: Markup
-    numbers: tuple[tuple[Markup, str], ...]
+    update: Markup
+    numbers: tuple[tuple[Markup, Markup], ...]
     traffic: Traffic
 
 
 def typeset_rule(tree: File) -> Typeset:
     """The mathematics of a tidied rule. Raises OptError for a tree that does not check."""
     rule = check(_weighed(tree))
-    numbers = tuple((_math(p.name), _written(p.default)) for p in rule.params if p.default is not None)
-    return Typeset(Markup(typeset(rule, "mathml")), numbers, traffic(rule))  # noqa: S704  names are identifiers
+    numbers = tuple((_math(Name(p.name)), _math(_value(p.default))) for p in rule.params if p.default is not None)
+    lines = [line for line in typeset_lines(rule, "mathml") if line not in _said_below(rule)]
+    update = [line for line in lines if line.left == typeset_expr(Name("update"), "mathml")]
+    return Typeset(_block(lines), _block(update), numbers, traffic(rule))
 
 
-def _math(name: str) -> Markup:
-    return Markup("<math>{}</math>").format(Markup(typeset_expr(Name(name), "mathml")))  # noqa: S704  likewise
+def _said_below(rule: Rule) -> list[Line]:
+    """The outputs that are another name only: the line of theta has that name in their place."""
+    equals = GLYPHS["mathml"].operator("=")
+    named = [s for s in rule.body if isinstance(s, Output) and s.name != "update" and isinstance(s.value, Name)]
+    return [Line(0, typeset_expr(Name(s.name), "mathml"), equals, typeset_expr(s.value, "mathml")) for s in named]
 
 
-def _written(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:.{DIGITS}g}"
+def _block(lines: Iterable[Line]) -> Markup:
+    # what typeset writes is MathML of identifiers and numbers
+    return Markup("\n").join(
+        Markup(f'<math display="block"><mrow>{INDENT * x.depth}{x.left}{x.relation}{x.right}</mrow></math>')  # noqa: S704
+        for x in lines
+    )
+
+
+def _math(e: Expr) -> Markup:
+    return Markup(f"<math>{typeset_expr(e, 'mathml')}</math>")  # noqa: S704  likewise
+
+
+def _value(value: Value) -> Expr:
+    return literal(value if isinstance(value, bool) else float(f"{value:.{DIGITS}g}"))
 
 
 def _weighed(tree: File) -> File:

@@ -15,7 +15,7 @@ from ... import __version__
 from ...dsl.diagnostics import OptError
 from ..config import to_toml
 from ..run import readable
-from ..store import Individual, Store
+from ..store import Individual, Store, StoreError
 from . import charts
 from .ancestry import ancestry
 from .claims import claims
@@ -49,21 +49,35 @@ def page(store: Store) -> str:
     """The report of a run as HTML. Raises StoreError where no rule is scored yet."""
     found = Findings(store)
     style, script = (HERE / "page.css").read_text(), (HERE / "page.js").read_text()
-    return _environment().get_template("page.html.jinja").render(
-        found=found,
-        charts=_charts(found),
-        claims=claims(found),
-        hall=[_laureate(found, rank, i) for rank, i in enumerate(found.hall[:HALL], 1)],
-        ancestry=ancestry(found.winner, found.individuals),
-        config=to_toml(found.config),
-        version=__version__,
-        style=Markup(style),  # noqa: S704  our own file
-        script=Markup(script),  # noqa: S704  our own file
-        policy=_policy(style, script),
-        done=len(found.populations),
-        trained=str(timedelta(seconds=round(found.training_seconds))),
-        refused=sum(reason.count for reason in found.ledger),
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            found=found,
+            charts=_charts(found),
+            claims=claims(found),
+            hall=[_laureate(found, rank, i) for rank, i in enumerate(found.hall[:HALL], 1)],
+            ancestry=ancestry(found.winner, found.individuals),
+            config=to_toml(found.config),
+            version=__version__,
+            style=Markup(style),  # noqa: S704  our own file
+            script=Markup(script),  # noqa: S704  our own file
+            policy=_policy(style, script),
+            done=len(found.populations),
+            trained=str(timedelta(seconds=round(found.training_seconds))),
+            refused=found.refused,
+        )
     )
+
+
+def write_page(store: Store, path: Path) -> None:
+    """The report of a run as a file. Raises StoreError."""
+    text = page(store)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _environment() -> Environment:
