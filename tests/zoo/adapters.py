@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -90,14 +91,31 @@ def decay_first(make: Make, lr: float, wd: float) -> Make:
     return lambda params: DecayFirst(params, make, 1 - lr * wd)
 
 
+class CorrectedEps:
+    """An optimizer that adds eps before the bias correction of v, given the eps that makes it the paper's after it."""
+
+    def __init__(self, optimizer: Any, eps: float, beta2: float, late: int) -> None:
+        self.optimizer, self.eps, self.beta2, self.t = optimizer, eps, beta2, -late
+
+    def step(self) -> None:
+        self.t += 1
+        for group in self.optimizer.param_groups:
+            group["eps"] = self.eps * (1 - self.beta2 ** max(self.t, 1)) ** 0.5
+        self.optimizer.step()
+
+
+def corrected_eps(make: Make, eps: float, beta2: float, late: int = 0) -> Make:
+    """`late` is how many steps pass before the optimizer's own count begins."""
+    return lambda params: CorrectedEps(make(params), eps, beta2, late)
+
+
 class Optax:
     """An optax gradient transformation as an optimizer, in float64."""
 
-    def __init__(self, params: list[Tensor], transformation: Any) -> None:
+    def __init__(self, params: list[Tensor], transformation: Any, update: Any) -> None:
         import jax
 
-        self.params, self.transformation = params, transformation
-        self.update = jax.jit(transformation.update)
+        self.params, self.update = params, update
         with jax.enable_x64(True):
             self.state = transformation.init(self._arrays([p.detach() for p in params]))
 
@@ -119,7 +137,14 @@ class Optax:
             p.add_(torch.tensor(change.tolist(), dtype=p.dtype).reshape(p.shape))
 
 
-def optax_lamb(params: list[Tensor], max_norm: float, **settings: Any) -> Optax:
+@cache
+def _optax_lamb(max_norm: float, **settings: float) -> tuple[Any, Any]:
+    import jax
     import optax
 
-    return Optax(params, optax.chain(optax.clip_by_global_norm(max_norm), optax.lamb(**settings)))
+    transformation = optax.chain(optax.clip_by_global_norm(max_norm), optax.lamb(**settings))
+    return transformation, jax.jit(transformation.update)
+
+
+def optax_lamb(params: list[Tensor], max_norm: float, **settings: float) -> Optax:
+    return Optax(params, *_optax_lamb(max_norm, **settings))

@@ -14,7 +14,7 @@ import torch.optim as to
 from torch import Tensor
 
 from . import formulas
-from .adapters import QHAdam64, by_matrix, decay_first, optax_lamb, split, unpadded
+from .adapters import QHAdam64, by_matrix, corrected_eps, decay_first, optax_lamb, split, unpadded
 from .formulas import by
 from .harness import MATRICES, SQUARE, Row
 
@@ -129,10 +129,12 @@ ADAPTIVE = (
         lambda p: QHAdam64(p, **TORCH_ADAM, nus=(0.6, 0.9), **COUPLED),
     ),
     Row(
-        "laprop",  # its eps is not bias-corrected there: it must be too small to matter
-        {**ADAM, "eps": 1e-14, "wd": 0.1},
+        "laprop",
+        {**ADAM, "wd": 0.1},
         decay_first(
-            lambda p: unpadded(po.LaProp)(p, lr=2e-2, betas=(0.8, 0.96), eps=1e-14, foreach=False), lr=2e-2, wd=0.1
+            corrected_eps(lambda p: unpadded(po.LaProp)(p, **TORCH_ADAM, foreach=False), eps=1e-5, beta2=0.96),
+            lr=2e-2,
+            wd=0.1,
         ),
     ),
     Row(
@@ -165,8 +167,10 @@ ADAPTIVE = (
     ),
     Row(
         "adopt",  # its own count of the clip starts one step late
-        {**ADAM, "wd": 0.1},
-        lambda p: po.ADOPT(p, **TORCH_ADAM, clip_lambda=lambda step: (step - 1) ** 0.25, **DECOUPLED),
+        {**ADAM, "eps": 0.3, "wd": 0.1},
+        lambda p: po.ADOPT(
+            p, lr=2e-2, betas=(0.8, 0.96), eps=0.3, clip_lambda=lambda step: (step - 1) ** 0.25, **DECOUPLED
+        ),
     ),
     Row(
         "madgrad",
@@ -190,11 +194,11 @@ ADAPTIVE = (
     ),
     Row("stable_adamw", {**ADAM, "wd": 0.1}, lambda p: po.StableAdamW(p, **TORCH_ADAM, **DECOUPLED)),
     Row(
-        "mars_adamw",  # its eps is not bias-corrected there: it must be too small to matter
-        {**ADAM, "gamma": 0.1, "eps": 1e-15, "wd": 0.1},
+        "mars_adamw",
+        {**ADAM, "gamma": 0.1, "wd": 0.1},
         split(
             lambda ndim: ndim >= 2,
-            lambda p: unpadded(po.MARS)(p, lr=2e-2, betas=(0.8, 0.96), gamma=0.1, eps=1e-15, **DECOUPLED),
+            corrected_eps(lambda p: unpadded(po.MARS)(p, **TORCH_ADAM, gamma=0.1, **DECOUPLED), eps=1e-5, beta2=0.96),
             partial(adamw, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.1),
         ),
     ),
@@ -215,8 +219,8 @@ ADAPTIVE = (
     ),
     Row(
         "sophia",  # there the clip is at p, here at 1: lr, gamma and eps are p times, wd 1/p times theirs
-        {"lr": 1e-3, "beta1": 0.8, "beta2": 0.9, "gamma": 0.1, "eps": 1e-4, "wd": 1, "k": 4},
-        lambda p: po.SophiaH(p, lr=1e-2, betas=(0.8, 0.9), p=0.1, eps=1e-3, update_period=4, **DECOUPLED),
+        {"lr": 1e-3, "beta1": 0.8, "beta2": 0.9, "gamma": 0.1, "eps": 0.05, "wd": 1, "k": 4},
+        lambda p: po.SophiaH(p, lr=1e-2, betas=(0.8, 0.9), p=0.1, eps=0.5, update_period=4, **DECOUPLED),
         advance=sophia,
     ),
 )
@@ -242,13 +246,13 @@ NORMS = (
 MATRIX = (
     Row(
         "adafactor",
-        {"lr": 0.1, "eps1": 1e-4, "eps2": 1e-2, "d": 1.5, "k": -0.7, "wd": 0.1},
-        lambda p: to.Adafactor(p, lr=0.1, eps=(1e-4, 1e-2), d=1.5, beta2_decay=-0.7, weight_decay=0.1),
+        {"lr": 0.1, "eps1": 0.6, "eps2": 0.8, "d": 1.1, "k": -0.7, "wd": 0.1},
+        lambda p: to.Adafactor(p, lr=0.1, eps=(0.6, 0.8), d=1.1, beta2_decay=-0.7, weight_decay=0.1),
     ),
     Row(
         "came",
-        {"lr": 1e-2, "beta1": 0.8, "beta2": 0.9, "beta3": 0.95, "eps1": 1e-10, "eps2": 1e-8, "d": 0.7, "wd": 0.1},
-        lambda p: po.CAME(p, lr=1e-2, betas=(0.8, 0.9, 0.95), eps1=1e-10, eps2=1e-8, clip_threshold=0.7, **DECOUPLED),
+        {"lr": 1e-2, "beta1": 0.8, "beta2": 0.9, "beta3": 0.95, "eps1": 1e-3, "eps2": 1e-4, "d": 0.7, "wd": 0.1},
+        lambda p: po.CAME(p, lr=1e-2, betas=(0.8, 0.9, 0.95), eps1=1e-3, eps2=1e-4, clip_threshold=0.7, **DECOUPLED),
     ),
     Row(
         "sm3",  # there a third axis joins the cover; here it is a stack of matrices
@@ -288,9 +292,14 @@ MATRIX = (
     ),
     Row(
         "soap",  # there the basis is sorted again as it turns, and the decay comes last: it never turns here
-        {**SOAP, "wd": 0, "every": 1000, "eps": 1e-15},
-        lambda p: po.SOAP(
-            p, lr=1e-2, betas=(0.9, 0.92), shampoo_beta=0.8, weight_decay=0.0, precondition_frequency=1000, eps=1e-15
+        {**SOAP, "wd": 0, "every": 1000},
+        corrected_eps(
+            lambda p: po.SOAP(
+                p, lr=1e-2, betas=(0.9, 0.92), shampoo_beta=0.8, weight_decay=0.0, precondition_frequency=1000
+            ),
+            eps=1e-6,
+            beta2=0.92,
+            late=1,
         ),
         shapes=SQUARE,
     ),
