@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ from .pool import Pool
 from .schedules import scheduled
 from .seeds import seed_of
 from .store import StoreError
-from .tasks.task import TASKS, Problem, splits_of
+from .tasks.images import Part
+from .tasks.task import Problem, problem
 from .train import Curve, train
 
 FILE = "heats.jsonl"
@@ -101,13 +102,11 @@ class Referee(Evaluator):
 
     def _made(self, task: str, part: str) -> Problem:
         """The task with its accuracy measured on one part of the training images."""
-        training = self.config.training
-        data, splits = splits_of(task, self.config.seed, training.train_images, training.validation_images)
-        if part == "selection":
-            splits = replace(splits, search=splits.selection)
-        elif part != "search":
+        if part not in ("search", "selection"):
             raise ValueError(f"a contest is not judged by {part} images")
-        return Problem(TASKS[task], data, splits, self.device)
+        training = self.config.training
+        limits = (training.train_images, training.validation_images)
+        return problem(task, self.config.seed, *limits, self.device, cast(Part, part))
 
 
 class Heats:

@@ -24,7 +24,7 @@ from .keys import key_of
 from .pool import Pool, make_pool
 from .space import SPACES
 from .store import Individual, Rejected, Store, StoreError
-from .tasks.task import splits_of
+from .tasks.task import TASKS
 from .trees import named, tidied, unplaced
 
 PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
@@ -74,8 +74,8 @@ def config_of(store: Store) -> Config:
 
 def _splits(config: Config, task: str) -> dict[str, npt.NDArray[np.int32]]:
     training = config.training
-    _, splits = splits_of(task, config.seed, training.train_images, training.validation_images)
-    return {f"{task}_{part}": getattr(splits, part).astype(np.int32) for part in ("train", "search", "selection")}
+    splits = TASKS[task].splits(config.seed, training.train_images, training.validation_images)
+    return {f"{task}_{part}": indices.astype(np.int32) for part, indices in splits.items()}
 
 
 def _versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .seeds import seed_of
-from .tasks.task import Batch, Problem
+from .tasks.task import Problem
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
 """(parameters, steps of the whole run) to an optimizer."""
@@ -63,7 +63,7 @@ def _train(
     optimizer: torch.optim.Optimizer,
     problem: Problem,
     steps: int,
-    batches: Iterator[Batch],
+    batches: Iterator[Any],
     lowered: torch.autocast,
 ) -> Curve:
     losses = torch.empty(steps, device=problem.device)

@@ -7,7 +7,8 @@ import torch
 from optc.search.tasks import data
 from optc.search.tasks.augment import crop_and_flip
 from optc.search.tasks.data import DataError, data_folder, training_images
-from optc.search.tasks.task import TASKS, Labelled, Problem, problem, split
+from optc.search.tasks.images import Classification, Labelled, split
+from optc.search.tasks.task import TASKS, problem
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def numbered(count=20):
 
 def test_an_epoch_shows_every_image_once():
     parts = split(20, 0)
-    made = Problem(TASKS["digits"], numbered(), parts, torch.device("cpu"))
+    made = Classification(TASKS["digits"], numbered(), parts.train, parts.search, torch.device("cpu"))
     batches = made.batches(4, torch.Generator().manual_seed(0))
     epochs = [[next(batches) for _ in range(4)] for _ in range(2)]
     seen = [torch.cat([(x / made.scale + made.mean)[:, 0, 0, 0] for x, _ in epoch]).round() for epoch in epochs]
@@ -148,22 +149,35 @@ def test_batches_are_normalised_by_the_training_part_alone():
     given = numbered(100)
     parts = split(100, 0)
     given.images[np.concatenate([parts.search, parts.selection])] = 255
-    made = Problem(TASKS["digits"], given, parts, torch.device("cpu"))
+    made = Classification(TASKS["digits"], given, parts.train, parts.search, torch.device("cpu"))
     x, _ = next(made.batches(80, torch.Generator().manual_seed(0)))
     assert abs(float(x.mean())) < 1e-5 and abs(float(x.std(correction=0)) - 1) < 1e-5
 
 
+def test_each_part_is_judged_by_its_own_images():
+    parts = split(1438, 0)
+    for part, indices in (("search", parts.search), ("selection", parts.selection)):
+        judged = problem("digits", 0, part=part).validation[1]
+        np.testing.assert_array_equal(judged, training_images("digits").labels[indices])
+
+
 def test_a_batch_larger_than_the_data_is_the_data():
-    made = Problem(TASKS["digits"], numbered(), split(20, 0), torch.device("cpu"))
+    parts = split(20, 0)
+    made = Classification(TASKS["digits"], numbered(), parts.train, parts.search, torch.device("cpu"))
     assert len(next(made.batches(500, torch.Generator()))[1]) == 16
 
 
-@pytest.mark.parametrize("name", TASKS)
+SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28), "fashion_mnist": (28, 28), "cifar10": (32, 32, 3)}
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_the_networks_fit_their_images(name):
-    shape = {"digits": (8, 8, 1), "mnist": (28, 28), "fashion_mnist": (28, 28), "cifar10": (32, 32, 3)}[name]
+    shape = SHAPES[name]
     given = arrays(shape=shape)
     images = given["x_train"].reshape(60, *shape[:2], -1)
-    made = Problem(TASKS[name], Labelled(images, given["y_train"]), split(60, 0), torch.device("cpu"))
+    parts = split(60, 0)
+    labelled = Labelled(images, given["y_train"])
+    made = Classification(TASKS[name], labelled, parts.train, parts.search, torch.device("cpu"))
     batch = next(made.batches(8, torch.Generator()))
     assert made.model()(batch[0]).shape == (8, 10)
 
