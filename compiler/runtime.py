@@ -51,6 +51,10 @@ class RuleOptimizer(torch.optim.Optimizer):
 
         `inputs` gives the inputs that the rule declares: for each name one tensor per parameter, in the groups' order.
         """
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them"
+            )
         loss = None
         if closure is not None:
             with torch.enable_grad():

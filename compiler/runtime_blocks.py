@@ -20,11 +20,11 @@ PACKED = 1 << 20
 
 
 def blocks(works: list[Work], size: int, cut: bool) -> Iterator[tuple[Work, list[Work]]]:
-    """Work in blocks of about `size` elements, each with the parameters that it is a copy of: none, if it is a view."""
+    """Work in flat blocks of about `size` elements, each with the parameters that it is a copy of: none, if a view."""
     waiting: dict[int, list[Work]] = {}
     for work in works:
-        if work.theta.numel() >= size and all(x is None or x.is_contiguous() for x in work.tensors()):
-            yield from ((piece, []) for piece in pieces(work, size)) if cut else [(work, [])]
+        if work.theta.numel() >= size and in_order(work):
+            yield from ((piece, []) for piece in pieces(work, size if cut else work.theta.numel()))
             continue
         pack = waiting.setdefault(work.row, [])
         pack.append(work)
@@ -32,6 +32,10 @@ def blocks(works: list[Work], size: int, cut: bool) -> Iterator[tuple[Work, list
             yield packed(waiting.pop(work.row))
     for pack in waiting.values():
         yield packed(pack)
+
+
+def in_order(work: Work) -> bool:
+    return all(x is None or x.is_contiguous() for x in work.tensors())
 
 
 def pieces(work: Work, size: int) -> Iterator[Work]:
@@ -43,8 +47,8 @@ def pieces(work: Work, size: int) -> Iterator[Work]:
 
 def packed(works: list[Work]) -> tuple[Work, list[Work]]:
     """Parameters that share a row of scalars, one after the other in memory; a single one stays where it is."""
-    if len(works) == 1:
-        return works[0], []
+    if len(works) == 1 and in_order(works[0]):
+        return works[0].on([None if x is None else x.view(-1) for x in works[0].tensors()]), []
     columns = zip(*(work.tensors() for work in works), strict=True)
     joined = [None if xs[0] is None else torch.cat([x.reshape(-1) for x in xs if x is not None]) for xs in columns]
     return works[0].on(joined), works

@@ -394,6 +394,20 @@ def test_a_compiled_step_is_the_eager_one(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-6)
 
 
+def test_a_compiled_step_compiles_once() -> None:
+    """Not again for another step, rate, size or group: sizes and numbers are inputs of its graph."""
+    rule: Any = load(rule_from_text("param lr = 0.1\nparam k = 1\nstate m = 0\nm <- m/(1 + t) + k*g\nupdate = m"))
+    optimizer = rule([parameter(40, 50)], compile=True)
+    steps(optimizer, 2)
+    optimizer.add_param_group({"params": [parameter(2000, seed=1)], "k": 3.0})
+    steps(optimizer, 1)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    optimizer.param_groups[0].update(lr=0.5, k=2.0)
+    optimizer.add_param_group({"params": [parameter(30, 30)], "k": 5.0})
+    steps(optimizer, 2)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
+
+
 def test_a_structural_setting_may_change_between_steps() -> None:
     """The state that it brings along appears, and leaves the others alone."""
     text = "param lr = 0.1\nparam mu = 0 in [0, 1)\nstate b = 0 when mu > 0\n"
