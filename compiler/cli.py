@@ -10,7 +10,12 @@ import click
 COMMANDS = {
     "check": ("cli_check", "check", "Find everything that is wrong with rules."),
     "fmt": ("cli_fmt", "fmt", "Rewrite rules in the one style."),
-    "explain": ("cli_explain", "explain", "Show what a diagnostic means."),
+    "explain": (
+        "cli_explain",
+        "explain",
+        "Show a rule as mathematics, with its costs and properties, or what E101 means.",
+    ),
+    "diff": ("cli_explain", "diff", "Say whether two rules are the same."),
     "info": ("cli_info", "info", "Show what a rule has and needs."),
     "zoo": ("cli_zoo", "zoo", "List, show and copy the rules that optc ships."),
     "new": ("cli_zoo", "new", "Start a rule."),

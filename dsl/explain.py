@@ -8,7 +8,7 @@ from typing import Any
 
 from .properties import Property, properties
 from .rule import Param, Rule
-from .traffic import BANDWIDTH, Traffic, traffic
+from .traffic import BANDWIDTH, Traffic, bytes_per_second, traffic
 from .typeset import typeset
 
 BILLION = 1e9
@@ -26,7 +26,7 @@ class Explanation:
     properties: tuple[Property, ...]
 
     def text(self, bandwidth: str = "H200") -> str:
-        """For a terminal. `bandwidth` is a row of `traffic.BANDWIDTH`."""
+        """For a terminal. `bandwidth` is what `traffic.bytes_per_second` takes."""
         return "\n\n".join(
             part for part in (self._head(), self.formulas["unicode"], self._costs(bandwidth), self._said()) if part
         )
@@ -66,12 +66,13 @@ class Explanation:
         kept = ", ".join(f"{name} {size:g}" for name, size in t.state_bytes.items()) or "none"
         less = "".join(f"; {name} one value per {scope}" for name, scope in t.smaller.items())
         ran = ", ".join(f"{count} {op}" for op, count in t.operations.items()) or "none"
-        device = f"{bandwidth} ({BANDWIDTH[bandwidth] / 1e12:g} TB/s)"
+        speed = bytes_per_second(bandwidth)
+        device = f"{bandwidth} ({speed / 1e12:g} TB/s)" if bandwidth in BANDWIDTH else f"{speed / 1e12:g} TB/s"
         rows = [
             ("state", f"{sum(t.state_bytes.values()):g} bytes per parameter ({kept}{less})"),
             ("traffic", f"{t.moved:g} bytes per parameter: {t.read:g} read, {t.written:g} written, {_times(t.passes)}"),
             ("operations", f"{sum(t.operations.values())} per element ({ran})"),
-            ("floor", f"{t.seconds(BILLION, BANDWIDTH[bandwidth]) * 1e3:.2f} ms a step for 1e9 parameters on {device}"),
+            ("floor", f"{t.seconds(BILLION, speed) * 1e3:.2f} ms a step for 1e9 parameters on {device}"),
         ]
         rows += [("matrices", ", ".join(t.matrices) + ": not counted above")] if t.matrices else []
         return "\n".join(f"{name:<10}  {text}" for name, text in rows)

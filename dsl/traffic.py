@@ -6,6 +6,7 @@ written once. A reduction over a whole tensor forces another pass, which reads a
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -22,6 +23,23 @@ BANDWIDTH = {
     "T4": 320e9, "RTX 4090": 1008e9, "A100": 2039e9, "H100": 3350e9, "H200": 4800e9, "B200": 8000e9, "DDR5": 80e9,
 }  # fmt: skip
 """Bytes a second that a device's memory moves at best, as its maker states; DDR5 is two channels of a desktop."""
+
+
+UNITS = {"GB/s": 1e9, "TB/s": 1e12, "GiB/s": 2.0**30, "TiB/s": 2.0**40}
+
+
+def bytes_per_second(bandwidth: str) -> float:
+    """The speed of a memory: a device of `BANDWIDTH`, or a figure with its unit such as "4.8TB/s".
+
+    Raises ValueError for any other text.
+    """
+    if bandwidth in BANDWIDTH:
+        return BANDWIDTH[bandwidth]
+    match = re.fullmatch(rf"(\d+\.?\d*|\.\d+)\s*({'|'.join(UNITS)})", bandwidth.strip())
+    speed = float(match[1]) * UNITS[match[2]] if match else 0.0
+    if not 0 < speed < float("inf"):
+        raise ValueError(f"no bandwidth: {bandwidth}; it is one of {', '.join(BANDWIDTH)}, or like 4.8TB/s")
+    return speed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -190,3 +191,43 @@ def test_usage_errors_name_the_nearest_command(run: Run) -> None:
 def test_the_group_is_lazy() -> None:
     context = click.Context(cli.optc)
     assert cli.optc.list_commands(context) == list(cli.COMMANDS)
+
+
+def test_explain_adamw(run: Run) -> None:
+    text = run("explain", "adamw").out
+    assert "θ         ← θ − lr·(update + wd·θ)" in text
+    assert "28 bytes per parameter" in text and "5.83 ms a step for 1e9 parameters on H200" in text
+    half = run("explain", "adamw", "--bandwidth", "2.4TB/s").out
+    assert "11.67 ms a step for 1e9 parameters on 2.4 TB/s" in half
+    assert "20 bytes per parameter" not in text and "22 bytes" in run("explain", "adamw", "--dtype", "bfloat16").out
+
+
+@pytest.mark.parametrize("speed", ["fast", "0TB/s", "4.8", "-1TB/s", "9" * 400 + "TB/s", "1e3TB/s", ""])
+def test_explain_wants_a_speed(run: Run, speed: str) -> None:
+    done = run("explain", "adamw", "--bandwidth", speed)
+    assert done.status == 2 and "like 4.8TB/s" in done.err
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_explain_every_rule_in_every_form(run: Run, name: str) -> None:
+    assert run("explain", name).out.startswith(zoo(name).name)
+    assert "\\begin{aligned}" in run("explain", name, "--format", "latex").out
+    for formula in run("explain", name, "--format", "mathml").out.splitlines():
+        assert ElementTree.fromstring(formula).tag == "math"
+    ElementTree.fromstring(run("explain", name, "--format", "html").out)
+    known = json.loads(run("explain", name, "--format", "json").out)
+    assert known["name"] == zoo(name).name and known["properties"]
+
+
+def test_diff(run: Run) -> None:
+    Path("a.opt").write_text("0.5*g + 2*sign(g)")
+    Path("b.opt").write_text("sign(g)*2 + g*0.5")
+    Path("c.opt").write_text("sign(g)*2 + g*0.25")
+    same = run("diff", "a.opt", "b.opt")
+    assert same.status == 0 and same.out.startswith("equal")
+    other = run("diff", "a.opt", "c.opt", "--format", "json")
+    known = json.loads(other.out)
+    assert other.status == 1 and known["verdict"] == "same structure" and known["first_step"] == 1
+    assert run("diff", "adam", "adamw").status == 1
+    assert run("diff", "adamw", "adamw").status == 0
+    assert run("diff", "adamw", "nosuch").status == 1
