@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..fitness import DIVERGED
 from ..store import Individual
@@ -27,12 +28,21 @@ class Ancestor:
 
 
 @dataclass(frozen=True)
+class Descent:
+    """From a parent to its child: the places, (layer, slot), that the line between them goes through, both included."""
+
+    parent: str
+    child: str
+    places: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
 class Ancestry:
-    """The nearest ancestors of a rule, itself last, and how many more there are."""
+    """The nearest ancestors of a rule, itself last, the lines between them, and how many more ancestors there are."""
 
     members: tuple[Ancestor, ...]
-    edges: tuple[tuple[str, str], ...]
-    layers: tuple[int, ...]
+    descents: tuple[Descent, ...]
+    generations: tuple[int, ...]
     hidden: int
 
 
@@ -42,12 +52,14 @@ def ancestry(winner: Individual, everyone: Mapping[str, Individual], shown: int 
     near = _nearest(winner, everyone)
     kept = [*line, *(i for i in near if i not in line)][: max(shown, len(line))]
     family = {one: everyone[one] for one in kept}
-    edges = tuple((parent, one) for one, i in family.items() for parent in dict.fromkeys(i.parents) if parent in family)
-    layers = tuple(sorted({i.generation for i in family.values()}))
-    slots = _slots(family, edges)
-    members = [Ancestor(i, layers.index(i.generation), slots[one], one in line) for one, i in family.items()]
+    generations = tuple(sorted({i.generation for i in family.values()}))
+    layers = {one: generations.index(i.generation) for one, i in family.items()}
+    chains = [_chain(p, one, layers) for one, i in family.items() for p in dict.fromkeys(i.parents) if p in family]
+    places = _places(layers, chains)
+    members = [Ancestor(i, *places[one], one in line) for one, i in family.items()]
     members.sort(key=lambda a: (a.layer, a.slot))
-    return Ancestry(tuple(members), edges, layers, len(near) - len(family))
+    descents = [Descent(c[0], c[-1], tuple(places[stop] for stop in c)) for c in chains]
+    return Ancestry(tuple(members), tuple(descents), generations, len(near) - len(family))
 
 
 def _main_line(winner: Individual, everyone: Mapping[str, Individual]) -> dict[str, None]:
@@ -61,31 +73,40 @@ def _main_line(winner: Individual, everyone: Mapping[str, Individual]) -> dict[s
 
 def _nearest(winner: Individual, everyone: Mapping[str, Individual]) -> list[str]:
     """The winner and all its ancestors, by how many births away they are."""
-    found = {winner.id: None}
-    for one in (queue := [winner.id]):
-        for parent in everyone[one].parents:
-            if parent not in found:
-                found[parent] = None
-                queue.append(parent)
-    return list(found)
+    found = [winner.id]
+    known = set(found)
+    for one in found:
+        new = [parent for parent in dict.fromkeys(everyone[one].parents) if parent not in known]
+        found += new
+        known.update(new)
+    return found
 
 
-def _slots(family: Mapping[str, Individual], edges: tuple[tuple[str, str], ...]) -> dict[str, float]:
-    """Places across, each layer spread evenly in the order of the means of its neighbours (Sugiyama's barycentres)."""
-    layers: dict[int, list[str]] = defaultdict(list)
-    for one, individual in family.items():
-        layers[individual.generation].append(one)
+def _chain(parent: str, child: str, layers: Mapping[str, int]) -> list[str]:
+    """The stops from parent to child, a nameless one in every layer between, so that lines go around other rules."""
+    between = range(layers[parent] + 1, layers[child])
+    return [parent, *(f"{parent} {child} {layer}" for layer in between), child]
+
+
+def _places(layers: Mapping[str, int], chains: Sequence[Sequence[str]]) -> dict[str, tuple[int, float]]:
+    """Layer and slot of every stop: a layer's stops lie evenly, ordered by their neighbours' means (Sugiyama, 1981)."""
+    rows: dict[int, list[str]] = defaultdict(list)
+    for one, layer in layers.items():
+        rows[layer].append(one)
     near: dict[str, list[str]] = defaultdict(list)
-    for parent, child in edges:
-        near[parent].append(child)
-        near[child].append(parent)
-    slots = {one: _even(k, len(row)) for row in layers.values() for k, one in enumerate(row)}
+    for chain in chains:
+        for k, stop in enumerate(chain[1:-1], layers[chain[0]] + 1):
+            rows[k].append(stop)
+        for here, there in pairwise(chain):
+            near[here].append(there)
+            near[there].append(here)
+    slots: dict[str, float] = {}
     for _ in range(SWEEPS):
-        for row in layers.values():
-            row.sort(key=lambda one: sum(slots[n] for n in near[one]) / max(1, len(near[one])))
-            slots.update({one: _even(k, len(row)) for k, one in enumerate(row)})
-    return slots
+        for row in rows.values():
+            row.sort(key=lambda stop: _mean([slots[n] for n in near[stop] if n in slots]))
+            slots.update({stop: (k + 0.5) / len(row) for k, stop in enumerate(row)})
+    return {stop: (layer, slots[stop]) for layer, row in rows.items() for stop in row}
 
 
-def _even(k: int, count: int) -> float:
-    return (k + 0.5) / count
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.5

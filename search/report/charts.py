@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -15,8 +16,7 @@ WIDE, NARROW = 720.0, 340.0
 """Every chart is drawn for a desk and for a phone; the page shows the one that fits."""
 BELOW = 0.25
 """The share of the poorest rules that the Pareto chart draws on its lower edge."""
-ROW, LAYER = 22.0, 46.0
-LABEL_ROOM = 52.0
+ROW, LAYER, LETTER = 22.0, 46.0, 6.5
 
 
 def is_narrow(width: float) -> bool:
@@ -126,34 +126,45 @@ def said_of(s: Scored) -> str:
 # ---------------------------------------------------------------- the winner's family
 
 
-def family_chart(tree: Ancestry, formulas: dict[str, str], width: float) -> Markup:
+def family_chart(tree: Ancestry, formulas: Mapping[str, str], width: float) -> Markup:
     """The winner on top, its ancestors below by generation; the line through the fitter parents is strong."""
-    frame = Frame(width, 30 + LAYER * len(tree.layers), left=44, right=20, top=24, bottom=22)
-    places = {a.individual.id: _place(a, tree, frame) for a in tree.members}
-    line_of = {a.individual.id for a in tree.members if a.main}
-    edges = [_edge(places[p], places[c], p in line_of and c in line_of) for p, c in tree.edges]
-    rows = [_layer(generation, k, len(tree.layers), frame) for k, generation in enumerate(tree.layers)]
+    count = len(tree.generations)
+    frame = Frame(width, 30 + LAYER * count, left=44, right=20, top=24, bottom=22)
+    main = {a.individual.id for a in tree.members if a.main}
+    edges = [
+        _edge([_place(*stop, count, frame) for stop in d.places], d.parent in main and d.child in main)
+        for d in tree.descents
+    ]
+    rows = [_layer(generation, k, count, frame) for k, generation in enumerate(tree.generations)]
     order = sorted(tree.members, key=lambda a: (-a.layer, a.slot))
-    points = [(_node(a, places[a.individual.id], _room(a, tree, frame)), _told(a, formulas)) for a in order]
+    points = [
+        (_node(a, _place(a.layer, a.slot, count, frame), _room(a, tree, frame)), _told(a, formulas)) for a in order
+    ]
     parts = [group(rows, class_="axes", aria_hidden="true"), group(edges, aria_hidden="true"), marks(points)]
     return frame.svg("The winner's ancestors", parts, "family")
 
 
-def _place(a: Ancestor, tree: Ancestry, frame: Frame) -> tuple[float, float]:
+def _place(layer: int, slot: float, count: int, frame: Frame) -> tuple[float, float]:
     start, end = frame.x
-    return start + a.slot * (end - start), frame.top + LAYER * (len(tree.layers) - 1 - a.layer)
+    return start + slot * (end - start), frame.top + LAYER * (count - 1 - layer)
 
 
 def _room(a: Ancestor, tree: Ancestry, frame: Frame) -> float:
-    """How many pixels a node's label has."""
-    return (frame.x[1] - frame.x[0]) / sum(b.layer == a.layer for b in tree.members)
+    """How many pixels a node's label has before the next node or line."""
+    stops = {slot for d in tree.descents for layer, slot in d.places if layer == a.layer}
+    others = [slot for slot in stops if slot > a.slot]
+    start, end = frame.x
+    return (min(others, default=1.0) - a.slot) * (end - start) + (0 if others else frame.right)
 
 
-def _edge(parent: tuple[float, float], child: tuple[float, float], strong: bool) -> Markup:
-    (x1, y1), (x2, y2) = parent, child
-    half = (y1 + y2) / 2
-    curve = f"M{x1:.1f} {y1:.1f}C{x1:.1f} {half:.1f} {x2:.1f} {half:.1f} {x2:.1f} {y2:.1f}"
-    return tag("path", d=curve, class_="edge strong" if strong else "edge")
+def _edge(stops: Sequence[tuple[float, float]], strong: bool) -> Markup:
+    """A smooth line that is upright at every stop."""
+    x0, y0 = stops[0]
+    curve = [f"M{x0:.1f} {y0:.1f}"]
+    for (x1, y1), (x2, y2) in pairwise(stops):
+        half = (y1 + y2) / 2
+        curve.append(f"C{x1:.1f} {half:.1f} {x2:.1f} {half:.1f} {x2:.1f} {y2:.1f}")
+    return tag("path", d="".join(curve), class_="edge strong" if strong else "edge")
 
 
 def _layer(generation: int, k: int, count: int, frame: Frame) -> Markup:
@@ -165,11 +176,11 @@ def _node(a: Ancestor, place: tuple[float, float], room: float) -> Markup:
     x, y = place
     name = a.individual.operators[0].removeprefix("founder ") if not a.individual.parents else a.individual.id
     circle = tag("circle", cx=x, cy=y, r=6.5 if a.main else 4.5, class_="dot node main" if a.main else "dot node")
-    fits = room > LABEL_ROOM and len(name) * 7 + 12 < room
-    return group([circle, *([text(x + 10, y - 7, name, "label small")] if fits else [])])
+    fits = len(name) * LETTER + 12 < room
+    return group([circle, *([text(x + 11, y + 4, name, "label small")] if fits else [])])
 
 
-def _told(a: Ancestor, formulas: dict[str, str]) -> str:
+def _told(a: Ancestor, formulas: Mapping[str, str]) -> str:
     i = a.individual
     score = "failed" if i.fitness is None or i.fitness <= DIVERGED else f"fitness {i.fitness:.4f}"
     origin = f"from {' and '.join(dict.fromkeys(i.parents))} by" if i.parents else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..config import to_toml
 from ..run import readable
 from ..store import Individual, Store, StoreError
 from . import charts
-from .ancestry import ancestry
+from .ancestry import Ancestry, ancestry
 from .claims import claims
 from .findings import Findings
 from .mathematics import Typeset, typeset_rule
@@ -48,20 +49,21 @@ class Laureate:
 def page(store: Store) -> str:
     """The report of a run as HTML. Raises StoreError where no rule is scored yet."""
     found = Findings(store)
+    tree = ancestry(found.winner, found.individuals)
     style, script = (HERE / "page.css").read_text(), (HERE / "page.js").read_text()
     return (
         _environment()
         .get_template("page.html.jinja")
         .render(
             found=found,
-            charts=_charts(found),
+            charts=_charts(found, tree),
             claims=claims(found),
             hall=[_laureate(found, rank, i) for rank, i in enumerate(found.hall[:HALL], 1)],
-            ancestry=ancestry(found.winner, found.individuals),
+            ancestry=tree,
             config=to_toml(found.config),
             version=__version__,
-            style=Markup(style),  # noqa: S704  our own file
-            script=Markup(script),  # noqa: S704  our own file
+            style=Markup(style),
+            script=Markup(script),
             policy=_policy(style, script),
             done=len(found.populations),
             trained=str(timedelta(seconds=round(found.training_seconds))),
@@ -101,10 +103,9 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _charts(found: Findings) -> dict[str, Chart]:
-    tree = ancestry(found.winner, found.individuals)
+def _charts(found: Findings, tree: Ancestry) -> dict[str, Chart]:
     formulas = {a.individual.id: found.formula(a.individual) for a in tree.members}
-    drawn = {
+    drawn: dict[str, Callable[[float], Markup]] = {
         "fitness": lambda width: charts.fitness_chart(found.spreads, width),
         "seeds": lambda width: charts.seeds_chart(found.tasks, width),
         "pareto": lambda width: charts.pareto_chart(found.scored, found.front, width),
