@@ -38,9 +38,16 @@ def rule_of(source: str | Path | Rule) -> Rule:
     """The rule that a path, a text or a rule stands for. A string is a path when it names a file or ends in `.opt`."""
     if isinstance(source, Rule):
         return source
-    if isinstance(source, Path) or ("\n" not in source and (source.endswith(".opt") or Path(source).is_file())):
+    if isinstance(source, Path) or ("\n" not in source and (source.endswith(".opt") or _is_file(source))):
         return rule_from_file(source)
     return rule_from_text(source)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than any path, or with a NUL
+        return False
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,34 @@
+"""`optc.load`: paths, texts and rules to classes, and what it says of anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import optc
+from optc.dsl.load import ZOO, zoo
+
+
+def test_path_text_and_rule_give_the_same_class() -> None:
+    path = ZOO / "lion.opt"
+    classes = {optc.load(path), optc.load(str(path)), optc.load(path.read_text()), optc.load(zoo("lion"))}
+    assert len(classes) == 1
+
+
+@pytest.mark.parametrize("text", ["g + " * 150 + "g", "0.1*g"])
+def test_a_line_of_any_length_is_a_rule(text: str) -> None:
+    assert optc.load(text).__name__ == "Rule"
+
+
+@pytest.mark.parametrize("source", ["no/such.opt", "", "g\0", "updat = g", Path("no/such.opt"), Path("/")])
+def test_bad_input_is_an_opt_error(source: str | Path) -> None:
+    with pytest.raises(optc.OptError):
+        optc.load(source)
+
+
+def test_public_names_are_there() -> None:
+    for name in dir(optc):
+        assert getattr(optc, name) is not None
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        _ = optc.nothing_of_ours
