@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import __version__
+from .cli_fair import compare, tune
+from .words import in_words
 
 if TYPE_CHECKING:
     from .config import Config
@@ -27,35 +27,14 @@ def cli() -> None:
     """Breed new optimizers and find out how good they are.
 
     \b
-      optsearch run examples/laptop.toml     search, two minutes
+      optsearch new mine.toml                a configuration to edit
+      optsearch run examples/laptop.toml     search, one minute
       optsearch status runs/laptop-1         how far it is, and the best rules
       optsearch resume runs/laptop-1         go on after Ctrl-C or a crash
+      optsearch compare runs/laptop-1        its best against tuned baselines, fairly
       optsearch report runs/laptop-1         one page to look at in a browser
       optsearch export runs/laptop-1         the best rules as .opt and .py, everything as CSV and JSON
     """
-
-
-def in_words(command: Callable[..., None]) -> Callable[..., None]:
-    """What the user can mend is said in words, with exit status 1."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        from ..dsl.diagnostics import OptError
-        from .config import ConfigError
-        from .store import StoreError
-        from .tasks.data import DataError
-
-        try:
-            command(*args, **kwargs)
-        except (ConfigError, StoreError, DataError, OptError) as error:
-            _fail(str(error))
-
-    return wrapped
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(1)
 
 
 @cli.command()
@@ -63,16 +42,41 @@ def _fail(message: str) -> NoReturn:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: search.population=20.")
 @click.option("--seed", type=click.IntRange(0), help="Change the seed, and with it everything random.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: the next free runs/NAME-N]")
+@click.option("--dry-run", is_flag=True, help="Say what the search would cost, and do not start it.")
 @in_words
-def run(config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None) -> None:
+def run(config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None, dry_run: bool) -> None:
     """Start a search."""
     from .config import read_config
     from .run import create
 
     changes = (*overrides, *([] if seed is None else [f"seed={seed}"]))
     settings = read_config(config, changes)
+    if dry_run:
+        _say_cost(settings)
+        return
     store = create(settings, out or _next_folder(settings.name))
     _search(store, settings)
+
+
+def _say_cost(config: Config) -> None:
+    from .estimate import cost
+    from .estimate import in_words as lines
+
+    for line in lines(config, cost(config)):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("path", metavar="PATH.toml", type=click.Path(path_type=Path))
+@click.option("--space", default="paper", show_default=True, help="Which rules may be born.")
+@click.option("--task", "tasks", multiple=True, default=("digits",), show_default=True, help="May be given repeatedly.")
+@in_words
+def new(path: Path, space: str, tasks: tuple[str, ...]) -> None:
+    """Write a configuration that explains itself."""
+    from .new import write_template
+
+    write_template(path, space, tasks)
+    click.echo(f"wrote {path}; next: optsearch run {path} --dry-run")
 
 
 @cli.command()
@@ -177,6 +181,10 @@ def report(run: Path, out: Path | None) -> None:
     path = out or run / "report.html"
     write_page(Store.open(run), path)
     click.echo(f"wrote {path}; open it in a browser, it needs no network")
+
+
+for command in (tune, compare):
+    cli.add_command(command)
 
 
 def main() -> None:

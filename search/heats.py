@@ -116,7 +116,7 @@ class Heats:
     """
 
     def __init__(self, folder: Path, pool: Pool, progress: Progress | None = None) -> None:
-        self.pool, self.progress = pool, progress or (lambda done, of: None)
+        self.folder, self.pool, self.progress = folder, pool, progress or (lambda done, of: None)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.file = _opened(folder / FILE)

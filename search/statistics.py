@@ -40,7 +40,12 @@ class Comparison:
 
 
 def compared(
-    rule: str, rival: str, condition: str, scores: Sequence[float], others: Sequence[float], resamples: int = RESAMPLES
+    rule: str,
+    rival: str,
+    condition: str,
+    scores: Sequence[float] | Floats,
+    others: Sequence[float] | Floats,
+    resamples: int = RESAMPLES,
 ) -> Comparison:
     """The comparison of two rules' scores, paired by place; not corrected yet."""
     differences: Floats = np.round(np.asarray(scores, np.float64) - np.asarray(others, np.float64), DECIMALS)

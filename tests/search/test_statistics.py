@@ -18,7 +18,9 @@ def test_signed_rank_against_scipy(n):
         assert signed_rank_p(d) == pytest.approx(stats.wilcoxon(d, method="exact").pvalue, rel=1e-12)
 
 
-@pytest.mark.parametrize("d", [[1, 1, -1, 2, 2], [3, -3, 3, 3], [1, 2, 2, -2, 0, 0, 5], [0.1, 0.1, 0.1, -0.2, 0.4, 0.4]])
+@pytest.mark.parametrize(
+    "d", [[1, 1, -1, 2, 2], [3, -3, 3, 3], [1, 2, 2, -2, 0, 0, 5], [0.1, 0.1, 0.1, -0.2, 0.4, 0.4]]
+)
 def test_ties_and_zeros_against_every_assignment_of_signs(d):
     kept = np.array([x for x in d if x])
     ranks = stats.rankdata(abs(kept))

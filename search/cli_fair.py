@@ -1,0 +1,227 @@
+"""`optsearch tune` and `compare`: what rules are worth, fairly found out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .words import in_words
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .contest import Standings
+    from .heats import Heats
+
+INTERRUPTED = 130
+RULE = "Each RULE is an .opt file, zoo:NAME, torch:NAME, or a run's folder, which stands for its best rule."
+
+SETTINGS = (
+    click.option("--config", type=click.Path(path_type=Path), help="A search's TOML file, for all that is not given."),
+    click.option("--tasks", "--task", metavar="TASK,…", help="What to train on.  [default: digits]"),
+    click.option("--steps", type=click.IntRange(1), help="Steps of a training run.  [default: 500]"),
+    click.option("--batch", type=click.IntRange(1), help="Images in a batch.  [default: 128]"),
+    click.option("--seed", type=click.IntRange(0), help="Everything random, the splits too.  [default: 0]"),
+    click.option("--workers", type=click.IntRange(0), help="Processes; 0 fills the cores.  [default: 0]"),
+    click.option("--device", help="cpu, cuda, or auto.  [default: auto]"),
+    click.option(
+        "--out", type=click.Path(path_type=Path), help="The results' folder; one that exists is gone on with."
+    ),
+)
+TUNING = (
+    click.option("--method", type=click.Choice(["log-random", "cma"]), default="log-random", show_default=True),
+    click.option("--tuning-seeds", default=1, show_default=True, type=click.IntRange(1), help="Runs of each trial."),
+)
+
+
+def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.command(epilog=RULE)
+@click.argument("rule", metavar="RULE")
+@click.option("--trials", default=32, show_default=True, type=click.IntRange(1), help="How many to spend.")
+@click.option("--schedule", type=click.Choice(["own", "constant", "cosine"]), default="own", show_default=True)
+@with_options(*TUNING, *SETTINGS)
+@in_words
+def tune(rule: str, trials: int, schedule: str, method: str, tuning_seeds: int, out: Path | None, **given: Any) -> None:
+    """Find good constants for a rule: the same budget for any.
+
+    Hyperparameters are drawn from the rule's own priors, on the search images. Writes the tuned rule as .opt and every
+    trial as JSON.
+    """
+    from .entrants import entrant_of
+    from .tune import Budget, Tuner
+    from .tune import tune as spend
+
+    config = settings([rule], **given)
+    tuner = Tuner(entrant_of(rule), schedule, Budget(trials, tuning_seeds, method), config.seed)
+    with contest_folder(out, "tune", config) as heats:
+        spend([tuner], config, heats)
+        _write_tuned(tuner, heats.folder)
+
+
+def _write_tuned(tuner: Any, folder: Path) -> None:
+    best, tuned = tuner.best, tuner.tuned()
+    trials = [{"values": trial.values, "score": trial.score} for trial in tuner.trials]
+    found = {"rule": tuned.name, "schedule": tuner.schedule, "values": best.values, "score": best.score}
+    path = folder / f"{tuned.name.replace('.', '_')}.json"
+    path.write_text(json.dumps(found | {"widened": tuner.widenings, "on_border": tuner.borders(), "trials": trials}))
+    click.echo(f"as written: {tuner.trials[0].score:.4f}; best of {len(trials)} trials: {best.score:.4f}, with")
+    click.echo("  " + ", ".join(f"{name} = {value:g}" for name, value in best.values.items()))
+    for line in tuner.widenings:
+        click.echo(f"widened, as the best lay on its border: {line}")
+    if tuner.borders():
+        click.echo(f"still on the border of its prior: {', '.join(tuner.borders())}; more trials may find better")
+    if not tuned.in_torch:
+        (folder / f"{tuned.name}.opt").write_text(tuned.text)
+        click.echo(f"wrote {folder / tuned.name}.opt")
+    click.echo(f"wrote {path}")
+
+
+@click.command(epilog=RULE)
+@click.argument("rules", metavar="RULE…", nargs=-1, required=True)
+@click.option("--against", multiple=True, metavar="RULE", help="A rival, instead of the nine baselines; repeatable.")
+@click.option("--seeds", default=20, show_default=True, type=click.IntRange(1), help="Paired seeds of the final runs.")
+@click.option(
+    "--horizons", default="1", show_default=True, metavar="N,…", help="Lengths of the final runs, in --steps."
+)
+@click.option("--trials", default=16, show_default=True, type=click.IntRange(0), help="Tuning trials of every rule.")
+@click.option(
+    "--schedules", default="constant,cosine", show_default=True, metavar="NAME,…", help="own, constant, cosine."
+)
+@with_options(*TUNING, *SETTINGS)
+@in_words
+def compare(
+    rules: Sequence[str],
+    against: Sequence[str],
+    seeds: int,
+    horizons: str,
+    trials: int,
+    schedules: str,
+    method: str,
+    tuning_seeds: int,
+    out: Path | None,
+    **given: Any,
+) -> None:
+    """Hold rules against the optimizers of the field, fairly.
+
+    Every rule is tuned alike on the search images, with and without a schedule. The final runs share weights and
+    batches seed by seed, and are judged by the selection images. Run again with the same --out, a comparison goes on
+    where it stopped; more seeds or rules only add to it.
+    """
+    from .compare import BASELINES, comparison
+    from .contest import hold
+    from .tune import Budget
+
+    config = settings(rules, **given)
+    budget = Budget(trials, tuning_seeds, method)
+    contest = comparison(rules, against or BASELINES, names(schedules, "schedules"), numbers(horizons), budget, seeds)
+    with contest_folder(out, "compare", config) as heats:
+        show(hold(contest, config, heats, click.echo), heats.folder)
+
+
+# ---------------------------------------------------------------- what the commands share
+
+
+def settings(rules: Sequence[str], config: Path | None = None, tasks: str | None = None, **given: Any) -> Config:
+    """The configuration of a contest: what is given, else that of the file or of the first run among the rules.
+
+    A run's own configuration keeps its splits: what was trained on there is not judged by here. Raises ConfigError.
+    """
+    from .config import Config, checked, read_config
+
+    runs = [Path(rule, "config.toml") for rule in rules if Path(rule).is_dir()]
+    path = config or next(iter(runs), None)
+    data = (read_config(path) if path else Config()).model_dump()
+    wanted = {key: value for key, value in given.items() if value is not None}
+    if tasks:
+        wanted["tasks"] = tuple(tasks.split(","))
+    for key, value in wanted.items():
+        section = "machine" if key in ("workers", "device") else "" if key == "seed" else "training"
+        (data[section] if section else data)[key] = value
+    return checked(data, "the options")
+
+
+def names(text: str, option: str) -> tuple[str, ...]:
+    """Schedules from `a,b`. Raises BadParameter."""
+    from .schedules import SCHEDULES
+
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in found:
+        if name not in SCHEDULES:
+            raise click.BadParameter(f"no schedule `{name}`; there is {', '.join(SCHEDULES)}", param_hint=f"--{option}")
+    return found
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Horizons from `1,4,16`. Raises BadParameter."""
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise click.BadParameter(f"`{text}` should be whole numbers such as 1,4,16", param_hint="--horizons")
+    return found
+
+
+@contextmanager
+def contest_folder(out: Path | None, kind: str, config: Config) -> Iterator[Heats]:
+    """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on."""
+    from .config import to_toml
+    from .heats import Heats, Referee
+    from .pool import make_pool
+
+    folder = out or next_folder(kind)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pool = make_pool(config, Referee)
+    try:
+        heats = Heats(folder, pool, _progress())
+        click.echo(f"results are kept in {folder}" + (f", {len(heats.known)} runs already" if heats.known else ""))
+        (folder / "config.toml").write_text(to_toml(config))
+        yield heats
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; every finished run is kept. Go on: the same command with --out {folder}")
+        sys.exit(INTERRUPTED)
+    finally:
+        pool.close()
+
+
+def next_folder(kind: str) -> Path:
+    number = 1
+    while Path("runs", f"{kind}-{number}").exists():
+        number += 1
+    return Path("runs", f"{kind}-{number}")
+
+
+def show(standings: Standings, folder: Path) -> None:
+    """Print the table and write it down, with everything else as JSON."""
+    from .scoreboard import as_json, lines
+
+    text = "\n".join(lines(standings)) + "\n"
+    click.echo("\n" + text)
+    (folder / "table.txt").write_text(text)
+    (folder / "standings.json").write_text(json.dumps(as_json(standings), indent=1) + "\n")
+    click.echo(f"wrote {folder / 'table.txt'} and {folder / 'standings.json'}")
+
+
+def _progress() -> Callable[[int, int], None]:
+    """A count that is rewritten on a terminal, and every tenth of the way elsewhere."""
+    terminal = sys.stderr.isatty()
+
+    def told(done: int, of: int) -> None:
+        if of and (terminal or done == of or done * 10 // of > (done - 1) * 10 // of):
+            click.echo(f"{chr(13) if terminal else ''}  {done}/{of} runs", err=True, nl=not terminal or done == of)
+
+    return told
