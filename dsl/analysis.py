@@ -10,19 +10,17 @@ from math import inf
 
 from .facts import (
     CONDITION,
-    GIVEN,
     HOST,
-    NOISE,
     SHAPES,
     UNKNOWN,
     Fact,
     apply,
     literal,
     observes_zero_sign,
-    of_param,
     reduced,
     rounded,
 )
+from .leaf_facts import GIVEN, NOISE, of_param
 from .rule import Rule, RuleStatement
 from .syntax import (
     Apply,

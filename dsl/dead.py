@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -12,11 +12,11 @@ from .syntax import Apply, Assign, Expr, Let, Name, Output, Prev, Repeat, Statem
 
 def live_names(rule: Rule) -> frozenset[str]:
     """Every name that theta, or what evaluation sees, depends on, at this step or a later one."""
-    live = {"theta"} if rule.evaluate is None else {"theta", *names(rule.evaluate)}
+    live = {"theta"} if rule.evaluate is None else {"theta", *_names(rule.evaluate)}
     before = -1
     while len(live) != before:
         before = len(live)
-        live |= {name for e in _read(rule.body, live) for name in _names(e)}
+        _read(rule.body, live)
         for s in rule.states:
             live |= {n for e in (s.init, s.when) if e is not None and s.name in live for n in _names(e)}
     return frozenset(live)
@@ -37,20 +37,26 @@ def _names(e: Expr) -> Iterator[str]:
             yield from names(top)
 
 
-def _read(body: Iterable[Statement], live: set[str]) -> Iterator[Expr]:
-    """What the statements that matter read, a block's own condition included if anything in it matters."""
-    for s in body:
+def _read(body: Sequence[Statement], live: set[str]) -> bool:
+    """Add what the statements that matter read, last first, a block's condition with it; whether any matters."""
+    any_matters = False
+    for s in reversed(body):
+        matters = True
+        reads: tuple[Expr, ...] = ()
         match s:
-            case Let(name=name) | Assign(name=name) if name not in live:
-                pass
-            case Let(value=value) | Assign(value=value) | Output(value=value):
-                yield value
+            case Let(name=name, value=value) | Assign(name=name, value=value):
+                matters, reads = name in live, (value,)
+            case Output(value=value):
+                reads = (value,)
             case When(condition=condition, then=then, otherwise=otherwise):
-                inside = [*_read(then, live), *_read(otherwise, live)]
-                yield from (condition, *inside) if inside else ()
+                arms = [_read(arm, live) for arm in (then, otherwise)]
+                matters, reads = any(arms), (condition,)
             case Repeat(count=count, body=block):
-                inside = [*_read(block, live)]
-                yield from (count, *inside) if inside else ()
+                matters, reads = _read(block, live), (count,)
+        if matters:
+            any_matters = True
+            live.update(n for e in reads for n in _names(e))
+    return any_matters
 
 
 def dead_states(rule: Rule) -> tuple[str, ...]:

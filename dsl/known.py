@@ -98,3 +98,11 @@ class Builder:
                 self.fired.add(rewrite.name)
                 return new
         return None
+
+
+def joined(b: Builder, op: str, parts: list[Known]) -> Known:
+    """The parts with a binary operator between them, from the left."""
+    result = parts[0]
+    for part in parts[1:]:
+        result = b.make(op, result, part)
+    return result

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .analysis import settle
-from .facts import GIVEN, NOISE, SHAPES, UNKNOWN, Fact, apply, literal, of_param, power, reduced, rounded
+from .facts import (
+    SHAPES,
+    UNKNOWN,
+    Fact,
+    apply,
+    literal,
+    power,
+    reduced,
+    rounded,
+)
 from .graph import Memory, Node, reachable
+from .leaf_facts import GIVEN, NOISE, of_param
 from .operators import OPERATORS
 from .rule import Rule
 

@@ -41,10 +41,10 @@ class Writer:
         self.shared: dict[int, str | None] = dict.fromkeys(self._large_and_shared())
 
     def _large_and_shared(self) -> list[int]:
-        uses = Counter(a for i in self.labels.live for a in self.nodes[i].args)
+        uses = Counter(a for i in self.labels.live for a in _written(self.nodes[i]))
         size: dict[int, int] = {}
         for i in self.labels.live:
-            size[i] = 1 + sum(1 if uses[a] > 1 and size[a] > LARGE else size[a] for a in self.nodes[i].args)
+            size[i] = 1 + sum(1 if uses[a] > 1 and size[a] > LARGE else size[a] for a in _written(self.nodes[i]))
         return [i for i, n in size.items() if n > LARGE and uses[i] > 1]
 
     def write(self) -> tuple[str, tuple[float, ...], str]:
@@ -152,6 +152,13 @@ class Writer:
             for j in range(abs(n)):
                 out += ["/" if below else "*" if k or j else "", a]
         return [*out, ")"]
+
+
+def _written(node: Node) -> list[int]:
+    """A node's arguments as often as the text has them: a power is written out."""
+    if node.op != "product":
+        return list(node.args)
+    return [a for n, a in zip(node.data, node.args, strict=True) for _ in range(abs(n))]
 
 
 def _plain(data: object) -> str:

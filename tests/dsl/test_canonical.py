@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from optc.dsl.canonical import canonical
@@ -94,3 +98,89 @@ def test_equal_rules_share_a_hash(a: str, b: str, why: str) -> None:
 @pytest.mark.parametrize(("a", "b", "why"), DIFFERENT, ids=[f"{a} != {b}" for a, b, _ in DIFFERENT])
 def test_different_rules_do_not(a: str, b: str, why: str) -> None:
     assert text_hash(a) != text_hash(b), why
+
+
+# ---------------------------------------------------------------- whole rules
+
+HEAD = "optimizer R\nparam lr = 0.1 in (0, inf)\nparam beta = 0.9 in [0, 1)\nparam flag = true\n"
+WHOLE_EQUAL = (
+    ("let x = g*2\nupdate = x + x", "update = 4*g", "locals are inlined"),
+    ("state m = 0\nm <- beta*m + g\nupdate = m", "state q = 0\nq <- g + q*beta\nupdate = q", "states are renamed"),
+    (
+        "state m = 0\nstate u = 0\nm <- m + g\nu <- u + 1\nupdate = m",
+        "state m = 0\nm <- m + g\nupdate = m",
+        "dead state",
+    ),
+    ("state m = 0\nm <- m + g\nupdate = prev(m)", "state m = 0\nupdate = m\nm <- m + g", "prev is what m was"),
+    ("update = g\ndecay = 0.1", "theta <- theta - lr*(g + 0.1*theta)", "what update means"),
+    ("g <- g + theta\nupdate = g", "update = theta + g", "g rebound"),
+    ("when flag { update = g } else { update = g }", "update = g", "both arms the same"),
+    ("when ndim >= 2 { let a = g } else { let a = -(-g) }\nupdate = a", "update = g", "both arms the same"),
+    ("when not flag { update = g } else { update = 2*g }", "when flag { update = 2*g } else { update = g }", "negated"),
+    ("update = dot(g, theta)*g", "update = g*dot(theta, g)", "dot commutes"),
+    ("update = (g.T).T", "update = g", "transposed twice"),
+    (
+        "var x = g\nrepeat 3 { x <- x*x + g }\nupdate = x",
+        "var y = g\nrepeat 3 { y <- g + y^2 }\nupdate = y",
+        "in a loop",
+    ),
+)
+WHOLE_DIFFERENT = (
+    ("state m = 0\nm <- m + g\nupdate = m", "state m = 0\nupdate = m\nm <- m + g", "the old m"),
+    ("state m = 0\nm <- m + g\nupdate = m", "state m = 1\nm <- m + g\nupdate = m", "where it starts"),
+    ("state m = 0\nm <- m + g\nupdate = m", "state m : per element bfloat16 = 0\nm <- m + g\nupdate = m", "dtype"),
+    ("state m = 0\nm <- m + mean(g)\nupdate = m", "state m : per tensor = 0\nm <- m + mean(g)\nupdate = m", "scope"),
+    ("update = mean(g per row)", "update = mean(g per col)", "scope of a reduction"),
+    ("update = mean(g per tensor)", "update = mean(g per model)", "scope of a reduction"),
+    ("update = norm(g)*g", "update = rms(g)*g", "reduction"),
+    ("update = g @ g.T @ theta", "update = theta @ g.T @ g", "matrix products do not commute"),
+    ("when flag { update = g } else { update = 2*g }", "update = where(flag, g, 2*g)", "static or not"),
+    (
+        "when flag { update = g } else { update = 2*g }",
+        "when flag { update = 2*g } else { update = g }",
+        "arms swapped",
+    ),
+    ("update = cast(g, bfloat16)", "update = g", "rounding asked for"),
+    ("update = g + noise()", "update = g", "noise"),
+    ("update = noise() + noise()", "let n = noise()\nupdate = n + n", "two draws or one"),
+    ("update = g\ndecay = 0", "update = g", "0*theta is NaN where theta is infinite"),
+    ("var x = g\nrepeat 3 { x <- x*x + g }\nupdate = x", "var x = g\nrepeat 2 { x <- x*x + g }\nupdate = x", "rounds"),
+    ("step_size = 1\nupdate = g", "update = g", "step size"),
+    ("param a = 2\nupdate = a*g", "param a = 3\nupdate = a*g", "default"),
+    ("param a = 2\nupdate = a*g", "param a : int = 2\nupdate = a*g", "type"),
+    ("param a = 2\nupdate = a*g", "param a = 2 in [0, 3]\nupdate = a*g", "what is accepted"),
+)
+
+
+def of_body(body: str) -> str:
+    return canonical(rule_from_text(HEAD + body)).hash
+
+
+@pytest.mark.parametrize(("a", "b", "why"), WHOLE_EQUAL)
+def test_whole_rules_that_are_equal(a: str, b: str, why: str) -> None:
+    assert of_body(a) == of_body(b), why
+
+
+@pytest.mark.parametrize(("a", "b", "why"), WHOLE_DIFFERENT)
+def test_whole_rules_that_are_not(a: str, b: str, why: str) -> None:
+    assert of_body(a) != of_body(b), why
+
+
+def test_names_of_the_optimizer_and_its_documentation_do_not_count() -> None:
+    plain = "param lr = 0.1\nupdate = lr*g"
+    assert text_hash(f"## Doc\noptimizer A\n{plain}") == text_hash(f"optimizer B\n{plain}")
+
+
+def test_the_form_is_the_same_in_another_process() -> None:
+    code = (
+        "from optc.dsl.load import zoo; from optc.dsl.canonical import canonical; print(canonical(zoo('evolved')).hash)"
+    )
+    seeds = ({"PYTHONHASHSEED": seed} for seed in ("1", "2"))
+    runs = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **s}, capture_output=True) for s in seeds]
+    assert runs[0].stdout == runs[1].stdout != b"", runs[0].stderr
+
+
+def test_sharing_does_not_grow_exponentially() -> None:
+    lines = [f"let a{i + 1} = tanh(a{i})*a{i} + sign(a{i})" for i in range(60)]
+    form = canonical(rule_from_text(HEAD + "\n".join(["let a0 = g", *lines, "update = a60"])))
+    assert len(form.skeleton) < 10_000

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from optc.dsl.canonical import canonical
+from optc.dsl.format import file_of, format_file
 from optc.dsl.interpret import step
+from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.rule import Interval, Param, Rule, State
 from optc.dsl.simplify import simplify
 from optc.dsl.syntax import Apply, Assign, Bool, Expr, Let, Name, Number, Output
@@ -156,3 +160,18 @@ def test_numbers_are_lifted_out_of_the_skeleton() -> None:
     assert len({form.hash for form in forms}) == 3
     assert sorted(forms[0].constants) == [0.5, 0.7, 3.6]
     assert not any(c.isdigit() for c in forms[0].skeleton)
+
+
+ZOO = sorted(p.stem for p in (Path(__file__).parents[2] / "grammar" / "zoo").glob("*.opt"))
+
+
+def test_no_two_rules_of_the_zoo_are_the_same() -> None:
+    hashes = {name: canonical(zoo(name)).hash for name in ZOO}
+    assert len(set(hashes.values())) == len(ZOO)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_rule_of_the_zoo_survives_being_written_out(name: str) -> None:
+    rule = replace(zoo(name), applies=None)  # the rule for other parameters cannot be written into one file
+    again = rule_from_text(format_file(file_of(rule)))
+    assert canonical(again).hash == canonical(rule).hash

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,13 +11,14 @@ from numpy.typing import NDArray
 
 from optc.dsl.cost import cost
 from optc.dsl.format import format_expr
-from optc.dsl.interpret import initial_states, step
+from optc.dsl.interpret import initial_states, step, step_all
 from optc.dsl.known import Builder
-from optc.dsl.load import rule_from_text
+from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.rewrites import REWRITES
 from optc.dsl.rule import Rule
 from optc.dsl.simplify import simplify
 from optc.dsl.syntax import Apply, Name, Number, Output
+from optc.dsl.witness import chosen
 
 from .strategies import INPUTS, RULES, SETTINGS, SPECIAL, rule_of
 
@@ -138,3 +141,29 @@ def test_locals_do_not_grow_exponentially() -> None:
     lines += [f"let a{i + 1} = a{i}*a{i} + a{i}" for i in range(60)]
     rule = rule_from_text("\n".join([*lines, "update = a60"]))
     assert cost(simplify(rule)) <= cost(rule)
+
+
+ZOO = sorted(p.stem for p in (Path(__file__).parents[2] / "grammar" / "zoo").glob("*.opt"))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_zoo_keeps_its_runs(name: str) -> None:
+    """Ten steps of a matrix and a vector, before and after."""
+    rule = zoo(name)
+    runs = [run(r) for r in (rule, simplify(rule))]
+    for x, y in zip(*runs, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+
+
+def run(rule: Rule) -> list[Array]:
+    random = np.random.Generator(np.random.PCG64(1))
+    thetas = [random.standard_normal(shape) for shape in ((3, 4), (5,))]
+    setting = chosen(rule)
+    states = [initial_states(rule, setting, theta) for theta in thetas]
+    out = []
+    for t in range(1, 11):
+        gs = [random.standard_normal(theta.shape) for theta in thetas]
+        inputs = {name: [np.abs(random.standard_normal(theta.shape)) for theta in thetas] for name in rule.inputs}
+        thetas, states = step_all(rule, setting, thetas, gs, states, [t, t], inputs)
+        out += thetas
+    return out
