@@ -1,15 +1,21 @@
-"""A run's store to files and lines that people read: the best rules as `.opt` text, every individual as CSV."""
+"""A run's store to files and lines for others: the best rules as `.opt` and Python, the whole run as CSV and JSON."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from ..dsl.load import rule_from_text
 from ..dsl.parser import parse
+from ..dsl.simplify import simplify
 from ..dsl.spelling import format_expr
 from ..dsl.syntax import Apply, Assign, Expr, File, Let, Output, ParamDecl, names
-from .run import readable
+from .evaluate import Job, Outcome
+from .run import config_of, readable
 from .store import Individual, Store, StoreError
 from .trees import filled, number, number_of, tidied
 
@@ -24,19 +30,54 @@ GENES_SHOWN = ("lr", "beta1", "beta2", "eps", "wd")
 
 
 def export(store: Store, folder: Path, top: int) -> Iterator[Path]:
-    """Write the `top` best rules and individuals.csv; the paths as they are written. Raises StoreError."""
+    """Write the `top` best rules, individuals.csv and run.json; the paths as they are written. Raises StoreError."""
     hall = store.hall_of_fame(top)
     if not hall:
         raise StoreError(f"{store.folder} has no scored individual yet")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for rank, individual in enumerate(hall, 1):
-            path = folder / f"best{rank}.opt"
-            path.write_text(readable(individual, f"Bred{rank}"))
-            yield path
+            text = readable(individual, f"Bred{rank}")
+            yield _written(folder / f"best{rank}.opt", text)
+            yield _written(folder / f"best{rank}.py", _module(text))
         yield _write_table(store, folder / "individuals.csv")
+        yield _written(folder / "run.json", json.dumps(_data(store, hall), indent=2) + "\n")
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _module(text: str) -> str:
+    """The rule's optimizer as a Python file that needs nothing of optc."""
+    from ..compiler.module import emit
+
+    return emit(simplify(rule_from_text(text)))
+
+
+def _data(store: Store, hall: Sequence[Individual]) -> dict[str, Any]:
+    """The whole run: what it was, everyone in it, who made up each generation, and every training run's result."""
+    individuals = store.individuals()
+    return {
+        "config": config_of(store).model_dump(mode="json"),
+        "versions": json.loads(store.about("versions")),
+        "best": [individual.id for individual in hall],
+        "generations": store.populations(),
+        "individuals": [asdict(i) | {"formula": formula(parse(i.text))} for i in individuals],
+        "training_runs": [
+            _run(*run) for key in dict.fromkeys(i.key for i in individuals) for run in store.outcomes(key)
+        ],
+        "rejected": [asdict(r) for r in store.refusals()],
+    }
+
+
+def _run(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """A training run without its losses. A fitness is finite always, so that this is JSON."""
+    kept = {name: getattr(outcome, name) for name in ("fitness", "accuracy", "seconds", "reason")}
+    return {"key": job.key, "task": job.task, "replicate": job.replicate, **kept}
 
 
 def _write_table(store: Store, path: Path) -> Path:
