@@ -145,7 +145,9 @@ def test_files_are_formatted(path: Any) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_rules_name_their_source_and_their_ranges(name: str) -> None:
     rule = zoo(name)
-    assert re.search(r"\b(19|20)\d\d\b|arXiv:", rule.doc), "the authors and the year"
+    summary = rule.doc.splitlines()[0]  # what a list of rules shows
+    assert re.search(r"\b(19|20)\d\d\b|arXiv:", summary), "the authors and the year"
+    assert summary.endswith(".") and len(summary) <= 113
     assert rule.name.lower() == name.replace("_", "")
     for p in rule.params:
         assert p.type == "bool" or p.interval is not None or p.prior is not None, p.name
