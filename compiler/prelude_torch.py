@@ -89,6 +89,8 @@ def eigenbasis(a: Tensor) -> Tensor:
 
 def inverse_root(a: Tensor, p: Tensor) -> Tensor:
     """a^(-1/p) of a symmetric positive semi-definite (..., n, n) matrix; directions in which it is 0 stay 0."""
+    if a.shape[-1] == 0:
+        return a  # the largest of no eigenvalues is an error
     values, vectors = torch.linalg.eigh((a + a.mT) / 2)
     floor = torch.finfo(a.dtype).eps * a.shape[-1] * values.abs().amax(-1, keepdim=True)
     powers = torch.where(values > floor, values.pow(-1 / p), 0)

@@ -97,6 +97,27 @@ def test_sgld_compiled() -> None:
         np.testing.assert_allclose(p.detach().numpy(), y, rtol=0, atol=TIGHT)
 
 
+# ---------------------------------------------------------------- what training does to a rule
+
+ODD_SHAPES = ((3, 5), (6, 4), (7,), (), (2, 3, 4), (1, 1), (4, 1), (5, 0), (0,))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [(torch.float32, 0.0), (torch.float32, 1e-12), (torch.float32, 1e8), (torch.bfloat16, 1.0)]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_rules_stay_finite(name: str, dtype: torch.dtype, scale: float) -> None:
+    """At their defaults, on gradients that vanish or explode, on tensors of one element and of none."""
+    draw = torch.Generator().manual_seed(2)
+    params = [torch.randn(s, generator=draw).to(dtype).requires_grad_() for s in ODD_SHAPES]
+    optimizer: Any = load(zoo(name), target="torch")(params, **({"total": 9} if name == "evolved" else {}))  # type: ignore[arg-type]
+    for _ in range(3):
+        for p in params:
+            p.grad = (scale * torch.randn(p.shape, generator=draw)).to(dtype)
+        optimizer.step(**({"inputs": {"h": [torch.ones_like(p) for p in params]}} if name == "sophia" else {}))
+    assert all(torch.isfinite(p).all() for p in params)
+
+
 # ---------------------------------------------------------------- the collection
 
 
