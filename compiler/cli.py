@@ -87,6 +87,11 @@ def run(group: click.Group) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         return 0
+    except OSError as error:  # a full disk, a file that may not be written
+        click.echo(
+            f"{group.name}: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True
+        )
+        return 1
     except Exception as error:  # every fault that is not the user's ends here, and says so
         click.echo(_fault(group, error), err=True)
         return 125

@@ -185,3 +185,14 @@ def test_a_library_is_checked_where_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "lib.opt").write_text("def half(x) = x/2\n")
     (tmp_path / "a.opt").write_text('use "./lib.opt": half\nparam lr = 0.1\nupdate = half(g)\n')
     assert optc("check", str(tmp_path)).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_said_in_words() -> None:
+    code = "from optc.compiler.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "zoo", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr and "fault" not in done.stderr
