@@ -246,7 +246,12 @@ def observes_zero_sign(op: str, args: tuple[Fact, ...]) -> bool:
     """Whether an operator may turn the sign of a zero into the sign of an infinity."""
     if op == "div":
         return args[1].zero
-    return op == "pow" and args[0].zero and args[1].low < 0
+    return op == "pow" and args[0].zero and args[1].low < 0 and _may_be_odd(args[1])
+
+
+def _may_be_odd(exponent: Fact) -> bool:
+    """Only an odd power, which a literal may be known not to be, keeps its base's sign."""
+    return exponent.low != exponent.high or exponent.low % 2 == 1
 
 
 def rounded(x: Fact) -> Fact:

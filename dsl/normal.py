@@ -16,6 +16,7 @@ from .graph import Graph, Node
 from .literals import folded
 from .operators import OPERATORS
 from .products import MAX_POWER, Product
+from .shuffle import ORDERED
 from .sums import Sums
 
 
@@ -102,16 +103,23 @@ class Normal(Sums):
         return self._join((-1.0, self._factors(outside))) if parity == "odd" and scale < 0 else outside
 
     def _lattice(self, op: str, args: tuple[int, ...]) -> int:
-        """`min`, `max`, `and`, `or`: flat, without repeats, at most one literal."""
-        flat = {b for a in args for b in (self.graph.nodes[a].args if self.graph.nodes[a].op == op else (a,))}
+        """`min`, `max`, `and`, `or`: flat, without repeats, at most one literal, and that first.
+
+        Which of two zeros `min` and `max` give may depend on their order, so that it stays where signs of zeros matter.
+        """
+        nested = ((self.graph.nodes[a].args if self.graph.nodes[a].op == op else (a,)) for a in args)
+        flat = list(dict.fromkeys(b for part in nested for b in part))
         numbers = [v for v in map(self._value, flat) if v is not None]
         if len(numbers) > 1:
             one = self.number(min(numbers) if op == "min" else max(numbers))
-            flat = {one, *(a for a in flat if self._value(a) is None)}
-        for a in [a for a in flat if self.graph.nodes[a].op == "bool"]:
-            if bool(self.graph.nodes[a].data) == (op == "and") and len(flat) > 1:
-                flat.discard(a)
-        return flat.pop() if len(flat) == 1 else self.add(op, tuple(sorted(flat)))
+            flat = [one, *(a for a in flat if self._value(a) is None)]
+        neutral = self.add("bool", (), op == "and")
+        flat = [a for a in flat if a != neutral] or [neutral]
+        if len(flat) == 1:
+            return flat[0]
+        if op in ("and", "or") or self.zeros_free:
+            return self.add(op, tuple(sorted(flat)))
+        return self.add(op, tuple(flat), ORDERED)
 
     def _not(self, x: int) -> int:
         condition = self.graph.nodes[x]

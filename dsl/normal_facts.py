@@ -11,6 +11,7 @@ from .facts import (
     Fact,
     apply,
     literal,
+    observes_zero_sign,
     power,
     reduced,
     rounded,
@@ -109,7 +110,7 @@ def _sees_zero_sign(node: Node, facts: Sequence[Fact]) -> bool:
         case "product":
             return any(n < 0 and facts[a].zero for n, a in zip(node.data, node.args, strict=True))
         case "pow":
-            return facts[node.args[0]].zero and facts[node.args[1]].low < 0
+            return observes_zero_sign("pow", tuple(facts[a] for a in node.args))
         case "matrix":
             return node.data not in ("matmul", "transpose")
     return False

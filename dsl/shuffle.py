@@ -17,6 +17,8 @@ MASK = (1 << 64) - 1
 UNORDERED = frozenset(("sum", "product", "min", "max", "and", "or", "eq", "ne"))
 DATA_APART = frozenset(("sum", "product", "param", "state"))
 """Nodes whose data is counted with their arguments, or is a name and does not count."""
+ORDERED = "ordered"
+"""The data of a `min` or `max` whose arguments must stay as they stand."""
 LIFTED = "#"
 """What stands for a literal where only structure counts."""
 
@@ -50,7 +52,9 @@ def own(node: Node, values: bool = False) -> int:
 
 
 def is_unordered(node: Node) -> bool:
-    return node.op in UNORDERED or (node.op == "reduce" and len(node.args) == 2)
+    if node.op == "reduce":
+        return len(node.args) == 2
+    return node.op in UNORDERED and node.data != ORDERED
 
 
 def coefficient(text: str, plain: bool) -> str:

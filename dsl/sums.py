@@ -67,7 +67,7 @@ class Sums(Products):
         scale, factors = self._split(i)
         sums = [f for f in factors if self.graph.nodes[f[0]].op == "sum"]
         whole = [(scale, self._monic(factors))]
-        if len(sums) != 1 or sums[0][1] or factors[sums[0]] > 1 or not (self.zeros_free or scale > 0):
+        if len(sums) != 1 or sums[0][1] or factors[sums[0]] > 1 or not (scale > 0 or (scale and self.zeros_free)):
             return whole
         others = {f: n for f, n in factors.items() if f != sums[0]}
         if not all(self._distributes(j, -n if d else n) for (j, d), n in others.items()):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optc.dsl.cost import cost
 from optc.dsl.format import format_expr
-from optc.dsl.interpret import initial_states, step, step_all
+from optc.dsl.interpret import initial_states, step_all
 from optc.dsl.known import Builder
 from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.rewrites import REWRITES
@@ -20,27 +20,10 @@ from optc.dsl.simplify import simplify
 from optc.dsl.syntax import Apply, Name, Number, Output
 from optc.dsl.witness import chosen
 
-from .strategies import INPUTS, RULES, SETTINGS, SPECIAL, rule_of
+from .strategies import RULES, rule_of
+from .trajectories import assert_same_values
 
 Array = NDArray[np.float64]
-DRAWS = np.random.Generator(np.random.PCG64(0)).choice(SPECIAL, size=(3, 2 + len(INPUTS), 40))
-
-
-def trajectory(rule: Rule) -> list[Array]:
-    """theta after each of three steps, from special values of theta, g and the inputs."""
-    theta = DRAWS[0, 0]
-    states = initial_states(rule, SETTINGS, theta)
-    out = []
-    for t, (_, g, *inputs) in enumerate(DRAWS, 1):
-        theta, states = step(rule, SETTINGS, theta, g, states, t, **dict(zip(INPUTS, inputs, strict=True)))
-        out.append(theta)
-    return out
-
-
-def assert_same_values(a: Rule, b: Rule) -> None:
-    for x, y in zip(trajectory(a), trajectory(b), strict=True):
-        # Sums of numbers up to 3^9 are rounded; what is left of their difference may be small.
-        np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-9)
 
 
 @settings(max_examples=400, deadline=None)
