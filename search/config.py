@@ -145,7 +145,8 @@ def checked(data: Mapping[str, Any], where: str) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         faults = "\n".join(f"  {_fault(detail)}" for detail in error.errors())
-        raise ConfigError(f"{where} has {error.error_count()} fault(s):\n{faults}") from None
+        count = "a fault" if error.error_count() == 1 else f"{error.error_count()} faults"
+        raise ConfigError(f"{where} has {count}:\n{faults}") from None
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -1,0 +1,85 @@
+"""A space and tasks to a configuration file that explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .config import ConfigError, checked
+from .gates import NAMES
+from .space import SPACES
+from .tasks.task import TASKS
+
+WIDTH = 100
+TEMPLATE = """\
+# A search for optimizers. Start it:            optsearch run {path}
+# What it would cost, without starting it:      optsearch run {path} --dry-run
+# Any key may be changed on the command line:   optsearch run {path} --set search.population=20
+
+seed = 0                       # everything random follows from it
+
+[search]
+space = "{space}"              # {spaces}
+population = 50                # rules in a generation
+generations = 50
+elites = 3                     # the best live on unchanged
+tournament = 4                 # each parent is the best of so many drawn rules
+founders = []                  # rules to begin with: names of the zoo, or .opt files; empty: the space's own
+# Rules that are refused without any training, and why; [] trains everything:
+gates = [{gates}]
+
+[training]
+# {tasks_known}
+tasks = [{tasks}]
+steps = 500                    # of every training run
+batch = 128
+seeds = 2                      # training runs of a rule on each task; its fitness is the mean
+train_images = 0               # 0: all of the 80% that are learnt from
+validation_images = 0          # 0: all of the 10% that fitness is measured on
+precision = "float32"          # "bfloat16" trains twice as fast on most CPUs
+
+[machine]
+pool = "processes"             # "inline": all in one process, for debugging
+workers = 0                    # 0: as many as there are cores; results do not depend on it
+threads = 1                    # of each worker; results do depend on it, in the last bits
+device = "auto"                # "cpu", "cuda", "cuda:1", ...
+timeout = 3600.0               # seconds after which a training run is given up
+"""
+
+
+def template(path: Path, space: str, tasks: Sequence[str]) -> str:
+    """The text of a commented configuration with the paper's numbers. Raises ConfigError for an unknown name."""
+    checked({"search": {"space": space}, "training": {"tasks": tasks}}, "the command line")
+    text = TEMPLATE.format(
+        path=path,
+        space=space,
+        spaces=", ".join(SPACES),
+        gates=", ".join(f'"{name}"' for name in NAMES),
+        tasks=", ".join(f'"{name}"' for name in tasks),
+        tasks_known=_wrapped("one or more of: " + ", ".join(TASKS)),
+    )
+    return "\n".join(_aligned(line) for line in text.splitlines()) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n# ".join(textwrap.wrap(text, WIDTH))
+
+
+def _aligned(line: str) -> str:
+    """A key's comment in the column of the others, whatever its value's length."""
+    key, mark, comment = line.partition("  # ")
+    return f"{key.rstrip():30} # {comment.strip()}" if mark and not line.startswith("#") else line
+
+
+def write_template(path: Path, space: str, tasks: Sequence[str]) -> None:
+    """A new file. Raises ConfigError where there is one already, or it cannot be written."""
+    text = template(path, space, tasks)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already; choose another name") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
