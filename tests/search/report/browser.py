@@ -1,4 +1,4 @@
-"""A headless Chromium to drive over its debugging pipe: pages, keys, colours, screenshots; nothing goes over a network."""
+"""A headless Chromium, driven over its debugging pipe: pages, keys, colours, screenshots. No network is used."""
 
 import base64
 import json
@@ -9,9 +9,17 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 
 
 def chromium():
@@ -27,7 +35,7 @@ class Browser:
         self._read, to_write = os.pipe()
         command = [chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         # Chromium reads commands from descriptor 3 and answers on 4.
-        shell = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", *command]
+        shell = ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "bash", *command]
         self._process = subprocess.Popen(shell, pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL)
         os.close(to_read), os.close(to_write)
         self._buffer, self._number, self.events = b"", 0, []
