@@ -221,10 +221,12 @@ class _Writer:
         width = max((len(t) for t, (_, row) in zip(texts, run, strict=True) if row.doc), default=0)
         for text, (item, row) in zip(texts, run, strict=True):
             self._comments_before(self.first_line(item), depth)
-            first, *more = row.doc.split("\n") if row.doc else [""]
-            documented = f"{text:{width}}  ## {first}" if row.doc else text
-            self.line(INDENT * depth + documented.rstrip() + self._trailing(self.last_line(item)))
-            for line in more:
+            remark = self._trailing(self.last_line(item))
+            docs = row.doc.split("\n") if row.doc else []
+            beside = docs[:1] if not remark else []  # after a comment there is no room for documentation
+            documented = f"{text:{width}}  ## {beside[0]}" if beside else text
+            self.line(INDENT * depth + documented.rstrip() + remark)
+            for line in docs[len(beside) :]:
                 self.line(INDENT * depth + f"## {line}".rstrip())
 
     def _comments_before(self, line: int, depth: int) -> None:
@@ -280,7 +282,8 @@ class _Writer:
     def rest(self) -> None:
         """The comments after the last statement."""
         for comment in self.comments:
-            if comment.line - self.shown > 1 and self.lines and self.lines[-1]:
+            follows = self.shown or self.file.items
+            if follows and comment.line - self.shown > 1 and self.lines and self.lines[-1]:
                 self.line("")
             self.line(comment.text)
             self.shown = comment.line
