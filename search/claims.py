@@ -47,8 +47,8 @@ def claim(rule: str, condition: str, comparisons: Sequence[Comparison], basis: B
         least = min(c.adjusted for c in comparisons)
         return Claim(
             False,
-            f"No claim about {rule} ({condition}): over {comparisons[0].seeds} paired seeds none of "
-            f"{_count(comparisons)} survives the correction for {basis.family} (smallest corrected p = {least:.2g}).",
+            f"No claim about {rule} ({condition}): over {comparisons[0].seeds} paired seeds {_count(comparisons)} "
+            f"the correction for {basis.family} comparisons (smallest corrected p = {least:.2g}).",
         )
     return Claim(True, _assertion(rule, condition, comparisons, shown, basis))
 
@@ -56,7 +56,7 @@ def claim(rule: str, condition: str, comparisons: Sequence[Comparison], basis: B
 def _obstacles(comparisons: Sequence[Comparison], basis: Basis) -> Iterator[str]:
     """Whatever forbids a claim before any figure is looked at."""
     if basis.part == "search":
-        yield "these are scores on the images that the rules were bred and tuned on, so they flatter whoever was chosen"
+        yield "these are scores on the data that the rules were bred and tuned on, so they flatter whoever was chosen"
     names = [comparisons[0].rule, *(c.rival for c in comparisons)]
     trials = {name: basis.trials.get(name, 0) for name in names}
     if len(set(trials.values())) > 1:
@@ -86,7 +86,7 @@ def _assertion(
     least = max(c.adjusted for c in shown)
     constants = "its constants left as they are" if basis.variants and not any(basis.trials.values()) else "tuned alike"
     sentence = (
-        f"{rule} ({condition}) {' and '.join(parts)}, over {shown[0].seeds} paired seeds on {basis.part} images, "
+        f"{rule} ({condition}) {' and '.join(parts)}, over {shown[0].seeds} paired seeds on the {basis.part} split, "
         f"{constants} (Wilcoxon signed-rank, Holm-corrected for {basis.family} comparisons: p <= {least:.2g})."
     )
     return sentence + (f" Nothing is claimed against {_listed(silent)}." if silent else "")
@@ -103,6 +103,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _count(comparisons: Sequence[Comparison]) -> str:
     names = [c.rival for c in comparisons]
-    if len(names) > NAMES_SHOWN:
-        return f"{len(names)} differences"
-    return f"its differences from {_listed(names)}" if len(names) > 1 else f"its difference from {names[0]}"
+    if len(names) == 1:
+        return f"its difference from {names[0]} does not survive"
+    whom = _listed(names) if len(names) <= NAMES_SHOWN else f"{len(names)} rivals"
+    return f"none of its differences from {whom} survives"

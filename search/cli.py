@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import __version__
-from .cli_fair import compare, tune
+from .cli_fair import ablate, compare, test, tune
 from .words import in_words
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def cli() -> None:
       optsearch status runs/laptop-1         how far it is, and the best rules
       optsearch resume runs/laptop-1         go on after Ctrl-C or a crash
       optsearch compare runs/laptop-1        its best against tuned baselines, fairly
+      optsearch test runs/laptop-1           its best on the test split, once
       optsearch report runs/laptop-1         one page to look at in a browser
       optsearch export runs/laptop-1         the best rules as .opt and .py, everything as CSV and JSON
     """
@@ -183,7 +184,7 @@ def report(run: Path, out: Path | None) -> None:
     click.echo(f"wrote {path}; open it in a browser, it needs no network")
 
 
-for command in (tune, compare):
+for command in (tune, compare, ablate, test):
     cli.add_command(command)
 
 

@@ -1,10 +1,11 @@
-"""`optsearch tune` and `compare`: what rules are worth, fairly found out."""
+"""`optsearch tune`, `compare`, `ablate` and `test`: what rules are worth, fairly found out."""
 
 from __future__ import annotations
 
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,11 @@ from .words import in_words
 if TYPE_CHECKING:
     from .config import Config
     from .contest import Standings
-    from .heats import Heats
+    from .heats import Heats, Referee
+    from .tune import Tuner
 
 INTERRUPTED = 130
+SECONDS_BETWEEN_LINES = 30.0
 RULE = "Each RULE is an .opt file, zoo:NAME, torch:NAME, or a run's folder, which stands for its best rule."
 
 SETTINGS = (
@@ -72,7 +75,7 @@ def tune(rule: str, trials: int, schedule: str, method: str, tuning_seeds: int, 
         _write_tuned(tuner, heats.folder)
 
 
-def _write_tuned(tuner: Any, folder: Path) -> None:
+def _write_tuned(tuner: Tuner, folder: Path) -> None:
     best, tuned = tuner.best, tuner.tuned()
     trials = [{"values": trial.values, "score": trial.score} for trial in tuner.trials]
     found = {"rule": tuned.name, "schedule": tuner.schedule, "values": best.values, "score": best.score}
@@ -132,6 +135,71 @@ def compare(
         show(hold(contest, config, heats, click.echo), heats.folder)
 
 
+@click.command(epilog=RULE)
+@click.argument("rule", metavar="RULE")
+@click.option("--seeds", default=20, show_default=True, type=click.IntRange(1), help="Paired seeds of the runs.")
+@click.option("--trials", default=0, show_default=True, type=click.IntRange(0), help="Tuning trials of every variant.")
+@click.option("--schedules", metavar="NAME,…", help="own, constant, cosine.  [default: with and without one]")
+@with_options(*TUNING, *SETTINGS)
+@in_words
+def ablate(
+    rule: str,
+    seeds: int,
+    trials: int,
+    schedules: str | None,
+    method: str,
+    tuning_seeds: int,
+    out: Path | None,
+    **given: Any,
+) -> None:
+    """Drop each term, schedule factor, decay and correction of a rule in turn.
+
+    Variants keep the rule's constants, unless they are given trials to be tuned anew. The runs share weights and
+    batches seed by seed, and are judged by the selection images.
+    """
+    from .ablate import ablation, usual_schedules
+    from .contest import hold
+    from .entrants import entrant_of
+    from .tune import Budget
+
+    config, whole = settings([rule], **given), entrant_of(rule)
+    wanted = names(schedules, "schedules") if schedules else usual_schedules(whole)
+    contest = ablation(whole, wanted, Budget(trials, tuning_seeds, method), seeds)
+    with contest_folder(out, "ablate", config) as heats:
+        show(hold(contest, config, heats, click.echo), heats.folder)
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many of the best may be chosen.")
+@click.option("--seeds", default=20, show_default=True, type=click.IntRange(1), help="Fresh seeds of every run.")
+@click.option("--against", multiple=True, metavar="RULE", help="A rival to meet on the test split; repeatable.")
+@click.option(
+    "--trials", default=16, show_default=True, type=click.IntRange(1), help="Tuning trials, where rivals meet."
+)
+@in_words
+def test(run: Path, top: int, seeds: int, against: tuple[str, ...], trials: int) -> None:
+    """Read the official test split, once: what a finished search's best rule is worth.
+
+    The best rules are run again on fresh seeds, and the selection images choose one. That one alone is tested. RUN
+    keeps a record; asked again, this command shows it and reads nothing.
+    """
+    from .final import FOLDER, FinalReferee, Plan, lines, record_of
+    from .final import test as read_test
+    from .run import config_of
+    from .store import Store
+
+    store = Store.open(run)
+    record = record_of(run)
+    if record and record.get("finished"):
+        click.echo(f"the test split was read for this run on {record['begun']}, and is not read again; it said:")
+    else:
+        config = config_of(store)
+        with contest_folder(run / FOLDER, "test", config, FinalReferee) as heats:
+            record = read_test(store, config, Plan(top, seeds, against, trials), heats, click.echo)
+    click.echo("\n".join(lines(record)))
+
+
 # ---------------------------------------------------------------- what the commands share
 
 
@@ -177,17 +245,21 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def contest_folder(out: Path | None, kind: str, config: Config) -> Iterator[Heats]:
+def contest_folder(
+    out: Path | None, kind: str, config: Config, referee: type[Referee] | None = None
+) -> Iterator[Heats]:
     """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on."""
     from .config import to_toml
     from .heats import Heats, Referee
     from .pool import make_pool
+    from .tasks.task import TASKS
 
+    for task in config.training.tasks:  # data that cannot be had is said at once, not run by run
+        TASKS[task].splits(config.seed, config.training.train_images, config.training.validation_images)
     folder = out or next_folder(kind)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pool = make_pool(config, Referee)
+    heats = Heats(folder, lambda: make_pool(config, referee or Referee), _progress())
     try:
-        heats = Heats(folder, pool, _progress())
         click.echo(f"results are kept in {folder}" + (f", {len(heats.known)} runs already" if heats.known else ""))
         (folder / "config.toml").write_text(to_toml(config))
         yield heats
@@ -195,7 +267,7 @@ def contest_folder(out: Path | None, kind: str, config: Config) -> Iterator[Heat
         click.echo(f"\nstopped; every finished run is kept. Go on: the same command with --out {folder}")
         sys.exit(INTERRUPTED)
     finally:
-        pool.close()
+        heats.close()
 
 
 def next_folder(kind: str) -> Path:
@@ -217,11 +289,15 @@ def show(standings: Standings, folder: Path) -> None:
 
 
 def _progress() -> Callable[[int, int], None]:
-    """A count that is rewritten on a terminal, and every tenth of the way elsewhere."""
-    terminal = sys.stderr.isatty()
+    """A count that is rewritten on a terminal; elsewhere a line now and then."""
+    terminal, spoke = sys.stderr.isatty(), time.monotonic()
 
     def told(done: int, of: int) -> None:
-        if of and (terminal or done == of or done * 10 // of > (done - 1) * 10 // of):
-            click.echo(f"{chr(13) if terminal else ''}  {done}/{of} runs", err=True, nl=not terminal or done == of)
+        nonlocal spoke
+        if terminal and of:
+            click.echo(f"\r  {done}/{of} runs", err=True, nl=done == of)
+        elif time.monotonic() - spoke > SECONDS_BETWEEN_LINES:
+            click.echo(f"  {done}/{of} runs", err=True)
+            spoke = time.monotonic()
 
     return told

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from .contest import Contest
-from .entrants import entrants
+from .entrants import Entrant, entrants
 from .tune import Budget
 
 BASELINES = (
@@ -25,7 +25,7 @@ SCHEDULES = ("constant", "cosine")
 
 
 def comparison(
-    rules: Sequence[str],
+    rules: Sequence[str | Entrant],
     rivals: Sequence[str],
     schedules: Sequence[str],
     horizons: Sequence[int],

@@ -5,18 +5,18 @@ Tuning sees the search images alone, the final figures the selection images alon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from .claims import Basis, Claim, claim
 from .config import Config
 from .entrants import Entrant
-from .heats import Heats, Result, heat
+from .heats import Heat, Heats, Purpose, Result, heat
 from .statistics import Comparison, Floats, compared, corrected
 from .tune import Budget, Tuner, tune
 
@@ -44,7 +44,8 @@ class Place(NamedTuple):
 class Contest:
     """Who meets whom. `entries` are entrants under schedules, `pairs` the (rule, rival) that are compared.
 
-    `variants` says that all are variants of one rule, which keep its constants where the budget is 0 trials.
+    `variants` says that all are variants of one rule, which keep its constants where the budget is 0 trials. `part` is
+    whose images judge the final runs.
     """
 
     entries: tuple[tuple[Entrant, str], ...]
@@ -53,6 +54,7 @@ class Contest:
     seeds: int
     horizons: tuple[int, ...] = (1,)
     variants: bool = False
+    part: Literal["selection", "test"] = "selection"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Standings:
         for c in self.comparisons:
             groups.setdefault((c.rule, c.condition), []).append(c)
         trials = {entry.rule: len(tuner.trials) for entry, tuner in self.tuners.items()}
-        basis = Basis("selection", trials, len(self.comparisons), self.contest.variants)
+        basis = Basis(self.contest.part, trials, len(self.comparisons), self.contest.variants)
         return [claim(rule, condition, group, basis) for (rule, condition), group in groups.items()]
 
     def _compared(self) -> Iterator[Comparison]:
@@ -130,17 +132,16 @@ def hold(contest: Contest, config: Config, heats: Heats, say: Say = lambda line:
         for entry, horizon, task in product(tuners, contest.horizons, config.training.tasks)
     ]
     say(f"final runs of {len(tuners)} entries with {contest.seeds} paired seeds each")
-    wanted = [
-        heat(config, _text(tuners[Entry(p.rule, p.schedule)]), p.task, seed, p.horizon * config.training.steps,
-             p.schedule, "selection", "final")
-        for seed in range(contest.seeds) for p in places
-    ]  # fmt: skip
+    wanted = [final_heat(contest, config, tuners, place, seed) for seed in range(contest.seeds) for place in places]
     found = iter(heats.run(wanted))
     rows = [[next(found) for _ in places] for _ in range(contest.seeds)]
     results = {place: tuple(row[k] for row in rows) for k, place in enumerate(places)}
     return Standings(contest, config, tuners, results)
 
 
-def _text(tuner: Tuner) -> str:
-    """The entry's text as it runs: with its tuned constants, if it was tuned."""
-    return (tuner.runner_tuned() if tuner.trials else tuner.runner).text
+def final_heat(contest: Contest, config: Config, tuners: Mapping[Entry, Tuner], place: Place, seed: int) -> Heat:
+    """One final run: an entry's text with its tuned constants, if it was tuned, on images that tuning never saw."""
+    tuner, steps = tuners[Entry(place.rule, place.schedule)], place.horizon * config.training.steps
+    text = (tuner.runner_tuned() if tuner.trials else tuner.runner).text
+    purpose: Purpose = "test" if contest.part == "test" else "final"
+    return heat(config, text, place.task, seed, steps, place.schedule, contest.part, purpose)

@@ -56,11 +56,11 @@ class Entrant:
         return replace(self, text=text, params=params)
 
 
-def entrants(sources: Sequence[str]) -> list[Entrant]:
-    """The entrants that sources name, one a text, under names of their own. Raises OptError, ConfigError."""
+def entrants(sources: Sequence[str | Entrant]) -> list[Entrant]:
+    """The entrants that sources name or are, one a text, under names of their own. Raises OptError, ConfigError."""
     out: dict[str, Entrant] = {}
     for source in sources:
-        entrant = entrant_of(source)
+        entrant = source if isinstance(source, Entrant) else entrant_of(source)
         if any(entrant.text == other.text for other in out.values()):
             continue
         name, number = entrant.name, 2

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,8 @@ CURVE_POINTS = 100
 
 Purpose = Literal["tune", "final", "select", "test"]
 """What seeds are for: no two purposes ever share weights or batches."""
+Judged = Part | Literal["test"]
+"""What measures a heat's accuracy."""
 Progress = Callable[[int, int], None]
 """Told how many heats are done, and of how many."""
 
@@ -44,7 +46,7 @@ class Heat(Job):
 
     steps: int
     schedule: str
-    part: Literal["search", "selection", "test"]
+    part: Judged
     purpose: Purpose
 
 
@@ -69,7 +71,7 @@ def heat(
     replicate: int,
     steps: int,
     schedule: str,
-    part: Literal["search", "selection", "test"],
+    part: Judged,
     purpose: Purpose,
 ) -> Heat:
     """The heat under its key. The number of workers is no part of that, and so may change."""
@@ -94,29 +96,31 @@ class Referee(Evaluator):
             precision=self.config.training.precision,
         )
 
-    def _judged(self, task: str, part: str) -> Problem:
+    def _judged(self, task: str, part: Judged) -> Problem:
         name = f"{task}/{part}"
         if name not in self.problems:
             self.problems[name] = self._made(task, part)
         return self.problems[name]
 
-    def _made(self, task: str, part: str) -> Problem:
-        """The task with its accuracy measured on one part of the training images."""
-        if part not in ("search", "selection"):
-            raise ValueError(f"a contest is not judged by {part} images")
+    def _made(self, task: str, part: Judged) -> Problem:
+        """The task with its accuracy measured on one part of its training data."""
+        if part == "test":
+            raise ValueError("this referee has no test split")
         training = self.config.training
         limits = (training.train_images, training.validation_images)
-        return problem(task, self.config.seed, *limits, self.device, cast(Part, part))
+        return problem(task, self.config.seed, *limits, self.device, part)
 
 
 class Heats:
     """The results of heats: those in the folder's file, and those that are run now and added to it.
 
-    Raises StoreError where the folder cannot be used, or another process writes to it.
+    The pool is hired when the first heat has to be run. Raises StoreError where the folder cannot be used, or another
+    process writes to it.
     """
 
-    def __init__(self, folder: Path, pool: Pool, progress: Progress | None = None) -> None:
-        self.folder, self.pool, self.progress = folder, pool, progress or (lambda done, of: None)
+    def __init__(self, folder: Path, hire: Callable[[], Pool], progress: Progress | None = None) -> None:
+        self.folder, self.hire, self.progress = folder, hire, progress or (lambda done, of: None)
+        self.pool: Pool | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.file = _opened(folder / FILE)
@@ -127,14 +131,18 @@ class Heats:
     def run(self, heats: Sequence[Heat]) -> list[Result]:
         """The heats' results, in their order; what is on file is not run again. Raises StoreError."""
         missing = list({h.key: h for h in heats if h.key not in self.known}.values())
+        if missing and self.pool is None:
+            self.pool = self.hire()
         self.progress(0, len(missing))
-        for done, (job, outcome) in enumerate(self.pool.run(missing), 1):
+        for done, (job, outcome) in enumerate(self.pool.run(missing) if self.pool else (), 1):
             self.known[job.key] = result = _result(outcome)
             self._write(job, result)
             self.progress(done, len(missing))
         return [self.known[h.key] for h in heats]
 
     def close(self) -> None:
+        if self.pool is not None:
+            self.pool.close()
         self.file.close()
 
     def _write(self, job: Job, result: Result) -> None:

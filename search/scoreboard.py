@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from .contest import Entry, Place, Standings
 from .heats import Result
 from .statistics import Comparison, bootstrap_interval
 
+FIGURE = re.compile(r"[+-]?[0-9][0-9./e+-]*$|-$")
 REMARKS = (
     "score: accuracy + 0.05 max(0, 1 - the last training losses), -1 for a run that failed; mean over tasks and seeds,",
     "with its 95% bootstrap interval over seeds. Accuracies are those of runs that did not fail. To loss: the steps to",
@@ -144,7 +146,7 @@ def _share(value: float | None) -> str:
 def _table(cells: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns of words to the left, of figures to the right; the header is a column's first cell."""
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    figures = [all(row[k][:1] in "+-.0123456789" for row in cells[1:]) for k in range(len(cells[0]))]
+    figures = [all(FIGURE.match(row[k]) for row in cells[1:]) for k in range(len(cells[0]))]
     for row in cells:
         parts = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, figures, strict=True)]
         yield "  ".join(parts).rstrip()

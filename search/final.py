@@ -1,0 +1,203 @@
+"""A finished search to what its best rule is worth on the official test split: the only code that ever reads one.
+
+It is read once a run. Before it is, the candidates have been run again on fresh seeds, the one to be tested is chosen
+by the selection images, and the choice is written down; the file says so ever after.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .compare import comparison
+from .config import Config
+from .contest import Contest, Place, Say, Standings, hold
+from .entrants import Entrant, from_text
+from .fitness import overall
+from .heats import Heats, Judged, Referee, heat
+from .run import readable
+from .scoreboard import as_json
+from .statistics import bootstrap_interval
+from .store import Individual, Store, StoreError
+from .tasks.data import DataError, Labelled, test_images, training_images
+from .tasks.images import Classification, Images
+from .tasks.task import TASKS, Problem
+from .tune import Budget
+
+FOLDER, RECORD = "test", "test.json"
+
+
+class FinalReferee(Referee):
+    """A referee that can also judge by test images."""
+
+    def _made(self, task: str, part: Judged) -> Problem:
+        return tested(self.config, task, self.device) if part == "test" else super()._made(task, part)
+
+
+def tested(config: Config, name: str, device: torch.device) -> Problem:
+    """The task, trained on what the search trained on, judged by the whole test split. Raises DataError."""
+    task, training = TASKS[name], config.training
+    if not isinstance(task, Images):
+        raise DataError(f"`{name}` has no test split")
+    data, unseen = training_images(name), test_images(name)
+    both = Labelled(np.concatenate([data.images, unseen.images]), np.concatenate([data.labels, unseen.labels]))
+    train = task.splits(config.seed, training.train_images, training.validation_images)["train"]
+    return Classification(task, both, train, np.arange(len(data), len(both)), device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a test: how many of the best are run again, on how many seeds, and whom the winner must meet.
+
+    Rivals and winner are tuned with `trials` trials each, under both schedules.
+    """
+
+    top: int = 5
+    seeds: int = 20
+    against: tuple[str, ...] = ()
+    trials: int = 16
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A mean over seeds with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def scored(scores: Sequence[float] | Any) -> Scored:
+    return Scored(float(np.mean(scores)), *bootstrap_interval(scores))
+
+
+# ---------------------------------------------------------------- the record
+
+
+def record_of(run: Path) -> dict[str, Any] | None:
+    """What is written of a run's test, if it has had one. Raises StoreError where that cannot be read."""
+    path = run / RECORD
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); it says whether the test split was read") from None
+
+
+def _write(run: Path, record: Mapping[str, Any]) -> None:
+    draft = run / f".{RECORD}.new"
+    try:
+        draft.write_text(json.dumps(record, indent=1) + "\n")
+        draft.replace(run / RECORD)
+    except OSError as error:
+        raise StoreError(f"{run / RECORD} cannot be written: {error.strerror}") from None
+
+
+# ---------------------------------------------------------------- the test
+
+
+def test(store: Store, config: Config, plan: Plan, heats: Heats, say: Say) -> dict[str, Any]:
+    """Choose, write the choice down, read the test split; the record. Raises StoreError where it was read already."""
+    begun = record_of(store.folder)
+    if begun is not None and begun.get("finished"):
+        raise StoreError(f"the test split of {store.folder} was read on {begun['begun']}")
+    if begun is not None and begun["plan"] != _plain(plan):
+        raise StoreError(
+            f"a test of {store.folder} was begun with other options, and can only be gone on with: {begun['plan']}"
+        )
+    candidates = _candidates(store, plan.top)
+    say(f"the {len(candidates)} best again, on {plan.seeds} fresh seeds and the selection images")
+    again = [_again(config, candidate, plan.seeds, heats) for candidate in candidates]
+    chosen = max(range(len(candidates)), key=lambda k: again[k].mean)
+    winner = from_text(readable(candidates[chosen]))
+    record = begun or {
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "plan": _plain(plan),
+        "tasks": config.training.tasks,
+        "winner": {"individual": candidates[chosen].id, "rank": chosen + 1, "text": winner.text},
+        "search": candidates[chosen].fitness,
+        "selection": asdict(again[chosen]),
+        "candidates": [
+            {"individual": c.id, "search": c.fitness} | asdict(s) for c, s in zip(candidates, again, strict=True)
+        ],
+    }
+    _write(store.folder, record)
+    say("reading the test split")
+    for task in config.training.tasks:  # what is wrong with it is said here, and not as a failed run
+        tested(config, task, torch.device("cpu"))
+    record |= _read_test(winner, config, plan, heats, say)
+    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    _write(store.folder, record)
+    return record
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    return asdict(plan) | {"against": list(plan.against)}
+
+
+def _candidates(store: Store, top: int) -> list[Individual]:
+    from .run import config_of
+
+    generations = config_of(store).search.generations
+    if len(store.best_by_generation()) < generations:
+        raise StoreError(
+            f"{store.folder} is not finished, and its test split is read once: optsearch resume {store.folder}"
+        )
+    return store.hall_of_fame(top)
+
+
+def _again(config: Config, candidate: Individual, seeds: int, heats: Heats) -> Scored:
+    """A candidate as it was bred, on seeds and images that the search never saw."""
+    text, tasks = readable(candidate), config.training.tasks
+    wanted = [
+        heat(config, text, task, seed, config.training.steps, "own", "selection", "select")
+        for seed in range(seeds)
+        for task in tasks
+    ]
+    found = iter(heats.run(wanted))
+    return scored([overall({task: [next(found).fitness] for task in tasks}) for _ in range(seeds)])
+
+
+def _read_test(winner: Entrant, config: Config, plan: Plan, heats: Heats, say: Say) -> dict[str, Any]:
+    """The winner as it was bred; then, if there are rivals, everyone tuned alike."""
+    alone = hold(Contest(((winner, "own"),), (), Budget(0), plan.seeds, part="test"), config, heats, say)
+    results = {task: alone.results[Place(winner.name, "own", 1, task)] for task in alone.tasks}
+    accuracy = {t: [r.accuracy for r in runs if r.accuracy is not None] for t, runs in results.items()}
+    entry = next(iter(alone.tuners))
+    out: dict[str, Any] = {
+        "test": asdict(scored(alone.scores(entry, 1, alone.tasks))),
+        "accuracy": {task: float(np.mean(found)) if found else None for task, found in accuracy.items()},
+    }
+    if plan.against:
+        standings = _contest(winner, config, plan, heats, say)
+        out["standings"] = as_json(standings)
+    return out
+
+
+def _contest(winner: Entrant, config: Config, plan: Plan, heats: Heats, say: Say) -> Standings:
+    contest = comparison([winner], plan.against, ("constant", "cosine"), (1,), Budget(plan.trials), plan.seeds)
+    return hold(replace(contest, part="test"), config, heats, say)
+
+
+def lines(record: Mapping[str, Any]) -> list[str]:
+    """A record in words: how much of the search's score was left."""
+    search, selection, final, winner = record["search"], record["selection"], record["test"], record["winner"]
+    lost = f"{search - final['mean']:.4f} from search to test, on {record['plan']['seeds']} fresh seeds"
+    out = [
+        f"individual {winner['individual']}, number {winner['rank']} of the search, chosen by the selection images",
+        f"  search score     {search:.4f}",
+        f"  selection score  {selection['mean']:.4f}  [{selection['low']:.4f}, {selection['high']:.4f}]",
+        f"  test score       {final['mean']:.4f}  [{final['low']:.4f}, {final['high']:.4f}]",
+        f"  shrinkage        {lost}",
+    ]
+    out += [
+        f"  test accuracy    {share:.4f}  {task}" for task, share in record["accuracy"].items() if share is not None
+    ]
+    claims = record.get("standings", {}).get("claims", [])
+    return out + [claim["sentence"] for claim in claims]
