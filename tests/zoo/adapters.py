@@ -113,11 +113,8 @@ class Optax:
     """An optax gradient transformation as an optimizer, in float64."""
 
     def __init__(self, params: list[Tensor], transformation: Any, update: Any) -> None:
-        import jax
-
         self.params, self.update = params, update
-        with jax.enable_x64(True):
-            self.state = transformation.init(self._arrays([p.detach() for p in params]))
+        self.state = transformation.init(self._arrays([p.detach() for p in params]))
 
     @staticmethod
     def _arrays(tensors: list[Tensor]) -> list[Any]:
@@ -127,12 +124,9 @@ class Optax:
 
     @torch.no_grad()
     def step(self) -> None:
-        import jax
-
-        with jax.enable_x64(True):
-            thetas = self._arrays([p.detach() for p in self.params])
-            gs = self._arrays([p.grad for p in self.params if p.grad is not None])
-            changes, self.state = self.update(gs, self.state, thetas)
+        thetas = self._arrays([p.detach() for p in self.params])
+        gs = self._arrays([p.grad for p in self.params if p.grad is not None])
+        changes, self.state = self.update(gs, self.state, thetas)
         for p, change in zip(self.params, changes, strict=True):
             p.add_(torch.tensor(change.tolist(), dtype=p.dtype).reshape(p.shape))
 
@@ -142,6 +136,7 @@ def _optax_lamb(max_norm: float, **settings: float) -> tuple[Any, Any]:
     import jax
     import optax
 
+    jax.config.update("jax_enable_x64", True)
     transformation = optax.chain(optax.clip_by_global_norm(max_norm), optax.lamb(**settings))
     return transformation, jax.jit(transformation.update)
 

@@ -50,7 +50,7 @@ MOMENTUM = (
     ),
     Row(
         "asgd",
-        {"lr": 3e-2, "decay_rate": 0.1, "alpha": 0.7, "t0": 20, "wd": 0.1},
+        {"lr": 3e-2, "lambd": 0.1, "alpha": 0.7, "t0": 20, "wd": 0.1},
         lambda p: to.ASGD(p, lr=3e-2, lambd=0.1, alpha=0.7, t0=20, weight_decay=0.1),
     ),
     Row(

@@ -118,6 +118,19 @@ def test_rules_stay_finite(name: str, dtype: torch.dtype, scale: float) -> None:
     assert all(torch.isfinite(p).all() for p in params)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "ftrl"])  # there theta follows from gradients alone
+def test_rules_rest_without_a_step_size(name: str) -> None:
+    """Distributed checkpoints create their states by a step of size 0 on zero gradients: nothing may move."""
+    params = [torch.randn(s, generator=torch.Generator().manual_seed(2)).requires_grad_() for s in ODD_SHAPES]
+    first = [p.detach().clone() for p in params]
+    optimizer: Any = load(zoo(name), target="torch")(params, **({"total": 9} if name == "evolved" else {}))  # type: ignore[arg-type]
+    optimizer.param_groups[0].update({key: 0.0 for key in optimizer.param_groups[0] if key.split("_")[-1] == "lr"})
+    for p in params:
+        p.grad = torch.zeros_like(p)
+    optimizer.step(**({"inputs": {"h": [torch.ones_like(p) for p in params]}} if name == "sophia" else {}))
+    assert all(torch.equal(p, x) for p, x in zip(params, first, strict=True))
+
+
 # ---------------------------------------------------------------- the collection
 
 
