@@ -99,7 +99,10 @@ def _matrix(group: Group, op: str, weights: Sequence[Weight], power: float | Non
 
 
 class Weights:
-    """The weights of all nodes of a normal form. `leaf` gives those of all leaves but states."""
+    """The weights of all nodes of a normal form. `leaf` gives those of all leaves but states.
+
+    Literals up to `negligible` that are added to something count as 0.
+    """
 
     def __init__(
         self,
@@ -108,8 +111,9 @@ class Weights:
         memory: dict[str, tuple[int, int]],
         leaf: Callable[[Node], Weight],
         one: int,
+        negligible: float = 0.0,
     ) -> None:
-        self.group, self.nodes, self.leaf, self.one = group, nodes, leaf, one
+        self.group, self.nodes, self.leaf, self.one, self.negligible = group, nodes, leaf, one, negligible
         self.of: list[Weight] = [MIXED] * len(nodes)
         self.states: dict[str, Weight] = dict.fromkeys(memory, ZERO)
         self.carried: dict[tuple[int, int], Weight] = {}
@@ -138,11 +142,12 @@ class Weights:
         weights = [self.of[a] for a in node.args]
         match node.op:
             case "number":
-                return ZERO if float(node.data) == 0 else NONE
+                return ZERO if abs(float(node.data)) <= self.negligible else NONE
             case "sum":
                 total: Weight = ZERO
-                for c, w in zip(node.data, weights, strict=True):
-                    total = either(total, w if float(c) else ZERO)
+                for c, a, w in zip(node.data, node.args, weights, strict=True):
+                    least = self.negligible if a == self.one else 0.0
+                    total = either(total, w if abs(float(c)) > least else ZERO)
                 return total
             case "product":
                 result: Weight = NONE

@@ -246,12 +246,8 @@ def observes_zero_sign(op: str, args: tuple[Fact, ...]) -> bool:
     """Whether an operator may turn the sign of a zero into the sign of an infinity."""
     if op == "div":
         return args[1].zero
-    return op == "pow" and args[0].zero and args[1].low < 0 and _may_be_odd(args[1])
-
-
-def _may_be_odd(exponent: Fact) -> bool:
-    """Only an odd power, which a literal may be known not to be, keeps its base's sign."""
-    return exponent.low != exponent.high or exponent.low % 2 == 1
+    # An even power hides the sign itself, but not after it has been rewritten as a quotient.
+    return op == "pow" and args[0].zero and args[1].low < 0
 
 
 def rounded(x: Fact) -> Fact:
@@ -263,6 +259,8 @@ def reduced(op: str, args: Sequence[Fact], shape: int) -> Fact:
     """The fact of a reduction's result, which has the shape given."""
     x = args[0]
     possible = UNKNOWN._replace(shape=shape)
+    if all(f.low == f.high == 0 and not f.nan for f in args):
+        return literal(0.0)._replace(shape=shape)
     if op in ("norm", "rms"):
         return possible._replace(low=0.0, minus_zero=False)
     if op == "dot" or not x.nonnegative:

@@ -44,6 +44,8 @@ def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
             return rounded(args[0])
         case "when":
             return args[1].either(args[2])
+        case "matrix" if node.data in ("matmul", "transpose") and all(f.low == f.high == 0 and not f.nan for f in args):
+            return args[0]._replace(minus_zero=True)
         case "matrix" | "repeat" | "item" | "carried" | "undefined":
             return UNKNOWN
         case "bool":

@@ -45,6 +45,10 @@ def properties(rule: Rule) -> tuple[Property, ...]:
 # ---------------------------------------------------------------- scaling and flipping the gradient
 
 
+NEGLIGIBLE = 1e-5
+"""A literal up to this, added to something, is there to keep a quotient finite, as a hyperparameter named eps is."""
+
+
 def _weight(s: Study, group: Group, small_is_zero: bool) -> Weight:
     def leaf(node: Node) -> Weight:
         if node.op == "given" and node.data == "g":
@@ -52,7 +56,8 @@ def _weight(s: Study, group: Group, small_is_zero: bool) -> Weight:
         return ZERO if small_is_zero and node.op == "param" and str(node.data).startswith("eps") else NONE
 
     assert s.direction is not None
-    return group.reduced(Weights(group, s.nodes, s.memory, leaf, s.normal.one).of[s.direction])
+    negligible = NEGLIGIBLE if small_is_zero else 0.0
+    return group.reduced(Weights(group, s.nodes, s.memory, leaf, s.normal.one, negligible).of[s.direction])
 
 
 def scaling(s: Study) -> Property:

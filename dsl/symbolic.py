@@ -16,8 +16,8 @@ from .syntax import Apply, Expr, Name, Number
 
 Sym = Any
 """A sympy expression; sympy has no types to speak of."""
-MAX_OPERATIONS = 80
-"""Beyond this a limit may take minutes, and is not tried."""
+MAX_OPERATIONS, MAX_NODES, MAX_EXPONENT = 80, 300, 8
+"""Beyond these a limit, a fixed point or a product multiplied out may take minutes, and is not tried."""
 
 
 class UnknownError(Exception):
@@ -51,7 +51,10 @@ class Symbolic:
 
     def of(self, root: int) -> Sym:
         """A node as sympy sees it. Raises UnknownError where it has no words for something below it."""
-        for i in _below(self.nodes, root):
+        below = _below(self.nodes, root)
+        if len(below) > MAX_NODES:
+            raise UnknownError("too large")
+        for i in below:
             if i not in self._made:
                 self._made[i] = self._convert(self.nodes[i])
         return self._made[root]
@@ -65,7 +68,10 @@ class Symbolic:
             return self.sp.true if node.data else self.sp.false
         if node.op not in OPERATORS:
             raise UnknownError(node.op)
-        return OPERATORS[node.op].sympy(self.sp, *(self._made[a] for a in node.args))
+        args = [self._made[a] for a in node.args]
+        if node.op == "pow" and not _is_modest(*args):
+            raise UnknownError("a power")
+        return OPERATORS[node.op].sympy(self.sp, *args)
 
     def at_defaults(self, e: Sym) -> Sym:
         return e.subs(self.defaults)
@@ -161,6 +167,8 @@ class Symbolic:
             late = self.limit(update)
         except UnknownError:
             return None
+        if late.count_ops() > MAX_OPERATIONS:
+            return None
         slope = self.sp.diff(late, s)
         rest = late.subs(s, 0)
         size = self.at_defaults(slope)
@@ -180,9 +188,20 @@ class Symbolic:
 
     def tidy(self, e: Sym) -> Sym | None:
         """The expression multiplied out and cancelled; None where infinities meet in it."""
+        if e.count_ops() > MAX_OPERATIONS or not all(_is_modest(p.base, p.exp) for p in e.atoms(self.sp.Pow)):
+            return e
         e = e.replace(lambda x: x.is_Add, self.sp.expand)
         e = self.sp.cancel(e) if e.is_rational_function() else e
         return None if e.has(self.sp.nan, self.sp.zoo) or (e.has(self.sp.oo) and e != self.sp.oo) else e
+
+
+def _is_modest(base: Sym, exponent: Sym) -> bool:
+    """Whether a power can be worked with: sympy works numbers out to the last digit, and multiplies sums out."""
+    if not (exponent.is_number and (base.is_number or base.is_Add)):
+        return True
+    if base.is_Add:
+        return bool(abs(exponent) <= 2)
+    return bool(abs(exponent) <= MAX_EXPONENT) and base.count_ops() == 0
 
 
 def _below(nodes: list[Node], root: int) -> list[int]:

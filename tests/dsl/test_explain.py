@@ -94,6 +94,9 @@ PROPERTIES = (
     ("sign(g)", "homogeneous in the gradient", "yes", "degree 0"),
     ("m/(sqrt(v) + eps)", "homogeneous in the gradient", "yes", "but for eps"),
     ("m/sqrt(v)", "homogeneous in the gradient", "yes", "scaled"),
+    ("m/(sqrt(v) + 1e-8)", "homogeneous in the gradient", "yes", "but for eps"),
+    ("g/max(norm(g), 1e-7)", "homogeneous in the gradient", "yes", "but for eps"),
+    ("g/max(norm(g), 1e-7)", "rests at zero gradient", "yes", ""),
     ("g + sign(g)", "homogeneous in the gradient", "no", ""),
     ("tanh(g)", "homogeneous in the gradient", "no", ""),
     ("tanh(g)", "odd in the gradient", "yes", ""),
@@ -195,3 +198,15 @@ def test_explanations_are_plain_data() -> None:
 def test_simplifying_changes_no_explanation() -> None:
     for name in ("adamw", "lion", "sgd"):
         assert properties(zoo(name)) == properties(simplify(zoo(name)))
+
+
+NASTY = (
+    "(g + m + v + theta + 1)^64", "((g + 1)^8 + m)^8*(v + g)^8", "exp(exp(exp(t)))*g", "sin(t)^t*g", "m^t + g^t",
+    "where(sin(t) > 0, g, m)", "tanh(sin(cos(t*t)))*g/(1 + t^t)",
+    " + ".join(f"{i + 1}*m^{i % 7 + 1}" for i in range(60)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_what_sympy_would_choke_on_is_explained_all_the_same(text: str) -> None:
+    assert explain(rule_from_text(text)).properties

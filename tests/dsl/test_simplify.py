@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
 from optc.dsl.cost import cost
@@ -27,6 +27,10 @@ Array = NDArray[np.float64]
 
 
 @settings(max_examples=400, deadline=None)
+@example(rule_of(Apply("pow", (Apply("neg", (Number(0.0),)), Number(-0.5)))))
+@example(
+    rule_of(Apply("pow", (Apply("sqrt", (Apply("mul", (Name("v"), Apply("neg", (Number(0.0),)))),)), Number(-2.0))))
+)
 @given(RULES)
 def test_values_stay(rule: Rule) -> None:
     assert_same_values(rule, simplify(rule))
