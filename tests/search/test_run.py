@@ -81,9 +81,8 @@ def test_the_listener_hears_of_everyone(tiny, tmp_path):
     assert len(listener.fitness) == listener.expected == 14
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_processes_give_the_same_bits(tiny, tmp_path, reference, workers):
-    searched(tiny, tmp_path / "run", "machine.pool=processes", f"machine.workers={workers}")
+def test_two_processes_give_the_same_bits(tiny, tmp_path, reference):
+    searched(tiny, tmp_path / "run", "machine.pool=processes", "machine.workers=2")
     assert contents(tmp_path / "run") == reference
 
 
@@ -250,7 +249,7 @@ def test_the_whole_way(tiny, tmp_path, optsearch):
     assert status == 0 and "3 of 3 generations" in output and output.count("lr=") == 2
     status, output, _ = optsearch("export", folder, "--top", 2, "-o", tmp_path / "out")
     assert status == 0
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"best1.opt", "best2.opt", "individuals.csv"}
+    assert {"best1.opt", "best2.opt", "individuals.csv"} <= {p.name for p in (tmp_path / "out").iterdir()}
     assert len((tmp_path / "out" / "individuals.csv").read_text().splitlines()) == 15
     rule_from_file(tmp_path / "out" / "best1.opt")
     status, _, _ = optsearch("run", tiny, "--seed", 9)
