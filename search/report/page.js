@@ -40,7 +40,11 @@ for (const chart of document.querySelectorAll(".marks")) {
     mark.addEventListener("pointerleave", hide);
   }
 }
-addEventListener("scroll", hide, { passive: true });
+addEventListener("scroll", () => {
+  const focused = document.activeElement;
+  if (!tip.hidden && focused.classList.contains("mark")) show(focused);
+  else hide();
+}, { passive: true });
 
 document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;

@@ -37,6 +37,16 @@ def tiny(tmp_path):
     return path
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The folder of a search that is done, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.toml").write_text(TINY)
+    done = CliRunner().invoke(cli, ["run", str(folder / "tiny.toml"), "--out", str(folder / "run")])
+    assert done.exit_code == 0, done.output
+    return folder / "run"
+
+
 @pytest.fixture
 def optsearch(tmp_path, monkeypatch):
     """Runs the command in an empty folder; (exit status, stdout, stderr). An exception is the test's failure."""

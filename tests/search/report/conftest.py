@@ -1,16 +1,12 @@
-"""Runs to report on: a real one, and one whose every text is an attack."""
+"""A run whose every text is an attack on its report."""
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from optc.search.cli import cli
 from optc.search.config import checked
 from optc.search.evaluate import Job, Outcome
 from optc.search.run import create
 from optc.search.store import Individual, Rejected
-
-from ..conftest import TINY
 
 ATTACK = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"\'&'
 RULE = """\
@@ -26,19 +22,12 @@ update = a1*m + a2*sign(g)
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    """A real search, three generations of six."""
-    folder = tmp_path_factory.mktemp("search")
-    (folder / "tiny.toml").write_text(TINY)
-    done = CliRunner().invoke(cli, ["run", str(folder / "tiny.toml"), "--out", str(folder / "run")])
-    assert done.exit_code == 0, done.output
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
 def hostile_store(tmp_path_factory):
     """A run whose every text that others may write is an attack on the page."""
-    settings = {"search": {"space": "expression", "population": 2, "elites": 0, "generations": 9}, "training": {"seeds": 1}}
+    settings = {
+        "search": {"space": "expression", "population": 2, "elites": 0, "generations": 9},
+        "training": {"seeds": 1},
+    }
     store = create(checked(settings, "test"), tmp_path_factory.mktemp("hostile") / "run")
     texts = [RULE.format(doc=ATTACK, a=a) for a in (1, 2)]
     born = [

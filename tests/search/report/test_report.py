@@ -25,15 +25,15 @@ from .conftest import ATTACK, RULE
 
 
 @pytest.fixture(scope="module")
-def found(run_folder):
-    return Findings(Store.open(run_folder))
+def found(finished_run):
+    return Findings(Store.open(finished_run))
 
 
 # ---------------------------------------------------------------- figures
 
 
-def test_spreads_are_the_quartiles_of_the_stored_populations(found, run_folder):
-    with sqlite3.connect(run_folder / "run.sqlite") as database:
+def test_spreads_are_the_quartiles_of_the_stored_populations(found, finished_run):
+    with sqlite3.connect(finished_run / "run.sqlite") as database:
         rows = database.execute(
             "SELECT m.generation, fitness FROM members m JOIN individuals i ON i.id = m.individual ORDER BY fitness"
         ).fetchall()
@@ -46,8 +46,8 @@ def test_spreads_are_the_quartiles_of_the_stored_populations(found, run_folder):
         assert (spread.low, spread.high) == pytest.approx((low, high))
 
 
-def test_ledger_counts_every_refusal_and_failed_run(found, run_folder):
-    with sqlite3.connect(run_folder / "run.sqlite") as database:
+def test_ledger_counts_every_refusal_and_failed_run(found, finished_run):
+    with sqlite3.connect(finished_run / "run.sqlite") as database:
         reasons = [r for (r,) in database.execute("SELECT reason FROM refusals")]
         reasons += [f"training: {r}" for (r,) in database.execute("SELECT reason FROM runs WHERE reason != ''")]
     assert {r.text: r.count for r in found.ledger} == Counter(reasons)
@@ -76,19 +76,19 @@ def test_interval_is_students(found):
     assert Seeds("r", "t", (1.5,)).interval == (1.5, 1.5)
 
 
-def test_no_scored_rule_is_said_in_words(run_folder, tmp_path):
+def test_no_scored_rule_is_said_in_words(finished_run, tmp_path):
     from optc.search.run import config_of
 
-    store = create(config_of(Store.open(run_folder)), tmp_path / "empty")
+    store = create(config_of(Store.open(finished_run)), tmp_path / "empty")
     store.close()
     done = CliRunner().invoke(cli, ["report", str(tmp_path / "empty")])
     assert done.exit_code == 1
     assert "no scored individual yet" in done.stderr
 
 
-def test_report_cannot_be_written_is_said_in_words(run_folder, tmp_path):
+def test_report_cannot_be_written_is_said_in_words(finished_run, tmp_path):
     (tmp_path / "file").write_text("")
-    done = CliRunner().invoke(cli, ["report", str(run_folder), "-o", str(tmp_path / "file" / "report.html")])
+    done = CliRunner().invoke(cli, ["report", str(finished_run), "-o", str(tmp_path / "file" / "report.html")])
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ")
 
@@ -190,8 +190,8 @@ class _Outline(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(run_folder):
-    return page(Store.open(run_folder))
+def text(finished_run):
+    return page(Store.open(finished_run))
 
 
 def test_page_is_well_formed_and_its_headings_in_order(text):

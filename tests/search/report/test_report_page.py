@@ -23,9 +23,9 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def html(run_folder, tmp_path_factory):
+def html(finished_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(Store.open(run_folder), path)
+    write_page(Store.open(finished_run), path)
     return path
 
 
@@ -107,8 +107,8 @@ def test_everything_is_reached_by_keyboard(shown):
     assert seen.count("SUMMARY") == browser.evaluate("document.querySelectorAll('summary').length")
 
 
-def test_arrows_go_through_a_chart_and_say_each_rule(browser, html, run_folder):
-    front = Findings(Store.open(run_folder)).front
+def test_arrows_go_through_a_chart_and_say_each_rule(browser, html, finished_run):
+    front = Findings(Store.open(finished_run)).front
     browser.view(1100, 800)
     browser.open(html)
     browser.evaluate(f"({VISIBLE}).find(c => c.classList.contains('pareto')).querySelector('.mark').focus()")

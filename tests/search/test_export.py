@@ -1,0 +1,103 @@
+"""What `optsearch export` writes, read back by others: Python's import, csv, json, TensorBoard's own reader."""
+
+import csv
+import importlib.util
+import json
+import sqlite3
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from optc.dsl.load import rule_from_file
+from optc.search.cli import cli
+
+
+@pytest.fixture(scope="module")
+def exported(finished_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "best"
+    done = CliRunner().invoke(cli, ["export", str(finished_run), "--top", "2", "-o", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("wrote ") == 6
+    return folder
+
+
+@pytest.fixture
+def tables(finished_run):
+    with sqlite3.connect(finished_run / "run.sqlite") as database:
+        yield database
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_module_needs_nothing_of_optc_and_trains(exported, rank, monkeypatch):
+    source = (exported / f"best{rank}.py").read_text()
+    imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
+    assert "torch" in imported
+    assert "optc" not in imported
+    spec = importlib.util.spec_from_file_location(f"best{rank}", exported / f"best{rank}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    given = {"total": 10} if any(p.name == "total" for p in rule_from_file(exported / f"best{rank}.opt").params) else {}
+    weights = torch.ones(3, requires_grad=True)
+    optimizer = getattr(module, f"Bred{rank}")([weights], **given)
+    weights.square().sum().backward()
+    optimizer.step()
+    assert torch.isfinite(weights).all()
+    assert not torch.equal(weights, torch.ones(3))
+
+
+def test_csv_has_everyone(exported, tables):
+    with (exported / "individuals.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    stored = tables.execute("SELECT id, fitness FROM individuals ORDER BY generation, place").fetchall()
+    assert [(row["id"], float(row["fitness"])) for row in rows] == stored
+
+
+def test_json_has_the_whole_run(exported, tables):
+    data = json.loads((exported / "run.json").read_text())
+    runs = tables.execute("SELECT key, task, replicate, fitness, accuracy, seconds, reason FROM runs").fetchall()
+    columns = ("key", "task", "replicate", "fitness", "accuracy", "seconds", "reason")
+    assert {tuple(run[column] for column in columns) for run in data["training_runs"]} == set(runs)
+    assert len(data["training_runs"]) == len(runs)
+    assert len(data["individuals"]) == tables.execute("SELECT COUNT(*) FROM individuals").fetchone()[0]
+    assert len(data["rejected"]) == tables.execute("SELECT COUNT(*) FROM refusals").fetchone()[0]
+    assert [one for members in data["generations"] for one in members] == [
+        one for (one,) in tables.execute("SELECT individual FROM members ORDER BY generation, rank")
+    ]
+    best = {individual["id"]: individual["fitness"] for individual in data["individuals"]}
+    assert best[data["best"][0]] == max(best.values())
+    assert data["config"]["seed"] == 3
+
+
+def test_json_is_json_without_nan(exported):
+    def refuse(word):
+        raise AssertionError(word)
+
+    json.loads((exported / "run.json").read_text(), parse_constant=refuse)
+
+
+def test_without_tensorboard_it_says_what_to_install(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    there = str(tmp_path / "tb")
+    done = CliRunner().invoke(cli, ["export", str(finished_run), "-o", str(tmp_path), "--tensorboard", there])
+    assert done.exit_code == 1
+    assert "pip install tensorboard" in done.stderr
+    assert not (tmp_path / "tb").exists()
+
+
+def test_tensorboard_reads_the_events(finished_run, tmp_path, tables):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = CliRunner().invoke(
+        cli, ["export", str(finished_run), "-o", str(tmp_path), "--top", "1", "--tensorboard", str(tmp_path / "tb")]
+    )
+    assert done.exit_code == 0, done.output
+    best = tables.execute("SELECT fitness FROM members JOIN individuals ON individual = id WHERE rank = 0")
+    events = EventAccumulator(str(tmp_path / "tb" / "search")).Reload()
+    assert [e.value for e in events.Scalars("fitness/best")] == pytest.approx([fitness for (fitness,) in best])
+    (rule,) = (tmp_path / "tb").glob("1-rule-*")
+    assert [e.step for e in EventAccumulator(str(rule)).Reload().Scalars("loss/digits")] == [1, 2, 3, 4, 5, 6]
