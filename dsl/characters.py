@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from functools import reduce
 
 from .graph import Node, reachable
 from .operators import OPERATORS
@@ -75,7 +76,7 @@ def _unary(group: Group, op: str, w: Weight) -> Weight:
     return ZERO if w is ZERO and odd else _fixed(w)
 
 
-def _reduce(group: Group, op: str, weights: Sequence[Weight]) -> Weight:
+def _reduction(group: Group, op: str, weights: Sequence[Weight]) -> Weight:
     if op == "dot":
         return _product(*weights)
     if group is FLIP and op in ("norm", "rms"):
@@ -139,21 +140,28 @@ class Weights:
         return out
 
     def _weight(self, node: Node) -> Weight:
-        weights = [self.of[a] for a in node.args]
         match node.op:
             case "number":
                 return ZERO if abs(float(node.data)) <= self.negligible else NONE
+            case "state":
+                return self.states[str(node.data)]
+            case "carried":
+                return self.carried.get(node.data, ZERO)
+            case "item":
+                loop = self.nodes[node.args[0]].args
+                after = loop[1 + (len(loop) - 1) // 2 :]
+                return self.of[after[int(node.data)]]
+            case "repeat" | "undefined":
+                return ZERO
+        return self._computed(node, [self.of[a] for a in node.args]) if node.args else self.leaf(node)
+
+    def _computed(self, node: Node, weights: list[Weight]) -> Weight:
+        match node.op:
             case "sum":
-                total: Weight = ZERO
-                for c, a, w in zip(node.data, node.args, weights, strict=True):
-                    least = self.negligible if a == self.one else 0.0
-                    total = either(total, w if abs(float(c)) > least else ZERO)
-                return total
+                return self._sum(node, weights)
             case "product":
-                result: Weight = NONE
-                for n, w in zip(node.data, weights, strict=True):
-                    result = _product(result, _scaled(w, Fraction(n)))
-                return result
+                powers = [_scaled(w, Fraction(n)) for n, w in zip(node.data, weights, strict=True)]
+                return reduce(_product, powers[1:], powers[0])
             case "min" | "max":
                 return self._bounded(node, weights)
             case "where" | "when":
@@ -163,28 +171,23 @@ class Weights:
                 turned = self.group is FLIP and node.op in ("lt", "le") and alike not in (NONE, ZERO)
                 return MIXED if turned or alike is MIXED else NONE
             case "reduce":
-                return _reduce(self.group, node.data[0], weights)
+                return _reduction(self.group, node.data[0], weights)
             case "matrix":
                 return _matrix(self.group, node.data, weights, self._literal(node.args[-1]))
             case "pow":
                 return self._power(weights, self._literal(node.args[1]))
-            case "state":
-                return self.states[str(node.data)]
-            case "carried":
-                return self.carried.get(node.data, ZERO)
-            case "item":
-                loop = self.nodes[node.args[0]].args
-                after = loop[1 + (len(loop) - 1) // 2 :]
-                return self.of[after[int(node.data)]]
             case "cast":
                 return weights[0]
-            case "repeat" | "undefined":
-                return ZERO
-        if node.op in OPERATORS:
-            if len(weights) == 1 and node.op != "not":
-                return _unary(self.group, node.op, weights[0])
-            return NONE if all(_fixed(w) is NONE for w in weights) else MIXED
-        return self.leaf(node)
+        if len(weights) == 1 and node.op != "not":
+            return _unary(self.group, node.op, weights[0])
+        return NONE if all(_fixed(w) is NONE for w in weights) else MIXED
+
+    def _sum(self, node: Node, weights: list[Weight]) -> Weight:
+        total: Weight = ZERO
+        for c, a, w in zip(node.data, node.args, weights, strict=True):
+            least = self.negligible if a == self.one else 0.0
+            total = either(total, w if abs(float(c)) > least else ZERO)
+        return total
 
     def _literal(self, i: int) -> float | None:
         node = self.nodes[i]

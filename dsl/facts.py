@@ -126,12 +126,12 @@ def _sqrt(a: Fact) -> Fact:
 def _pow(a: Fact, b: Fact) -> Fact:
     if b.low == b.high and b.low in range(1, 65):
         return power(a, int(b.low))
-    if not a.nonnegative or a.minus_zero:
+    if not a.nonnegative or (a.minus_zero and b.low < 0):
         return UNKNOWN
     high = float(a.high**b.low) if a.high <= 1 and b.low >= 0 else inf
     zero = a.zero or a.infinite or b.infinite
     infinite = a.infinite or b.infinite or (b.low < 0 and a.zero)
-    return Fact(0.0, high, zero, infinite, a.nan or b.nan, False)
+    return Fact(0.0, high, zero, infinite, a.nan or b.nan, a.minus_zero)
 
 
 def _monotone_bounds(f: Callable[[float], float]) -> Callable[[Fact], Fact]:
