@@ -65,13 +65,11 @@ class Training(Section):
     @field_validator("tasks")
     @classmethod
     def _known_tasks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from .tasks.task import TASKS
-
         if not names:
             raise ValueError("at least one task is needed")
         if len(set(names)) != len(names):
             raise ValueError("a task is named twice")
-        return tuple(_one_of(name, TASKS, "task") for name in names)
+        return tuple(map(_task, names))
 
 
 class Machine(Section):
@@ -106,6 +104,16 @@ class Config(Section):
     search: Search = Search()
     training: Training = Training()
     machine: Machine = Machine()
+
+
+def _task(name: str) -> str:
+    from .tasks.data import DataError
+    from .tasks.task import TASKS
+
+    try:
+        return TASKS[name].name
+    except DataError as error:
+        raise ValueError(f"no task `{name}`{nearest(name, TASKS)}" if nearest(name, TASKS) else str(error)) from None
 
 
 def _one_of(name: str, known: Iterable[str], kind: str) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from . import models
 from .augment import crop_and_flip
+from .data import DataError, data_folder
 from .images import Images, Indices, Part
 from .landscapes import LANDSCAPES
 
@@ -63,7 +64,18 @@ _ROWS: tuple[Task, ...] = (
     Images("cifar10", models.paper_cnn32, crop_and_flip),
     *LANDSCAPES,
 )
-TASKS: dict[str, Task] = {task.name: task for task in _ROWS}
+
+
+class Tasks(dict[str, Task]):
+    """A name without a row is a data set of the user's own, `NAME.npz` in the data folder. Raises DataError."""
+
+    def __missing__(self, name: str) -> Task:
+        if not (data_folder() / f"{name}.npz").is_file():
+            raise DataError(f"no task `{name}`: there is {', '.join(self)}, or put {name}.npz into {data_folder()}")
+        return Images(name, models.any_size_cnn)
+
+
+TASKS = Tasks({task.name: task for task in _ROWS})
 
 
 def problem(

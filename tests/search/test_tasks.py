@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from optc.search.config import Config
 from optc.search.tasks import data
 from optc.search.tasks.augment import crop_and_flip
 from optc.search.tasks.data import DataError, data_folder, training_images
 from optc.search.tasks.images import Classification, Labelled, split
 from optc.search.tasks.task import TASKS, problem
+from optc.search.train import train
 
 
 @pytest.fixture
@@ -93,6 +95,18 @@ def test_too_little_data_to_split(folder):
     np.savez(folder / "mnist.npz", **arrays(count=5))
     with pytest.raises(DataError, match="too few to split"):
         problem("mnist", 0)
+
+
+def test_an_npz_of_ones_own_is_a_task(folder):
+    np.savez(folder / "mine.npz", **arrays(shape=(13, 17, 3), classes=4))
+    assert Config.model_validate({"training": {"tasks": ["mine"]}}).training.tasks == ("mine",)
+    curve = train(lambda p, n: torch.optim.AdamW(p), problem("mine", 0), steps=3, batch_size=8, seed=0)
+    assert np.isfinite(curve.losses).all() and not curve.diverged
+
+
+def test_a_task_that_is_neither_is_refused_in_words(folder):
+    with pytest.raises(DataError, match=r"no task `mine`.*put mine\.npz into"):
+        problem("mine", 0)
 
 
 # ---------------------------------------------------------------- splits
