@@ -195,7 +195,7 @@ def test(run: Path, top: int, seeds: int, against: tuple[str, ...], trials: int)
         click.echo(f"the test split was read for this run on {record['begun']}, and is not read again; it said:")
     else:
         config = config_of(store)
-        with contest_folder(run / FOLDER, "test", config, FinalReferee) as heats:
+        with contest_folder(run / FOLDER, "test", config, FinalReferee, "the same command") as heats:
             record = read_test(store, config, Plan(top, seeds, against, trials), heats, click.echo)
     click.echo("\n".join(lines(record)))
 
@@ -246,9 +246,9 @@ def numbers(text: str) -> tuple[int, ...]:
 
 @contextmanager
 def contest_folder(
-    out: Path | None, kind: str, config: Config, referee: type[Referee] | None = None
+    out: Path | None, kind: str, config: Config, referee: type[Referee] | None = None, again: str = ""
 ) -> Iterator[Heats]:
-    """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on."""
+    """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on, with `again`."""
     from .config import to_toml
     from .heats import Heats, Referee
     from .pool import make_pool
@@ -264,7 +264,7 @@ def contest_folder(
         (folder / "config.toml").write_text(to_toml(config))
         yield heats
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; every finished run is kept. Go on: the same command with --out {folder}")
+        click.echo(f"\nstopped; every finished run is kept. Go on: {again or f'the same command with --out {folder}'}")
         sys.exit(INTERRUPTED)
     finally:
         heats.close()
