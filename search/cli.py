@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import __version__
+from .cli_contest import next_folder
 from .cli_fair import ablate, compare, test, tune
 from .words import in_words
 
@@ -55,7 +56,7 @@ def run(config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | 
     if dry_run:
         _say_cost(settings)
         return
-    store = create(settings, out or _next_folder(settings.name))
+    store = create(settings, out or next_folder(settings.name))
     _search(store, settings)
 
 
@@ -90,13 +91,6 @@ def resume(run: Path) -> None:
 
     store = Store.open(run, write=True)
     _search(store, config_of(store))
-
-
-def _next_folder(name: str) -> Path:
-    number = 1
-    while Path("runs", f"{name}-{number}").exists():
-        number += 1
-    return Path("runs", f"{name}-{number}")
 
 
 def _search(store: Store, config: Config) -> None:

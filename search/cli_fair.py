@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .cli_contest import SETTINGS, TUNING, contest_folder, numbers, schedule_names, settings, show, with_options
 from .words import in_words
 
 if TYPE_CHECKING:
-    from .config import Config
-    from .contest import Standings
-    from .heats import Heats, Referee
     from .tune import Tuner
 
-INTERRUPTED = 130
-SECONDS_BETWEEN_LINES = 30.0
 RULE = "Each RULE is an .opt file, zoo:NAME, torch:NAME, or a run's folder, which stands for its best rule."
-
-SETTINGS = (
-    click.option("--config", type=click.Path(path_type=Path), help="A search's TOML file, for all that is not given."),
-    click.option("--tasks", "--task", metavar="TASK,…", help="What to train on.  [default: digits]"),
-    click.option("--steps", type=click.IntRange(1), help="Steps of a training run.  [default: 500]"),
-    click.option("--batch", type=click.IntRange(1), help="Images in a batch.  [default: 128]"),
-    click.option("--seed", type=click.IntRange(0), help="Everything random, the splits too.  [default: 0]"),
-    click.option("--workers", type=click.IntRange(0), help="Processes; 0 fills the cores.  [default: 0]"),
-    click.option("--device", help="cpu, cuda, or auto.  [default: auto]"),
-    click.option(
-        "--out", type=click.Path(path_type=Path), help="The results' folder; one that exists is gone on with."
-    ),
-)
-TUNING = (
-    click.option("--method", type=click.Choice(["log-random", "cma"]), default="log-random", show_default=True),
-    click.option("--tuning-seeds", default=1, show_default=True, type=click.IntRange(1), help="Runs of each trial."),
-)
-
-
-def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.command(epilog=RULE)
@@ -130,7 +96,7 @@ def compare(
 
     config = settings(rules, **given)
     budget = Budget(trials, tuning_seeds, method)
-    contest = comparison(rules, against or BASELINES, names(schedules, "schedules"), numbers(horizons), budget, seeds)
+    contest = comparison(rules, against or BASELINES, schedule_names(schedules), numbers(horizons), budget, seeds)
     with contest_folder(out, "compare", config) as heats:
         show(hold(contest, config, heats, click.echo), heats.folder)
 
@@ -163,7 +129,7 @@ def ablate(
     from .tune import Budget
 
     config, whole = settings([rule], **given), entrant_of(rule)
-    wanted = names(schedules, "schedules") if schedules else usual_schedules(whole)
+    wanted = schedule_names(schedules) if schedules else usual_schedules(whole)
     contest = ablation(whole, wanted, Budget(trials, tuning_seeds, method), seeds)
     with contest_folder(out, "ablate", config) as heats:
         show(hold(contest, config, heats, click.echo), heats.folder)
@@ -198,106 +164,3 @@ def test(run: Path, top: int, seeds: int, against: tuple[str, ...], trials: int)
         with contest_folder(run / FOLDER, "test", config, FinalReferee, "the same command") as heats:
             record = read_test(store, config, Plan(top, seeds, against, trials), heats, click.echo)
     click.echo("\n".join(lines(record)))
-
-
-# ---------------------------------------------------------------- what the commands share
-
-
-def settings(rules: Sequence[str], config: Path | None = None, tasks: str | None = None, **given: Any) -> Config:
-    """The configuration of a contest: what is given, else that of the file or of the first run among the rules.
-
-    A run's own configuration keeps its splits: what was trained on there is not judged by here. Raises ConfigError.
-    """
-    from .config import Config, checked, read_config
-
-    runs = [Path(rule, "config.toml") for rule in rules if Path(rule).is_dir()]
-    path = config or next(iter(runs), None)
-    data = (read_config(path) if path else Config()).model_dump()
-    wanted = {key: value for key, value in given.items() if value is not None}
-    if tasks:
-        wanted["tasks"] = tuple(tasks.split(","))
-    for key, value in wanted.items():
-        section = "machine" if key in ("workers", "device") else "" if key == "seed" else "training"
-        (data[section] if section else data)[key] = value
-    return checked(data, "the options")
-
-
-def names(text: str, option: str) -> tuple[str, ...]:
-    """Schedules from `a,b`. Raises BadParameter."""
-    from .schedules import SCHEDULES
-
-    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    for name in found:
-        if name not in SCHEDULES:
-            raise click.BadParameter(f"no schedule `{name}`; there is {', '.join(SCHEDULES)}", param_hint=f"--{option}")
-    return found
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Horizons from `1,4,16`. Raises BadParameter."""
-    try:
-        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        found = ()
-    if not found or min(found) < 1:
-        raise click.BadParameter(f"`{text}` should be whole numbers such as 1,4,16", param_hint="--horizons")
-    return found
-
-
-@contextmanager
-def contest_folder(
-    out: Path | None, kind: str, config: Config, referee: type[Referee] | None = None, again: str = ""
-) -> Iterator[Heats]:
-    """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on, with `again`."""
-    from .config import to_toml
-    from .heats import Heats, Referee
-    from .pool import make_pool
-    from .tasks.task import TASKS
-
-    for task in config.training.tasks:  # data that cannot be had is said at once, not run by run
-        TASKS[task].splits(config.seed, config.training.train_images, config.training.validation_images)
-    folder = out or next_folder(kind)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    heats = Heats(folder, lambda: make_pool(config, referee or Referee), _progress())
-    try:
-        click.echo(f"results are kept in {folder}" + (f", {len(heats.known)} runs already" if heats.known else ""))
-        (folder / "config.toml").write_text(to_toml(config))
-        yield heats
-    except KeyboardInterrupt:
-        click.echo(f"\nstopped; every finished run is kept. Go on: {again or f'the same command with --out {folder}'}")
-        sys.exit(INTERRUPTED)
-    finally:
-        heats.close()
-
-
-def next_folder(kind: str) -> Path:
-    number = 1
-    while Path("runs", f"{kind}-{number}").exists():
-        number += 1
-    return Path("runs", f"{kind}-{number}")
-
-
-def show(standings: Standings, folder: Path) -> None:
-    """Print the table and write it down, with everything else as JSON."""
-    from .scoreboard import as_json, lines
-
-    text = "\n".join(lines(standings)) + "\n"
-    click.echo("\n" + text)
-    (folder / "table.txt").write_text(text)
-    (folder / "standings.json").write_text(json.dumps(as_json(standings), indent=1) + "\n")
-    click.echo(f"wrote {folder / 'table.txt'} and {folder / 'standings.json'}")
-
-
-def _progress() -> Callable[[int, int], None]:
-    """A count that is rewritten on a terminal; elsewhere a line now and then."""
-    terminal, spoke = sys.stderr.isatty(), time.monotonic()
-
-    def told(done: int, of: int) -> None:
-        nonlocal spoke
-        if terminal and of:
-            click.echo(f"\r  {done}/{of} runs", err=True, nl=done == of)
-        elif time.monotonic() - spoke > SECONDS_BETWEEN_LINES:
-            click.echo(f"  {done}/{of} runs", err=True)
-            spoke = time.monotonic()
-
-    return told

@@ -259,11 +259,13 @@ def test_wrong_options_are_refused_in_words(optsearch):
 
 
 def test_settings_of_a_run_are_its_own(tmp_path):
-    from optc.search.cli_fair import settings
+    from optc.search.cli_contest import settings
     from optc.search.config import to_toml
 
     config = checked({"seed": 9, "training": {"steps": 7, "train_images": 300}}, "a run")
     (tmp_path / "config.toml").write_text(to_toml(config))
     found = settings(["zoo:adamw", str(tmp_path)], steps=8, tasks="digits,mnist", seed=None, workers=1)
     assert found.seed == 9 and found.training.train_images == 300
+    with pytest.raises(ConfigError, match="seed 9, and this contest has seed 1"):
+        settings([str(tmp_path)], seed=1)
     assert found.training.steps == 8 and found.training.tasks == ("digits", "mnist") and found.machine.workers == 1
