@@ -1,8 +1,8 @@
 """Training steps a second: a plain DataLoader loop beside the search's own, in turns, on images that are made up.
 
-The plain loop is what a notebook would have: one image at a time through a transform, float32, `.item()` every step, and
-all cores for one run. The search's has its data resident, channels last, bfloat16, and a run on every core. Measure on an
-idle machine: threads that wait for each other suffer most from company.
+The plain loop is what a notebook would have: one image at a time through a transform, float32, `.item()` every step,
+and all cores for one run. The search's has its data resident, channels last, bfloat16, and a run on every core. Measure
+on an idle machine: threads that wait for each other suffer most from company.
 
     python examples/throughput.py [--task mnist] [--steps 20] [--rounds 3]
 """
