@@ -150,8 +150,9 @@ def test(run: Path, top: int, seeds: int, against: tuple[str, ...], trials: int)
     The best rules are run again on fresh seeds, and the selection images choose one. That one alone is tested. RUN
     keeps a record; asked again, this command shows it and reads nothing.
     """
-    from .final import FOLDER, FinalReferee, Plan, lines, record_of
+    from .final import FOLDER, FinalReferee, Plan
     from .final import test as read_test
+    from .record import lines, record_of
     from .run import config_of
     from .store import Store
 

@@ -6,11 +6,8 @@ by the selection images, and the choice is written down; the file says so ever a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,16 +19,16 @@ from .contest import Contest, Place, Say, Standings, hold
 from .entrants import Entrant, from_text
 from .fitness import overall
 from .heats import Heats, Judged, Referee, heat
+from .record import Scored, record_of, scored, write_record
 from .run import readable
 from .scoreboard import as_json
-from .statistics import bootstrap_interval
 from .store import Individual, Store, StoreError
 from .tasks.data import DataError, Labelled, test_images, training_images
 from .tasks.images import Classification, Images
 from .tasks.task import TASKS, Problem
 from .tune import Budget
 
-FOLDER, RECORD = "test", "test.json"
+FOLDER = "test"
 
 
 class FinalReferee(Referee):
@@ -65,40 +62,6 @@ class Plan:
     trials: int = 16
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A mean over seeds with its 95% bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def scored(scores: Sequence[float] | Any) -> Scored:
-    return Scored(float(np.mean(scores)), *bootstrap_interval(scores))
-
-
-# ---------------------------------------------------------------- the record
-
-
-def record_of(run: Path) -> dict[str, Any] | None:
-    """What is written of a run's test, if it has had one. Raises StoreError where that cannot be read."""
-    path = run / RECORD
-    try:
-        return dict(json.loads(path.read_text())) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); it says whether the test split was read") from None
-
-
-def _write(run: Path, record: Mapping[str, Any]) -> None:
-    draft = run / f".{RECORD}.new"
-    try:
-        draft.write_text(json.dumps(record, indent=1) + "\n")
-        draft.replace(run / RECORD)
-    except OSError as error:
-        raise StoreError(f"{run / RECORD} cannot be written: {error.strerror}") from None
-
-
 # ---------------------------------------------------------------- the test
 
 
@@ -115,25 +78,24 @@ def test(store: Store, config: Config, plan: Plan, heats: Heats, say: Say) -> di
     say(f"the {len(candidates)} best again, on {plan.seeds} fresh seeds and the selection images")
     again = [_again(config, candidate, plan.seeds, heats) for candidate in candidates]
     chosen = max(range(len(candidates)), key=lambda k: again[k].mean)
-    winner = from_text(readable(candidates[chosen]))
     record = begun or {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": _plain(plan),
         "tasks": config.training.tasks,
-        "winner": {"individual": candidates[chosen].id, "rank": chosen + 1, "text": winner.text},
+        "winner": {"individual": candidates[chosen].id, "rank": chosen + 1, "text": readable(candidates[chosen])},
         "search": candidates[chosen].fitness,
         "selection": asdict(again[chosen]),
         "candidates": [
             {"individual": c.id, "search": c.fitness} | asdict(s) for c, s in zip(candidates, again, strict=True)
         ],
     }
-    _write(store.folder, record)
+    write_record(store.folder, record)
     say("reading the test split")
     for task in config.training.tasks:  # what is wrong with it is said here, and not as a failed run
         tested(config, task, torch.device("cpu"))
-    record |= _read_test(winner, config, plan, heats, say)
+    record |= _read_test(from_text(record["winner"]["text"]), config, plan, heats, say)
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    _write(store.folder, record)
+    write_record(store.folder, record)
     return record
 
 
@@ -183,21 +145,3 @@ def _read_test(winner: Entrant, config: Config, plan: Plan, heats: Heats, say: S
 def _contest(winner: Entrant, config: Config, plan: Plan, heats: Heats, say: Say) -> Standings:
     contest = comparison([winner], plan.against, ("constant", "cosine"), (1,), Budget(plan.trials), plan.seeds)
     return hold(replace(contest, part="test"), config, heats, say)
-
-
-def lines(record: Mapping[str, Any]) -> list[str]:
-    """A record in words: how much of the search's score was left."""
-    search, selection, final, winner = record["search"], record["selection"], record["test"], record["winner"]
-    lost = f"{search - final['mean']:.4f} from search to test, on {record['plan']['seeds']} fresh seeds"
-    out = [
-        f"individual {winner['individual']}, number {winner['rank']} of the search, chosen by the selection images",
-        f"  search score     {search:.4f}",
-        f"  selection score  {selection['mean']:.4f}  [{selection['low']:.4f}, {selection['high']:.4f}]",
-        f"  test score       {final['mean']:.4f}  [{final['low']:.4f}, {final['high']:.4f}]",
-        f"  shrinkage        {lost}",
-    ]
-    out += [
-        f"  test accuracy    {share:.4f}  {task}" for task, share in record["accuracy"].items() if share is not None
-    ]
-    claims = record.get("standings", {}).get("claims", [])
-    return out + [claim["sentence"] for claim in claims]

@@ -10,8 +10,9 @@ import pytest
 import optc.search
 from optc.search import final
 from optc.search.config import checked
-from optc.search.final import Plan, lines
+from optc.search.final import Plan
 from optc.search.pool import Inline
+from optc.search.record import lines
 from optc.search.tasks.data import training_images
 
 SOURCES = Path(optc.search.__file__).parent
