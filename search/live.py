@@ -17,6 +17,7 @@ from .export import formula
 from .fitness import DIVERGED
 from .measure import complexity, front
 from .progress import Tally, duration
+from .trees import tidied
 
 ROWS, REASONS = 5, 4
 TRAINING_FAILED = "failed in training"
@@ -53,7 +54,7 @@ class Board:
         # A resumed run counts again what it was told of the first time, since it breeds again.
         self.reasons = self.reasons + Counter([*(r.reason for r in candidate.refused), *failed])
         if not failed:
-            entry = complexity(candidate.tree), fitness, candidate
+            entry = complexity(tidied(candidate.tree)), fitness, candidate
             self.front = tuple(front([*self.front, entry], lambda e: e[0], lambda e: e[1]))
 
     def generation(self, generation: Generation) -> None:

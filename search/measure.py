@@ -7,7 +7,6 @@ from typing import TypeVar, get_args
 
 from ..dsl.syntax import Expr, File, ParamDecl, StateDecl, walk
 from ..dsl.traffic import BYTES
-from .trees import tidied
 
 DEFAULT_DTYPE = "float32"
 
@@ -15,14 +14,15 @@ T = TypeVar("T")
 
 
 def complexity(tree: File) -> int:
-    """How many names, numbers and operators its statements are written with, once what is never read has gone."""
-    statements = [item for item in tidied(tree).items if not isinstance(item, ParamDecl | StateDecl)]
+    """How many names, numbers and operators the statements of a tidied tree are written with."""
+    statements = [item for item in tree.items if not isinstance(item, ParamDecl | StateDecl)]
     return sum(isinstance(node, get_args(Expr)) for statement in statements for node in walk(statement))
 
 
 def state_bytes(tree: File) -> float:
-    """Bytes of state for each float32 parameter; states of one value a tensor, row or column take next to nothing."""
-    states = [item for item in tidied(tree).items if isinstance(item, StateDecl)]
+    """Bytes of a tidied tree's states for each float32 parameter; those of one value a tensor, row or column are not
+    counted, since they take next to nothing."""
+    states = [item for item in tree.items if isinstance(item, StateDecl)]
     return sum(BYTES[s.dtype or DEFAULT_DTYPE] for s in states if s.scope in (None, "element"))
 
 

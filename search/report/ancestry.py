@@ -10,7 +10,7 @@ from itertools import pairwise
 from ..fitness import DIVERGED
 from ..store import Individual
 
-SHOWN = 36
+SHOWN = 28
 SWEEPS = 4
 
 

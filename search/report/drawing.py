@@ -145,7 +145,7 @@ class Frame:
 
     def axes(self, x: Scale, y: Scale, x_title: str, y_title: str, whole_x: bool = True) -> Markup:
         """Light horizontal rules with their values, values below, and what both count."""
-        across = max(2, int((self.width - self.left - self.right) / 90))
+        across = max(3, int((self.width - self.left - self.right) / 80))
         ticks = whole_ticks(x, across) if whole_x else x.ticks(across)
         low, right = self.height - self.bottom, self.width - self.right
         upright = max(2, int((low - self.top) / 45))

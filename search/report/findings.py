@@ -45,10 +45,14 @@ class Scored:
     """A rule that came through training. `bytes` is its state for each float32 parameter."""
 
     individual: Individual
+    tree: File
     fitness: float
-    formula: str
     complexity: int
     bytes: float
+
+    @property
+    def formula(self) -> str:
+        return formula(self.tree)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Findings:
         if not self.hall or _fitness(self.hall[0]) <= DIVERGED:
             raise StoreError(f"{store.folder} has no scored individual yet, so there is nothing to report")
         self._store = store
+        self._parsed: dict[str, File] = {}
         self._trees: dict[str, File] = {}
 
     @property
@@ -121,8 +126,14 @@ class Findings:
     def tree(self, individual: Individual) -> File:
         """An individual's parse tree without sleeping genes."""
         if individual.id not in self._trees:
-            self._trees[individual.id] = tidied(parse(individual.text))
+            self._trees[individual.id] = tidied(self._read(individual))
         return self._trees[individual.id]
+
+    def _read(self, individual: Individual) -> File:
+        """Parsing is most of a report's work, so each text is parsed once."""
+        if individual.id not in self._parsed:
+            self._parsed[individual.id] = parse(individual.text)
+        return self._parsed[individual.id]
 
     def formula(self, individual: Individual) -> str:
         return formula(self.tree(individual))
@@ -144,7 +155,7 @@ class Findings:
 
     def _scored(self, i: Individual) -> Scored:
         tree = self.tree(i)
-        return Scored(i, _fitness(i), formula(tree), complexity(tree), state_bytes(tree))
+        return Scored(i, tree, _fitness(i), complexity(tree), state_bytes(tree))
 
     @cached_property
     def front(self) -> list[Scored]:
@@ -155,13 +166,14 @@ class Findings:
     def shares(self) -> Shares:
         """The primitives of the paper's space, or the operators of what a free space's rules do, over generations."""
         paper = self.config.search.space == "paper"
-        counts = [Counter(part for i in p for part in self._parts(i, paper)) for p in self.populations]
+        parts = {i.id: self._parts(i, paper) for p in self.populations for i in p}
+        counts = [Counter(part for i in p for part in parts[i.id]) for p in self.populations]
         kind = "terms" if paper else "operators"
         return Shares(kind, _shares(counts))
 
     def _parts(self, individual: Individual, paper: bool) -> list[str]:
         if paper:
-            return [term.primitive for term in read(parse(individual.text)).terms]
+            return [term.primitive for term in read(self._read(individual)).terms]
         updates = [item for item in self.tree(individual).items if isinstance(item, Output) and item.name == "update"]
         return [node.op for update in updates for node in walk(update) if isinstance(node, Apply)]
 

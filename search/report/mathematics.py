@@ -18,6 +18,9 @@ from ..trees import filled, number, number_of
 
 DIGITS = 4
 INDENT = '<mspace width="2em"/>'
+TIMES = "<mo>\u2062</mo>"
+SPACED_TIMES = '<mo lspace=".08em" rspace=".08em">\u2062</mo>'
+"""Some air between factors, so that names of several letters do not run together."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,9 @@ def _said_below(rule: Rule) -> list[Line]:
 
 
 def _block(lines: Iterable[Line]) -> Markup:
+    parts = (f"{INDENT * x.depth}{x.left}{x.relation}{x.right}".replace(TIMES, SPACED_TIMES) for x in lines)
     # what typeset writes is MathML of identifiers and numbers
-    return Markup("\n").join(
-        Markup(f'<math display="block"><mrow>{INDENT * x.depth}{x.left}{x.relation}{x.right}</mrow></math>')
-        for x in lines
-    )
+    return Markup("\n").join(Markup(f'<math display="block"><mrow>{part}</mrow></math>') for part in parts)
 
 
 def _math(e: Expr) -> Markup:

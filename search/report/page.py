@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from ... import __version__
 from ...dsl.diagnostics import OptError
 from ..config import to_toml
+from ..progress import duration
 from ..run import readable
 from ..store import Individual, Store, StoreError
 from . import charts
@@ -66,7 +66,7 @@ def page(store: Store) -> str:
             script=Markup(script),
             policy=_policy(style, script),
             done=len(found.populations),
-            trained=str(timedelta(seconds=round(found.training_seconds))),
+            trained=duration(found.training_seconds),
             refused=found.refused,
         )
     )
