@@ -9,6 +9,7 @@ from ..dsl.rule import Param
 from .emit_scalars import reads_sizes
 from .layout import STEP, WIDTH, docstring
 from .names import snake
+from .passes import NUMBERS, Passes
 from .plan import Memory, Plan, Segment
 
 TYPES = {"real": "float", "int": "int", "bool": "bool"}
@@ -50,8 +51,8 @@ def number(value: float | bool) -> str:
     return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
 
 
-def emit_program(plan: Plan, prefix: str, kernel: bool) -> str:
-    """The `Program` of one rule, out of functions whose names begin with the prefix."""
+def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
+    """The `Program` of one rule, out of functions whose names begin with the prefix; `passes` are its kernels'."""
     flags = [f.name for f in plan.flags]
     keys = f"{snake(plan.name)}_" if prefix else ""
     entries = [
@@ -67,8 +68,17 @@ def emit_program(plan: Plan, prefix: str, kernel: bool) -> str:
     entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
-    entries += ["kernel=None if triton is None else kernel"] if kernel else []
+    entries += _kernels(plan, prefix, passes) if passes is not None else []
     return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
+
+
+def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
+    out = [f"kernel=None if triton is None else {prefix}kernel"]
+    if passes.measures:
+        columns = [_tuple([f"({c.index}, {c.op == 'max_of'})" for c in m.columns]) for m in passes.measures]
+        out += _table("measures", [f"({prefix}measure{i}, {text})" for i, text in enumerate(columns, 1)])
+    numbers = [str(i) for i, m in enumerate(plan.memories) if m.scope in NUMBERS]
+    return [*out, f"numbers={_tuple(numbers)}"] if numbers else out
 
 
 def _table(name: str, rows: list[str]) -> list[str]:

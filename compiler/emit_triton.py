@@ -1,16 +1,14 @@
-"""Prints a plan as one multi-tensor Triton kernel: the rule's arithmetic, and the loads and stores around it.
-
-Elementwise rules only: `refusal` says in words what keeps another rule on the torch backend.
-"""
+"""Prints a plan's arithmetic as Triton functions on blocks of elements, and says what each operator is there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..dsl.syntax import Cast, Expr, Matrix, Noise, Reduce, walk
+from ..dsl.syntax import Cast, Expr, Matrix, walk
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
-from .plan import Memory, Plan
+from .passes import NUMBERS, Column, Measure, Passes, UncutError, cut, noise_name
+from .plan import Plan
 from .spell import ARITHMETIC, ATOM, ON_TENSORS, Speller, Spelling, call
 
 TRITON: dict[str, Spelling] = {
@@ -38,12 +36,7 @@ TRITON: dict[str, Spelling] = {
     "where": call("tl.where", 3),
 }
 
-NOT_YET: tuple[tuple[type, str], ...] = (
-    (Reduce, "reductions"),
-    (Matrix, "matrix operations"),
-    (Noise, "noise()"),
-)
-TABLES = ("addresses", "chunks", "scalars")
+NOT_YET: tuple[tuple[type, str], ...] = ((Matrix, "matrix operations"),)
 
 
 def refusal(plan: Plan) -> str | None:
@@ -51,10 +44,12 @@ def refusal(plan: Plan) -> str | None:
     for kind, words in NOT_YET:
         if any(isinstance(part, kind) for b in plan.step.binds() for part in walk(b.value)):
             return f"there is no Triton kernel yet for {words}"
-    if any(m.scope != "element" for m in plan.memories):
-        return "there is no Triton kernel yet for states that are not per element"
-    if plan.fallback is not None:
-        return "there is no Triton kernel yet for rules with `otherwise`"
+    if other := [m.scope for m in plan.memories if m.scope not in ("element", *NUMBERS)]:
+        return f"there is no Triton kernel yet for states per {other[0]}"
+    try:
+        cut(plan)
+    except UncutError as reason:
+        return f"there is no Triton kernel yet for {reason}"
     return None
 
 
@@ -62,85 +57,43 @@ def _special(value: Expr, spell: Callable[[Expr, int], str]) -> str | None:
     return f"{spell(value.value, ATOM)}.to(tl.{value.dtype})" if isinstance(value, Cast) else None
 
 
-def emit_update(plan: Plan, name: str, names: Names) -> list[str]:
+def block_arguments(plan: Plan, passes: Passes, columns: tuple[Column, ...]) -> list[str]:
+    """What a function on blocks takes: operands, random numbers, scalars, reduced numbers and flags."""
+    noises, slots = map(noise_name, passes.noises), (s.name for s in plan.step.slots)
+    return [*plan.step.inputs, *noises, *slots, *(c.name for c in columns), *(f.name for f in plan.flags)]
+
+
+def earlier(passes: Passes, measure: Measure) -> tuple[Column, ...]:
+    """The columns that are known when a pass runs."""
+    return tuple(c for m in passes.measures[: passes.measures.index(measure)] for c in m.columns)
+
+
+def emit_block(plan: Plan, passes: Passes, name: str, names: Names) -> list[str]:
     """The rule's arithmetic on one block."""
-    step = plan.step
-    flags = [f"{f.name}: tl.constexpr" for f in plan.flags]
-    args = [*step.inputs, *(s.name for s in step.slots), *flags]
-    return [
-        "@triton.jit",
-        *wrapped(f"def {name}", args, ":"),
-        *docstring("The rule, on one block of elements.", STEP),
-        *statements(step.body, Speller(TRITON, _special), names, "tl.static_range({})"),
-        *(returned(step.outputs, STEP) if len(step.outputs) > 1 else [f"{STEP}return {step.outputs[0]}"]),
-    ]
+    lines = statements(passes.body, Speller(TRITON, _special), names, "tl.static_range({})")
+    return _function(
+        plan, passes, passes.columns, name, "The rule, on one block of elements.", lines, plan.step.outputs
+    )
 
 
-def emit_kernel(plan: Plan, name: str, update: str) -> list[str]:
-    """Loads and stores: each program finds its chunk, its tensor's addresses and its row of scalars in the tables."""
-    step = plan.step
-    constants = [*(f"{x}_type" for x in step.inputs), "compute", "maximize", *(f.name for f in plan.flags), "BLOCK"]
-    args = [*TABLES, *(f"{c}: tl.constexpr" for c in constants)]
-    width = len(step.inputs)
-    out = [
-        "@triton.jit",
-        *wrapped(f"def {name}", args, ":"),
-        *docstring("One chunk of one tensor: whole and aligned ones take 128-bit accesses, the others a mask.", STEP),
-        "    chunk = chunks + 5 * tl.program_id(0).to(tl.int64)",
-        f"    tensor = addresses + {width} * tl.load(chunk)",
-        "    start = tl.load(chunk + 1)",
-        *_load_slots(plan),
-    ]
-    for i, x in enumerate(step.inputs):
-        out.append(f"    {x}_at = tl.load(tensor + {i}).to(tl.pointer_type({x}_type)) + start")
-    out += ["    at = tl.arange(0, BLOCK)", "    if tl.load(chunk + 4) != 0:"]
-    out += [f"        {x}_at = tl.multiple_of({x}_at, 16)" for x in step.inputs]
-    out += _access(plan, update, "", STEP * 2)
-    out += ["    else:", "        mask = at < tl.load(chunk + 2)", *_access(plan, update, ", mask=mask", STEP * 2)]
-    return out
+def emit_terms(plan: Plan, passes: Passes, measure: Measure, name: str, names: Names) -> list[str]:
+    """What a pass adds up, on one block."""
+    lines = statements(measure.body, Speller(TRITON, _special), names, "tl.static_range({})")
+    outputs = tuple(c.term for c in measure.columns)
+    doc = "What must be known of all elements before the rule can go on, on one block of them."
+    return _function(plan, passes, earlier(passes, measure), name, doc, lines, outputs)
 
 
-def _load_slots(plan: Plan) -> list[str]:
-    slots = plan.step.slots
-    if not slots:
-        return []
-    out = [f"    row = scalars + {len(slots)} * tl.load(chunk + 3)"]
-    for i, s in enumerate(slots):
-        reading = "!= 0" if s.kind == "bool" else ""
-        out.append(
-            f"    {s.name} = tl.load(row + {i}) {reading}"
-            if reading
-            else f"    {s.name} = tl.load(row + {i}).to(compute)"
-        )
-    return out
-
-
-def _access(plan: Plan, update: str, mask: str, indent: str) -> list[str]:
-    """Load, compute, store."""
-    step = plan.step
-    by_name = {m.name: m for m in plan.memories}
-    out: list[str] = []
-    for x in step.inputs:
-        out += _load(x, by_name.get(x), mask, indent)
-    out += [f"{indent}if maximize:", f"{indent}{STEP}g = -g"]
-    args = [*step.inputs, *(s.name for s in step.slots), *(f.name for f in plan.flags)]
-    out += wrapped(f"{', '.join(step.outputs)} = {update}", args, "", indent)
-    out.append(f"{indent}tl.store(theta_at + at, {step.outputs[0]}{mask})")
-    for x in step.outputs[1:]:
-        out += _kept(by_name[x], [f"tl.store({x}_at + at, {x}{mask})"], indent)
-    return out
-
-
-def _load(name: str, memory: Memory | None, mask: str, indent: str) -> list[str]:
-    cast = "" if memory is not None and memory.dtype == "float64" else ".to(compute)"
-    lines = _kept(memory, [f"{name} = tl.load({name}_at + at{mask}){cast}"], indent)
-    if memory is not None and memory.flag is not None:
-        lines += [f"{indent}else:", f"{indent}{STEP}{name} = theta  # not kept, so nothing reads it"]
-    return lines
-
-
-def _kept(memory: Memory | None, lines: list[str], indent: str) -> list[str]:
-    """The lines, under the state's flag where it has one."""
-    if memory is None or memory.flag is None:
-        return [indent + line for line in lines]
-    return [f"{indent}if {memory.flag}:", *(indent + STEP + line for line in lines)]
+def _function(
+    plan: Plan,
+    passes: Passes,
+    columns: tuple[Column, ...],
+    name: str,
+    doc: str,
+    lines: list[str],
+    outputs: tuple[str, ...],
+) -> list[str]:
+    flags = {f.name for f in plan.flags}
+    args = [f"{a}: tl.constexpr" if a in flags else a for a in block_arguments(plan, passes, columns)]
+    results = returned(outputs, STEP) if len(outputs) > 1 else [f"{STEP}return {outputs[0]}"]
+    return ["@triton.jit", *wrapped(f"def {name}", args, ":"), *docstring(doc, STEP), *lines, *results]

@@ -97,6 +97,7 @@ class _Lowering:
     def __init__(self, rule: Rule, reserved: frozenset[str]) -> None:
         _refuse(rule)
         self.rule = rule
+        self.reserved = reserved
         self.names = Names(reserved)
         for name in (*GIVEN_SCALARS, "g", "theta", RESULT, "update"):
             self.names.of(name)
@@ -220,7 +221,7 @@ class _Lowering:
             return None
         given = dict(applies.settings)
         params = tuple(replace(p, default=given.get(p.name, p.default)) for p in applies.otherwise.params)
-        return lower(replace(applies.otherwise, params=params, applies=None))
+        return lower(replace(applies.otherwise, params=params, applies=None), self.reserved)
 
 
 class _Builder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from .. import __version__
@@ -9,14 +10,16 @@ from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.format import file_of, format_file
 from ..dsl.rule import Rule
 from .emit_class import emit_class, emit_program
+from .emit_kernel import FACTS, PARTIALS, TABLES, emit_kernel, emit_measure
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
-from .emit_triton import TABLES, emit_kernel, emit_update, refusal
+from .emit_triton import emit_block, emit_terms, refusal
 from .inline import imports, needed, source
 from .layout import docstring
 from .lower import lower
 from .names import Names
-from .plan import Plan
+from .passes import Passes, cut
+from .plan import Plan, identifiers
 
 Target = Literal["auto", "triton", "torch"]
 HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py")
@@ -29,7 +32,22 @@ RUNTIME = {
     "runtime.py": "what every optimizer does",
 }
 FUNCTIONS = ("scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
-IN_KERNEL = (*TABLES, "chunk", "tensor", "key", "start", "row", "at", "mask", "compute", "BLOCK")
+IN_KERNEL = (
+    *TABLES,
+    *FACTS,
+    PARTIALS,
+    "partial",
+    "fact",
+    "chunk",
+    "tensor",
+    "key",
+    "start",
+    "row",
+    "at",
+    "mask",
+    "compute",
+    "BLOCK",
+)
 
 TRY_TRITON = """
 try:
@@ -55,33 +73,33 @@ def emit(rule: Rule, target: Target = "auto") -> str:
     Raises OptError where the target is "triton" and the rule has no kernel.
     """
     plan = lower(rule, reserved())
-    why_not = refusal(plan)
-    if target == "triton" and why_not is not None:
+    plans = {"": plan} if plan.fallback is None else {"": plan, "otherwise_": plan.fallback}
+    reasons = [r for p in plans.values() if (r := refusal(p)) is not None]
+    if target == "triton" and reasons:
         help = "--target auto or torch runs it by torch operations"
-        raise OptError(Diagnostic("E403", f"`{rule.name}`: {why_not}", NOWHERE, help=help))
-    kernel = target != "torch" and why_not is None
-    body = _body(plan, kernel)
+        raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
+    passes = {} if target == "torch" else {prefix: cut(p) for prefix, p in plans.items() if refusal(p) is None}
+    body = _body(plans, passes)
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
     head += imports((*HELPERS, *RUNTIME), body)
-    return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if kernel else "") + f"\n\n{body}\n"
+    return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if passes else "") + f"\n\n{body}\n"
 
 
-def _body(plan: Plan, kernel: bool) -> str:
-    plans = [("", plan)] if plan.fallback is None else [("", plan), ("otherwise_", plan.fallback)]
-    names = Names(reserved())
-    runtime = [f for f in RUNTIME if kernel or f != "runtime_triton.py"]
-    programs = [emit_program(p, prefix, kernel and not prefix) for prefix, p in plans]
+def _body(plans: dict[str, Plan], passes: dict[str, Passes]) -> str:
+    """Everything after the imports. `passes` has the plans, by their prefix, that have kernels."""
+    names = Names(reserved() | {x for p in plans.values() for x in identifiers(p)})
+    runtime = [f for f in RUNTIME if passes or f != "runtime_triton.py"]
+    programs = [emit_program(p, prefix, passes.get(prefix)) for prefix, p in plans.items()]
+    kernels = [t for prefix, cuts in passes.items() for t in _triton(prefix, plans[prefix], cuts, names)]
     sections = [
-        _section("the rule's numbers: float64, on the host", [t for p in plans for t in _host(*p)], HELPERS[0]),
-        _section("the rule by torch", [t for p in plans for t in _torch(*p, names)], HELPERS[1]),
-        _section("the rule by Triton", _triton(plan, names) if kernel else [], HELPERS[2]).replace(
-            "@triton.jit", "@jit"
-        ),
+        _section("the rule's numbers: float64, on the host", [t for p in plans.items() for t in _host(*p)], HELPERS[0]),
+        _section("the rule by torch", [t for p in plans.items() for t in _torch(*p, names)], HELPERS[1]),
+        _section("the rule by Triton", kernels, HELPERS[2]),
         *(_title(RUNTIME[f]) + source(f).body for f in runtime),
-        _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plan, kernel)]),
+        _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plans[""], bool(passes))]),
     ]
-    return "\n\n\n".join(s for s in sections if s)
+    return re.sub(r"^@triton\.jit$", "@jit", "\n\n\n".join(s for s in sections if s), flags=re.MULTILINE)
 
 
 def _host(prefix: str, plan: Plan) -> list[list[str]]:
@@ -101,8 +119,14 @@ def _torch(prefix: str, plan: Plan, names: Names) -> list[list[str]]:
     return out
 
 
-def _triton(plan: Plan, names: Names) -> list[list[str]]:
-    return [emit_update(plan, "block", names), emit_kernel(plan, "kernel", "block")]
+def _triton(prefix: str, plan: Plan, passes: Passes, names: Names) -> list[list[str]]:
+    block, kernel = f"{prefix}block", f"{prefix}kernel"
+    out: list[list[str]] = []
+    for i, measure in enumerate(passes.measures, 1):
+        terms = f"{prefix}terms{i}"
+        out.append(emit_terms(plan, passes, measure, terms, names))
+        out.append(emit_measure(plan, passes, measure, f"{prefix}measure{i}", terms))
+    return [*out, emit_block(plan, passes, block, names), emit_kernel(plan, passes, kernel, block)]
 
 
 def _title(words: str) -> str:

@@ -222,3 +222,11 @@ def _expect_flat(bind: Bind) -> None:
     inner = list(walk(bind.value))[1:]
     if any(isinstance(part, Reduce) for part in inner):
         raise PlanError(f"`{bind.name}` holds a reduction inside an expression")
+
+
+def identifiers(plan: Plan) -> set[str]:
+    """Every name that the plan's code binds or takes."""
+    out: set[str] = {name for _, name in plan.params} | _host_defined(plan.host) | {f.name for f in plan.flags}
+    for segment in plan.segments():
+        out |= {*segment.inputs, *(s.name for s in segment.slots), *(b.name for b in segment.binds())}
+    return out

@@ -4,7 +4,7 @@ They run alike on a GPU and in Triton's interpreter, so they use no vendor libra
 those functions that their rule needs.
 """
 
-# mypy: allow-untyped-defs, disable-error-code="untyped-decorator,no-untyped-call"
+# mypy: allow-untyped-defs, allow-incomplete-defs, disable-error-code="untyped-decorator,no-untyped-call"
 
 from __future__ import annotations
 
@@ -97,3 +97,27 @@ def block_tanh(x):
     e = tl.exp(-2.0 * tl.abs(wide))
     small = wide - wide * wide * wide / 3.0
     return tl.where(tl.abs(wide) < 1e-4, small, block_sign(wide) * (1.0 - e) / (1.0 + e)).to(x.dtype)
+
+
+@triton.jit
+def block_total(x):
+    """The sum of a block, in float64."""
+    return tl.sum(x.to(tl.float64), axis=0)
+
+
+@triton.jit
+def block_largest(x):
+    """The largest of a block, in float64; NaN if any is."""
+    wide = x.to(tl.float64)
+    undefined = tl.max((wide != wide).to(tl.int32), axis=0)
+    return tl.where(undefined > 0, float("nan"), tl.max(wide, axis=0))
+
+
+@triton.jit
+def block_noise(at, key, index: tl.constexpr, compute: tl.constexpr):
+    """Standard normal numbers for the elements `at`, by Philox 4x32-10, Box and Muller, as `noise` of torch's part."""
+    seed, place, t = tl.load(key).to(tl.int64), tl.load(key + 1).to(tl.int64), tl.load(key + 2).to(tl.int64)
+    low, high = (at & 0xFFFFFFFF).to(tl.uint32), (at >> 32).to(tl.uint32)
+    a, b, _, _ = tl.philox(place | (seed << 32), low, high, low * 0 + t.to(tl.uint32), low * 0 + index)
+    u, v = (a.to(compute) + 0.5) / 4294967296.0, (b.to(compute) + 0.5) / 4294967296.0
+    return tl.sqrt(-2.0 * tl.log(u)) * tl.cos(6.283185307179586 * v)

@@ -105,6 +105,8 @@ class Program:
 
     `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors, `noisy`
     that its last argument is the key of its random numbers, `elementwise` that no element depends on another.
+    `kernel` steps on a GPU, after the passes of `measures`: kernels with the columns that each gives, each a sum or the
+    largest. `numbers` are the states that are one number a tensor.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -119,6 +121,8 @@ class Program:
     inputs: tuple[str, ...] = ()
     elementwise: bool = False
     kernel: Any = None
+    measures: tuple[tuple[Any, tuple[tuple[int, bool], ...]], ...] = ()
+    numbers: tuple[int, ...] = ()
 
     def settings(self, group: dict[str, Any]) -> Settings:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""

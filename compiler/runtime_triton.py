@@ -1,7 +1,9 @@
-"""Runs a program's Triton kernel: one launch for all tensors that share dtypes, driven by tables. It knows no rule.
+"""Runs a program's Triton kernels: one launch a pass for all tensors that share dtypes, driven by tables.
 
-This file's text is part of each generated module that has a kernel.
+This file's text is part of each generated module that has a kernel. It knows no rule.
 """
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, disable-error-code="untyped-decorator,no-untyped-call"
 
 from __future__ import annotations
 
@@ -13,34 +15,39 @@ import triton.language as tl
 from torch import Tensor
 
 from .runtime_rule import Table, computing
+from .runtime_torch import run_torch
 from .runtime_work import Batch, Work
 
 BLOCK = 1024
 """Elements of one chunk: 128 threads with one 128-bit access of eight bfloat16 or two of four float32 each."""
 
+OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
+
 
 def run_triton(batches: list[Batch], table: Table) -> None:
-    """All the work of one program, one launch for each device, set of dtypes and set of flags."""
+    """All the work of one program, one launch a pass for each device, set of dtypes and set of flags."""
+    if len(batches) > 1 and batches[0].program.lockstep:  # a value over all tensors needs them in one launch
+        return run_torch(batches, table)
     for batch in batches:
         launch(batch, table)
+    return None
 
 
 def launch(batch: Batch, table: Table) -> None:
-    """One launch. Chunks of `BLOCK` elements run side by side; each finds its tensor and its row in the tables."""
-    device, dtype = batch.works[0].theta.device, batch.works[0].theta.dtype
-    interpreted = not isinstance(batch.program.kernel, triton.JITFunction)
-    operands = [flat(work, interpreted) for work in batch.works]
-    chunks = chunk_table(operands, [work.row for work in batch.works])
+    """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
+    program, device, dtype = batch.program, batch.works[0].theta.device, batch.works[0].theta.dtype
+    interpreted = not isinstance(program.kernel, triton.JITFunction)
+    operands = [flat(work, interpreted, program.noisy) for work in batch.works]
+    chunks = chunk_table(operands, [work.row for work in batch.works], 0 if program.elementwise else 1)
     addresses = torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
     scalars = torch.tensor(table, dtype=torch.float64)
     types = [triton_type(dtype if x is None else x.dtype) for x in operands[0]]
     if len(chunks):
         tables = [x.to(device, non_blocking=True) for x in (addresses, chunks, scalars)]
-        options = {"BLOCK": BLOCK, "num_warps": 4, "enable_fp_fusion": False}
+        constants = [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags, BLOCK]
         with torch.cuda.device(device if device.type == "cuda" else -1):
-            batch.program.kernel[(len(chunks),)](
-                *tables, *types, triton_type(computing(dtype)), batch.maximize, *batch.flags, **options
-            )
+            tables += [] if program.elementwise else measured(batch, tables, chunks, constants)
+            program.kernel[(len(chunks),)](*tables, *constants, **OPTIONS)
     for work, xs in zip(batch.works, operands, strict=True):
         give_back(work, xs)
 
@@ -50,10 +57,18 @@ def triton_type(dtype: torch.dtype) -> Any:
     return getattr(tl, str(dtype).removeprefix("torch."))
 
 
-def flat(work: Work, interpreted: bool) -> list[Tensor | None]:
-    """The operands as memory to be walked in one order: themselves where their strides agree, else copies."""
+# ---------------------------------------------------------------- memory
+
+
+def flat(work: Work, interpreted: bool, ordered: bool) -> list[Tensor | None]:
+    """The operands as memory to be walked in one order: themselves where their strides agree, else copies.
+
+    `ordered` says that the order must be that of the elements, since random numbers go by it.
+    """
     tensors = work.tensors()
-    if not all(x is None or (x.stride() == work.theta.stride() and is_dense(x)) for x in tensors):
+    stride = work.theta.stride()
+    agree = all(x is None or x.ndim == 0 or (x.stride() == stride and is_dense(x)) for x in tensors)
+    if not agree or (ordered and not work.theta.is_contiguous()):
         tensors = [None if x is None else x.contiguous() for x in tensors]
     if interpreted:  # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
         tensors = [x.float() if x is not None and x.dtype == torch.bfloat16 else x for x in tensors]
@@ -71,14 +86,67 @@ def give_back(work: Work, operands: list[Tensor | None]) -> None:
             home.copy_(used)
 
 
-def chunk_table(operands: list[list[Tensor | None]], rows: list[int]) -> Tensor:
+def chunk_table(operands: list[list[Tensor | None]], rows: list[int], least: int) -> Tensor:
     """int64 (chunks, 5): which tensor, from which element, how many, which row, and whether 128-bit access is safe."""
     sizes = torch.tensor([xs[0].numel() for xs in operands])  # type: ignore[union-attr]
     aligned = torch.tensor([all(x is None or x.data_ptr() % 16 == 0 for x in xs) for xs in operands])
-    each = (sizes + BLOCK - 1) // BLOCK
+    each = ((sizes + BLOCK - 1) // BLOCK).clamp(min=least)
     owner = torch.repeat_interleave(torch.arange(len(operands)), each)
     first = torch.cumsum(each, 0) - each
     start = (torch.arange(len(owner)) - first[owner]) * BLOCK
     count = torch.clamp(sizes[owner] - start, max=BLOCK)
     whole = (count == BLOCK) & aligned[owner]
     return torch.stack([owner, start, count, torch.tensor(rows)[owner], whole.long()], 1)
+
+
+# ---------------------------------------------------------------- reductions
+
+
+def measured(batch: Batch, tables: list[Tensor], chunks: Tensor, constants: list[Any]) -> list[Tensor]:
+    """The tables of facts and of reduced numbers. Sums of chunks, then sums of these: the same bits every time."""
+    device, program = tables[0].device, batch.program
+    columns = sum(len(of_pass) for _, of_pass in program.measures)
+    facts = fact_table(batch)
+    reduced = torch.zeros(len(facts), max(columns, 1), dtype=torch.float64, device=device)
+    partials = torch.empty(len(chunks), max(columns, 1), dtype=torch.float64, device=device)
+    ends = torch.cumsum(torch.bincount(chunks[:, 0], minlength=len(batch.works)), 0)
+    bounds = torch.stack([torch.cat([ends[:1] * 0, ends[:1] * 0, ends[:-1]]), torch.cat([ends[-1:], ends])], 1)
+    bounds = bounds.to(device)
+    for kernel, of_pass in program.measures:
+        kernel[(len(chunks),)](*tables, facts, reduced, partials, *constants, **OPTIONS)
+        for column, largest in of_pass:
+            combine[(len(facts),)](partials, bounds, reduced, column, columns, largest, BLOCK)
+    return [facts, reduced]
+
+
+def fact_table(batch: Batch) -> Tensor:
+    """float64: elements, the states of one number, seed, place and step. Row 0 is about all tensors, then one each."""
+    counts = torch.tensor([float(work.theta.numel()) for work in batch.works], dtype=torch.float64)
+    table = [torch.cat([counts.sum(0, keepdim=True), counts])]
+    device, nothing = batch.works[0].theta.device, torch.zeros((), dtype=torch.float64)
+    for i in batch.program.numbers:
+        values = [nothing.to(device), *(work.states[i] for work in batch.works)]
+        table.append(torch.stack([nothing.to(device) if x is None else x.double() for x in values]))
+    if batch.program.noisy:
+        keys = [(0, 0, 0), *((work.seed, work.place, work.t) for work in batch.works)]
+        table += torch.tensor(keys, dtype=torch.float64).unbind(1)
+    return torch.stack([column.to(device) for column in table], 1)
+
+
+@triton.jit
+def combine(
+    partials, bounds, reduced, column: tl.constexpr, columns: tl.constexpr, largest: tl.constexpr, BLOCK: tl.constexpr
+):
+    """One column of one row: the sum, or the largest, of its chunks' partial results, in their order."""
+    row = tl.program_id(0)
+    end = tl.load(bounds + 2 * row + 1)
+    at = tl.load(bounds + 2 * row) + tl.arange(0, BLOCK)
+    kept = tl.full([BLOCK], float("-inf") if largest else 0.0, tl.float64)
+    undefined = tl.full([BLOCK], 0, tl.int32)
+    while tl.min(at, axis=0) < end:
+        x = tl.load(partials + columns * at + column, mask=at < end, other=float("-inf") if largest else 0.0)
+        undefined = undefined | (x != x).to(tl.int32)
+        kept = tl.maximum(kept, x) if largest else kept + x
+        at += BLOCK
+    total = tl.max(kept, axis=0) if largest else tl.sum(kept, axis=0)
+    tl.store(reduced + columns * row + column, tl.where(tl.max(undefined, axis=0) > 0, float("nan"), total))

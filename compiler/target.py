@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -14,62 +12,72 @@ from .lower import lower
 from .module import reserved
 from .plan import Plan
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
+NVIDIA = (75, 80, 86, 87, 89, 90, 100, 103, 120)
+AMD = {"gfx90a": 64, "gfx942": 64, "gfx950": 64, "gfx1100": 32, "gfx1200": 32}
+"""Architectures and the size of their wavefronts."""
+
+KINDS = {"ttir": "any", "ptx": "cuda", "sass": "cuda", "cubin": "cuda", "amdgcn": "hip", "hsaco": "hip"}
+"""What can be asked for, and of which vendor's architectures; cubin and hsaco are bytes."""
+
+TABLES = {"addresses": "*i64", "chunks": "*i64", "bounds": "*i64"}
+"""Tables of integers; all others are float64."""
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """A GPU by the name that its vendor's compiler knows."""
+def target_of(arch: str, kind: str) -> Any:
+    """Triton's name for an architecture. Raises OptError for an unknown one, or one that has no such code."""
+    from triton.backends.compiler import GPUTarget
 
-    name: str
+    if arch in AMD:
+        target = GPUTarget("hip", arch, AMD[arch])
+    elif arch.removeprefix("sm_") in {str(n) for n in NVIDIA} and arch.startswith("sm_"):
+        target = GPUTarget("cuda", int(arch.removeprefix("sm_")), 32)
+    else:
+        help = f"it may be sm_{', sm_'.join(map(str, NVIDIA))} or {', '.join(AMD)}"
+        raise OptError(Diagnostic("E404", f"unknown architecture `{arch}`", NOWHERE, help=help))
+    if KINDS[kind] not in ("any", target.backend):
+        wanted = ", ".join(k for k, vendor in KINDS.items() if vendor in ("any", target.backend))
+        raise OptError(Diagnostic("E404", f"there is no {kind} for `{arch}`", NOWHERE, help=f"ask for {wanted}"))
+    return target
 
-    @property
-    def target(self) -> Any:
-        """Triton's name for it. Raises OptError where there is none."""
-        from triton.backends.compiler import GPUTarget
 
-        if match := re.fullmatch(r"sm_(\d{2,3})[a-z]?", self.name):
-            return GPUTarget("cuda", int(match[1]), 32)
-        help_ = "NVIDIA's are sm_80, sm_90, sm_100"
-        raise OptError(Diagnostic("E404", f"unknown architecture `{self.name}`", NOWHERE, help=help_))
-
-
-def ptx(rule: Rule, arch: str, dtype: str = "float32") -> str:
-    """The PTX of a simplified rule's kernel, for parameters and gradients of one dtype.
+def assemble(rule: Rule, kind: str, arch: str, dtype: str = "float32") -> str | bytes:
+    """The code of a simplified rule's kernels, one after the other, for parameters and gradients of one dtype.
 
     States have their declared dtypes, flags the values that the rule's defaults give them for a matrix. No GPU is
     needed. Raises OptError for an unknown architecture or a rule that has no kernel.
     """
-    target = Architecture(arch).target
     from .load import load
 
+    target = target_of(arch, kind)
     module = sys.modules[load(rule, target="triton").__module__]
-    compiled = compile_kernel(module, lower(rule, reserved()), dtype, target)
-    text: str = compiled.asm["ptx"]
-    return text
+    plan = lower(rule, reserved())
+    kernels = [*(kernel for kernel, _ in module.PROGRAM.measures), module.PROGRAM.kernel]
+    parts = [compile_kernel(kernel, constants_of(module, plan, dtype), target).asm[kind] for kernel in kernels]
+    return "\n".join(parts) if isinstance(parts[0], str) else b"".join(parts)
 
 
-def compile_kernel(module: ModuleType, plan: Plan, dtype: str, target: Any) -> Any:
-    """Triton's compiled kernel of a generated module, for parameters and gradients of one dtype."""
+def compile_kernel(kernel: Any, constants: dict[str, Any], target: Any) -> Any:
+    """A kernel of a generated module as Triton compiles it, its tables aligned as torch aligns memory."""
     import triton
-    import triton.language as tl
     from triton.compiler import ASTSource
 
-    constants = _constants(module, plan, dtype, tl)
-    signature = {"addresses": "*i64", "chunks": "*i64", "scalars": "*fp64", **dict.fromkeys(constants, "constexpr")}
-    aligned: Any = {(i,): [["tt.divisibility", 16]] for i in range(3)}
-    source = ASTSource(module.kernel, signature, constants, aligned)
+    tables = [name for name in kernel.arg_names if name not in constants]
+    types = {name: "constexpr" if name in constants else TABLES.get(name, "*fp64") for name in kernel.arg_names}
+    aligned: Any = {(i,): [["tt.divisibility", 16]] for i in range(len(tables))}
+    source = ASTSource(kernel, types, constants, aligned)
     return triton.compile(source, target=target, options={"num_warps": 4, "enable_fp_fusion": False})
 
 
-def _constants(module: ModuleType, plan: Plan, dtype: str, tl: Any) -> dict[str, Any]:
+def constants_of(module: ModuleType, plan: Plan, dtype: str) -> dict[str, Any]:
+    """The kernel's compile-time arguments by name."""
+    import triton.language as tl
+
     arithmetic = "float64" if dtype == "float64" else "float32"
     stored = {m.name: {None: arithmetic, "like_param": dtype}.get(m.dtype, m.dtype) for m in plan.memories}
     constants = {f"{x}_type": getattr(tl, str(stored.get(x, dtype))) for x in plan.step.inputs}
-    constants |= {"compute": getattr(tl, arithmetic), "maximize": False}
+    constants |= {"compute": getattr(tl, arithmetic), "maximize": False, "BLOCK": module.BLOCK}
     if plan.flags:
-        settings = [h.default for h in module.PROGRAM.hyperparameters]
-        constants |= dict(
-            zip((f.name for f in plan.flags), module.flags(*settings, 2, 1024, 1024, 1024**2), strict=True)
-        )
-    return {**constants, "BLOCK": module.BLOCK}
+        settings = [1.0 if p.default is None else p.default for p, _ in plan.params]
+        values = module.flags(*settings, 2, 1024, 1024, 1024**2)
+        constants |= dict(zip((f.name for f in plan.flags), values, strict=True))
+    return constants

@@ -34,6 +34,8 @@ def wide(ptx: str) -> tuple[int, int]:
         ("adamw", "bfloat16", 6, 5),  # one for theta and g
         ("lion", "float32", 6, 4),
         ("evolved", "bfloat16", 6, 5),
+        ("lamb", "float32", 20, 6),  # the gradient's norm: g; those of r and theta: all four; the step: all four
+        ("novograd", "float32", 8, 4),  # its second moment is one number a tensor
     ],
 )
 def test_whole_chunks_take_128_bit_accesses(rule: str, dtype: str, loads: int, stores: int) -> None:
@@ -44,6 +46,35 @@ def test_whole_chunks_take_128_bit_accesses(rule: str, dtype: str, loads: int, s
     assert ".local" not in done.stdout
     assert "div.full.f32" not in done.stdout
     assert "sqrt.approx" not in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "arch", "sign"), [("amdgcn", "gfx942", "amdgcn"), ("ttir", "sm_100", "tt.func")])
+def test_other_vendors_and_stages(kind: str, arch: str, sign: str) -> None:
+    done = optc("compile", str(ZOO / "lamb.opt"), "--emit", kind, "--arch", arch)
+    assert done.returncode == 0, done.stderr
+    assert sign in done.stdout
+
+
+def test_sums_of_chunks_compile_too() -> None:
+    """`combine`, which is the same for every rule."""
+    code = (
+        "import sys; from optc import zoo; from optc.compiler.load import load\n"
+        "from optc.compiler.target import compile_kernel, target_of\n"
+        "module = sys.modules[load(zoo('lamb')).__module__]\n"
+        "for largest in (True, False):\n"
+        "    constants = {'column': 1, 'columns': 3, 'largest': largest, 'BLOCK': 1024}\n"
+        "    print(compile_kernel(module.combine, constants, target_of('sm_90', 'ptx')).asm['ptx'].count('.entry'))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "1\n1\n", done.stderr
+
+
+@pytest.mark.parametrize(("kind", "arch"), [("ptx", "gfx942"), ("hsaco", "sm_90")])
+def test_a_code_that_an_architecture_has_not_is_refused(kind: str, arch: str, tmp_path: Path) -> None:
+    done = optc("compile", str(ZOO / "adamw.opt"), "--emit", kind, "--arch", arch, "-o", str(tmp_path))
+    assert done.returncode == 1
+    assert f"there is no {kind} for `{arch}`" in done.stderr
 
 
 def test_an_unknown_architecture_is_refused_in_words() -> None:

@@ -119,7 +119,7 @@ ZOO = (
     Row("evolved", Evolved, EVOLVED),
 )
 
-SHAPES: tuple[tuple[int, ...], ...] = ((), (3, 5), (0,), (1030,))
+SHAPES: tuple[tuple[int, ...], ...] = ((3, 11), (0,), (1030,))
 
 
 @dataclass
