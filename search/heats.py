@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .. import __version__
 from .config import Config
 from .entrants import maker
 from .evaluate import Evaluator, Job, Outcome
@@ -77,8 +78,9 @@ def heat(
     """The heat under its key. The number of workers is no part of that, and so may change."""
     training = config.training
     limits = (training.batch, training.train_images, training.validation_images, training.precision)
-    whole = (config.seed, limits, config.machine.threads, text, task, replicate, steps, schedule, part, purpose)
-    key = blake2b(repr((torch.__version__, *whole)).encode(), digest_size=12).hexdigest()
+    machine = (config.machine.threads, config.machine.device, torch.__version__, __version__)
+    whole = (config.seed, limits, machine, text, task, replicate, steps, schedule, part, purpose)
+    key = blake2b(repr(whole).encode(), digest_size=12).hexdigest()
     return Heat(key, text, task, replicate, steps, schedule, part, purpose)
 
 
