@@ -192,7 +192,11 @@ ADAPTIVE = (
         {**ADAM, "wd": 0.1},
         lambda p: po.AdEMAMix(p, lr=2e-2, betas=(0.8, 0.96, 0.9), eps=1e-5, alpha=0.0, cautious=True, **DECOUPLED),
     ),
-    Row("stable_adamw", {**ADAM, "wd": 0.1}, lambda p: po.StableAdamW(p, **TORCH_ADAM, **DECOUPLED)),
+    Row(
+        "stable_adamw",
+        {**ADAM, "eps": 0.5, "wd": 0.1},
+        lambda p: po.StableAdamW(p, lr=2e-2, betas=(0.8, 0.96), eps=0.5, **DECOUPLED),
+    ),
     Row(
         "mars_adamw",
         {**ADAM, "gamma": 0.1, "wd": 0.1},
@@ -246,8 +250,8 @@ NORMS = (
 MATRIX = (
     Row(
         "adafactor",
-        {"lr": 0.1, "eps1": 0.6, "eps2": 0.8, "d": 1.1, "k": -0.7, "wd": 0.1},
-        lambda p: to.Adafactor(p, lr=0.1, eps=(0.6, 0.8), d=1.1, beta2_decay=-0.7, weight_decay=0.1),
+        {"lr": 0.3, "eps1": 0.6, "eps2": 0.8, "d": 1.1, "k": -0.7, "wd": 0.1},
+        lambda p: to.Adafactor(p, lr=0.3, eps=(0.6, 0.8), d=1.1, beta2_decay=-0.7, weight_decay=0.1),
     ),
     Row(
         "came",
