@@ -34,6 +34,9 @@ from .syntax import (
 )
 
 MAX_INLINED = 1000
+MAX_LOOPS = 4
+CALL_DEPTH = 2
+"""A call nests as deep as so many operations."""
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Body:
     path: list[tuple[Expr, bool]] = field(default_factory=list)
     calls: list[Def] = field(default_factory=list)
     inlined: int = 0
+    loops: int = 0
     prefix: str = ""
 
     def __post_init__(self) -> None:
@@ -257,9 +261,14 @@ class Body:
         count = self.resolver.real(s.count)
         if count.ok:
             require_static(count.expr, self.resolver, "`repeat`")
+        self.loops += 1
+        if self.loops > MAX_LOOPS:
+            help = "their counts multiply; write one loop, or a function"
+            raise OptError(Diagnostic("E004", f"more than {MAX_LOOPS} loops inside one another", s.span, help=help))
         before = dict(self.resolver.names)
         with self._block() as out:
             self.read(s.body)
+        self.loops -= 1
         self.resolver.names = {n: e for n, e in self.resolver.names.items() if n in before}
         self.out.append(Repeat(count.expr, tuple(out), s.span))
 
@@ -290,9 +299,11 @@ class Body:
         caller, prefix, frame = self.resolver.names, self.prefix, self._frame(function, args)
         self.prefix, self.resolver.names = function.name, frame
         self.calls.append(function)
+        self.resolver.depth += CALL_DEPTH
         try:
             result = self._body_of(function)
         finally:
+            self.resolver.depth -= CALL_DEPTH
             self.calls.pop()
             self.prefix, self.resolver.names = prefix, caller
         return result or wrong(call)

@@ -17,11 +17,10 @@ from lark import Lark, Token, UnexpectedToken
 from .build import Builder, Located
 from .diagnostics import MAX_ERRORS, Diagnostic, OptError, Source, Span
 from .mistakes import explain
-from .syntax import Comment, Expr, File, Item, Node, children
+from .syntax import MAX_DEPTH, Call, Comment, Expr, File, Item, Node, children
 from .tokens import SET_ASIDE, Tokens, span_of, tokenize
 
 GRAMMAR = Path(__file__).parent.parent / "grammar" / "opt.lark"
-MAX_DEPTH = 200
 
 
 class _KeepAll:
@@ -119,7 +118,9 @@ def _too_deep(item: Item) -> Diagnostic | None:
         if depth > MAX_DEPTH and isinstance(node, Expr):
             message = f"an expression of more than {MAX_DEPTH} nested operations"
             return Diagnostic("E004", message, node.span, help="name a part of it with `let`")
-        stack.extend((child, depth + 1) for child in children(node))
+        many = isinstance(node, Call) and len(node.args) > 3  # max(a, b, c, d) is max(max(max(a, b), c), d)
+        below = depth + (len(node.args) - 1 if many else 1)  # type: ignore[union-attr]
+        stack.extend((child, below) for child in children(node))
     return None
 
 

@@ -11,11 +11,27 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from . import constants
-from .diagnostics import Diagnostic, Span
+from .diagnostics import Diagnostic, OptError, Span
 from .operators import FUNCTIONS, MATRIX, OPERATORS, REDUCTIONS, Operator
 from .scope import GIVENS, Entity, unknown_function, unknown_name
 from .shapes import ELEMENT, HOST, Shape, ShapeError, broadcast, matrix, reduced
-from .syntax import DTYPES, SCOPES, Apply, Bool, Call, Cast, Def, Expr, Matrix, Name, Noise, Number, Prev, Reduce
+from .syntax import (
+    DTYPES,
+    MAX_DEPTH,
+    SCOPES,
+    Apply,
+    Bool,
+    Call,
+    Cast,
+    Def,
+    Expr,
+    Matrix,
+    Name,
+    Noise,
+    Number,
+    Prev,
+    Reduce,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +59,22 @@ class Resolver:
     functions: dict[str, Def] = field(default_factory=dict)
     reading: Callable[[str, Span], None] = lambda state, span: None
     noises: int = 0
+    depth: int = 0
 
     def expr(self, e: Expr) -> Typed:
-        """Resolve one expression."""
+        """Resolve one expression. Raises OptError where calls and operations nest too deep to go on."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            message = f"more than {MAX_DEPTH} operations and calls inside one another, counted after inlining"
+            raise OptError(
+                Diagnostic("E004", message, e.span, help="name a part of it with `let`, outside the function")
+            )
+        try:
+            return self._expr(e)
+        finally:
+            self.depth -= 1
+
+    def _expr(self, e: Expr) -> Typed:
         match e:
             case Number():
                 return self._number(e)
