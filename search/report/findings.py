@@ -107,6 +107,8 @@ class Findings:
         self.hall = store.hall_of_fame(len(self.individuals))
         if not self.hall or _fitness(self.hall[0]) <= DIVERGED:
             raise StoreError(f"{store.folder} has no scored individual yet, so there is nothing to report")
+        if not self.populations:
+            raise StoreError(f"{store.folder} has no finished generation yet, so there is nothing to report")
         self._store = store
         self._parsed: dict[str, File] = {}
         self._trees: dict[str, File] = {}

@@ -19,9 +19,9 @@ from ..run import readable
 from ..store import Individual, Store, StoreError
 from . import charts
 from .ancestry import Ancestry, ancestry
-from .claims import claims
 from .findings import Findings
 from .mathematics import Typeset, typeset_rule
+from .verdict import verdict
 
 HALL = 8
 HERE = Path(__file__).parent
@@ -57,7 +57,7 @@ def page(store: Store) -> str:
         .render(
             found=found,
             charts=_charts(found, tree),
-            claims=claims(found),
+            verdict=verdict(found),
             hall=[_laureate(found, rank, i) for rank, i in enumerate(found.hall[:HALL], 1)],
             ancestry=tree,
             config=to_toml(found.config),

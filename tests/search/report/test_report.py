@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import sqlite3
 from collections import Counter
 from html.parser import HTMLParser
@@ -12,11 +13,13 @@ from click.testing import CliRunner
 
 from optc.dsl.parser import parse
 from optc.search.cli import cli
+from optc.search.record import RECORD, write_record
 from optc.search.report.ancestry import ancestry
 from optc.search.report.drawing import Scale, apart, tag
 from optc.search.report.findings import Findings, Seeds
 from optc.search.report.mathematics import typeset_rule
 from optc.search.report.page import page
+from optc.search.report.verdict import verdict
 from optc.search.run import create
 from optc.search.store import Individual, Store
 from optc.search.trees import tidied
@@ -84,6 +87,15 @@ def test_no_scored_rule_is_said_in_words(finished_run, tmp_path):
     done = CliRunner().invoke(cli, ["report", str(tmp_path / "empty")])
     assert done.exit_code == 1
     assert "no scored individual yet" in done.stderr
+
+
+def test_no_finished_generation_is_said_in_words(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "run")
+    with sqlite3.connect(tmp_path / "run" / "run.sqlite") as database:
+        database.execute("DELETE FROM members")
+    done = CliRunner().invoke(cli, ["report", str(tmp_path / "run")])
+    assert done.exit_code == 1
+    assert "no finished generation yet" in done.stderr
 
 
 def test_report_cannot_be_written_is_said_in_words(finished_run, tmp_path):
@@ -213,6 +225,51 @@ def test_page_needs_nothing_but_itself(text):
 def test_page_makes_no_claim_from_search_scores(text):
     assert "No claim is made." in text
     assert "Search scores are optimistic" in text
+
+
+TESTED = {
+    "begun": "2026-01-01T00:00:00+00:00",
+    "plan": {"seeds": 20},
+    "winner": {"individual": "1.2", "rank": 3, "text": ""},
+    "search": 0.9,
+    "selection": {"mean": 0.8, "low": 0.75, "high": 0.85},
+    "test": {"mean": 0.7, "low": 0.65, "high": 0.75},
+    "finished": "2026-01-01T00:01:00+00:00",
+}
+
+
+@pytest.fixture
+def record(finished_run):
+    """Writes what `optsearch test` would have, and takes it away again."""
+    yield lambda found_out: write_record(finished_run, found_out)
+    (finished_run / RECORD).unlink()
+
+
+def test_a_test_in_the_open_allows_no_claim(found, record):
+    record({key: TESTED[key] for key in ("begun", "plan", "winner", "search", "selection")})
+    said = verdict(found)
+    assert not said.made
+    assert "not finished" in said.sentences[0]
+
+
+def test_a_winner_tested_alone_is_claimed_over_nobody(found, record):
+    record(TESTED)
+    said = verdict(found)
+    assert not said.made
+    assert "tested alone" in said.sentences[0]
+    assert "lost 0.2000" in said.tested
+    assert [score.mean for score in said.scores.values()] == [0.9, 0.8, 0.7]
+
+
+def test_claims_are_the_tests_own(found, record):
+    claims = [{"made": True, "sentence": "A beats B."}, {"made": False, "sentence": "No claim about A."}]
+    record(TESTED | {"standings": {"claims": claims}})
+    assert verdict(found).made
+    assert verdict(found).sentences == ("A beats B.",)
+    record(TESTED | {"standings": {"claims": claims[1:]}})
+    assert not verdict(found).made
+    assert verdict(found).sentences == ("No claim about A.",)
+    assert "No claim about A." in page(Store.open(found.folder))
 
 
 def test_unfinished_run_says_how_to_go_on(hostile_store):
