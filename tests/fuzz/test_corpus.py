@@ -40,6 +40,47 @@ def test_damaged_rules(path: Path, data: st.DataObject) -> None:
     examine(text[:start] + middle + text[end:])
 
 
+# ---------------------------------------------------------------- deep and wide
+
+HEAD = "param lr = 0.1\nparam b = 0.9\nstate m = 0\n"
+UPDATE = HEAD + "update = "
+
+
+def functions(count: int, body: str) -> str:
+    """f1 calls f0, f2 calls f1, and so on; `body` is what stands around the call."""
+    chain = "".join(f"def f{i + 1}(x) = {body.format(f'f{i}(x)')}\n" for i in range(count))
+    return f"{HEAD}def f0(x) = x\n{chain}update = f{count}(g)\n"
+
+
+DEEP = {
+    "roots": UPDATE + "sqrt(" * 99 + "g" + ")" * 99,
+    "minuses": UPDATE + "-" * 118 + "g",
+    "terms": UPDATE + "g" + " + g*m" * 116,
+    "too many terms": UPDATE + "g" + " + g*m" * 150,
+    "arguments": UPDATE + "max(" + "g, " * 100 + "m)",
+    "too many arguments": UPDATE + "max(" + "g, " * 300 + "m)",
+    "choices": UPDATE + "where(g > 0, m, " * 98 + "g" + ")" * 98,
+    "transposes": UPDATE + "g" + ".T" * 118,
+    "calls": functions(30, "{}"),
+    "too many calls": functions(900, "{}"),
+    "towers": functions(20, "-" * 100 + "{}"),
+    "calls of calls": HEAD + "def f(x) = x + 1\nupdate = " + "f(" * 98 + "g" + ")" * 98,
+    "blocks": HEAD + "when b > 0.5 { " * 95 + "m <- g" + " }" * 95 + "\nupdate = m",
+    "elses": HEAD + "when b > 1 { update = g }" + " else when b > 1 { update = m }" * 90 + " else { update = g }",
+    "too many elses": HEAD + "when b > 1 { update = g }" + " else when b > 1 { update = m }" * 1500,
+    "loops": HEAD + "var x = g\n" + "repeat 2 { " * 4 + "x <- x + 1" + " }" * 4 + "\nupdate = x",
+    "too many loops": HEAD + "var x = g\n" + "repeat 2 { " * 80 + "x <- x + 1" + " }" * 80 + "\nupdate = x",
+    "a long loop": HEAD + "var x = g\nrepeat 1000000000 { x <- x + 1 }\nupdate = x",
+    "squares": HEAD + "let a0 = g\n" + "".join(f"let a{i + 1} = a{i}*a{i}\n" for i in range(300)) + "update = a300",
+    "states": HEAD + "".join(f"state s{i} = 0\ns{i} <- s{i} + g\n" for i in range(300)) + "update = s1",
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep(name: str) -> None:
+    examine(DEEP[name].encode())
+
+
 # ---------------------------------------------------------------- nothing escapes
 
 QUOTING = ['"', "'", '"""', "\\", "\n", "\r", "\x00", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\ufeff"]
