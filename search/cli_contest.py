@@ -142,14 +142,18 @@ def show(standings: Standings, folder: Path) -> None:
 
 def _progress() -> Callable[[int, int], None]:
     """A count that is rewritten on a terminal; elsewhere a line now and then."""
-    terminal, spoke = sys.stderr.isatty(), time.monotonic()
+    terminal = sys.stderr.isatty()
+    start = spoke = time.monotonic()
 
     def told(done: int, of: int) -> None:
-        nonlocal spoke
+        nonlocal start, spoke
+        now = time.monotonic()
+        start = now if done == 0 else start
+        left = f", {(now - start) * (of - done) / done:.0f} s left" if done else ""
         if terminal and of:
-            click.echo(f"\r  {done}/{of} runs", err=True, nl=done == of)
-        elif time.monotonic() - spoke > SECONDS_BETWEEN_LINES:
-            click.echo(f"  {done}/{of} runs", err=True)
-            spoke = time.monotonic()
+            click.echo(f"\r  {done}/{of} runs{left}\x1b[K", err=True, nl=done == of)
+        elif now - spoke > SECONDS_BETWEEN_LINES:
+            click.echo(f"  {done}/{of} runs{left}", err=True)
+            spoke = now
 
     return told

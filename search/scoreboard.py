@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +15,11 @@ from .contest import Entry, Place, Standings
 from .heats import Result
 from .statistics import Comparison, bootstrap_interval
 
+CAVEAT = (
+    "A rule bred by a search over a superset of a rival's has had far more trials than its tuning here: a claim is "
+    "about the rules as they now stand, not about how they were found."
+)
+WIDTH = 118
 FIGURE = re.compile(r"[+-]?[0-9][0-9./e+-]*$|-$")
 REMARKS = (
     "score: accuracy + 0.05 max(0, 1 - the last training losses), -1 for a run that failed; mean over tasks and seeds,",
@@ -69,6 +76,16 @@ def _row(standings: Standings, entry: Entry, horizon: int) -> Row:
     )
 
 
+def failures(standings: Standings) -> Counter[tuple[str, str]]:
+    """How often an entry's runs failed, by entry and reason."""
+    return Counter(
+        (f"{place.rule}, {place.schedule}", result.reason)
+        for place, results in standings.results.items()
+        for result in results
+        if result.reason
+    )
+
+
 def target_loss(standings: Standings, horizon: int, task: str) -> float:
     """The training loss at which the median entry ends; NaN where every run failed."""
     ends = [
@@ -99,17 +116,18 @@ def _mean(values: Sequence[float]) -> float | None:
 def lines(standings: Standings) -> Iterator[str]:
     """Scores, differences and claims, for people."""
     yield from _table(_score_cells(standings))
-    yield from (*REMARKS, "")
+    yield from REMARKS
+    yield from (f"failed: {entry}: {why} ({count} runs)" for (entry, why), count in failures(standings).items())
+    yield ""
     yield from _table(_difference_cells(standings.comparisons))
     yield "difference: mean over paired seeds, with its 95% bootstrap interval; p: Wilcoxon's signed-rank test, exact;"
     yield f"Holm: the same, corrected for all {len(standings.comparisons)} comparisons."
     yield ""
-    yield from (claim.sentence for claim in standings.claims)
+    sentences = [claim.sentence for claim in standings.claims]
     if any(claim.made for claim in standings.claims) and not standings.contest.variants:
-        yield (
-            "A rule bred by a search over a superset of a rival's has had far more trials than its tuning here: "
-            "a claim is about the rules as they now stand, not about how they were found."
-        )
+        sentences.append(CAVEAT)
+    for sentence in sentences:
+        yield from textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _score_cells(standings: Standings) -> list[Sequence[str]]:

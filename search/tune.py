@@ -15,7 +15,7 @@ import numpy as np
 from ..dsl.rule import Value
 from .axes import Axis, axes_of, prior_text
 from .config import Config, ConfigError
-from .entrants import Entrant
+from .entrants import Entrant, maker
 from .fitness import overall
 from .heats import Heats, heat
 from .schedules import under
@@ -55,7 +55,7 @@ class Tuner:
     widenings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.runner = under(self.entrant, self.schedule)
+        self.runner = _compiled(under(self.entrant, self.schedule))
         self.axes = {axis.name: axis for axis in axes_of(self.runner.params)}
         if not self.axes and self.budget.trials > 1:
             raise ConfigError(
@@ -138,6 +138,15 @@ class Tuner:
                 self.widenings.append(f"{name}: {prior_text(axis.prior)} became {prior_text(wider.prior)}")
                 self.axes[name] = wider
         return len(self.widenings) > before
+
+
+def _compiled(entrant: Entrant) -> Entrant:
+    """The same, where an optimizer can be made of it; what is wrong with it is said once, not run by run."""
+    try:
+        maker(entrant.text)
+    except ValueError as error:
+        raise ConfigError(f"{entrant.name} cannot be trained: {error}") from None
+    return entrant
 
 
 def tune(tuners: Sequence[Tuner], config: Config, heats: Heats) -> None:

@@ -92,6 +92,7 @@ def test_the_table_ranks_and_counts():
     assert second.failed == 1 and second.accuracy["digits"] == pytest.approx(0.85)
     assert first.steps_to["digits"] == 10 and second.steps_to["digits"] == 10
     text = "\n".join(lines(found))
+    assert "failed: R1, own: the loss rose over 50 (1 runs)" in text
     assert "No claim about R0" in text and len({len(x) for x in text.split("\n")[1:3]}) <= 2
 
 

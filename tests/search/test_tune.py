@@ -225,6 +225,12 @@ def test_a_rule_without_priors_cannot_be_tuned():
     assert len(spent(plain, Budget(1), lambda values: 0.5).trials) == 1
 
 
+def test_a_rule_that_needs_what_nobody_gives_is_refused_in_words():
+    needy = from_text("optimizer Needy\nparam lr = 1 ~ loguniform(1e-4, 1)\nparam k\nupdate = k*g")
+    with pytest.raises(ConfigError, match="Needy cannot be trained: no default for k"):
+        Tuner(needy, "own", Budget(2), 0)
+
+
 def test_genes_that_sleep_without_a_schedule_are_not_tuned():
     assert "warmup" not in {p.name for p in under(entrant_of("zoo:evolved"), "constant").params}
 
