@@ -1,0 +1,40 @@
+"""The zoo's kernels, on a GPU or in Triton's interpreter, against the torch backend: the same float32 arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from optc.compiler.load import load
+from optc.dsl.load import zoo
+
+from .harness import SHAPES
+from .test_zoo import NAMES
+
+BY_TORCH = {"adafactor", "came", "sm3", "muon", "shampoo", "soap"}
+"""Rules of rows, columns and matrix products, which torch's own kernels serve."""
+STEPS = 4
+
+
+def after(name: str, backend: str, device: str) -> list[np.ndarray]:
+    draw = torch.Generator().manual_seed(5)
+    params = [torch.randn(s, generator=draw).to(device).requires_grad_() for s in SHAPES]
+    settings = {"total": 9} if name == "evolved" else {}
+    optimizer: Any = load(zoo(name))(params, backend=backend, **settings)  # type: ignore[call-arg]
+    for _ in range(STEPS):
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=draw).to(device)
+        extra = [torch.rand(p.shape, generator=draw).to(device) for p in params]
+        optimizer.step(**({"inputs": {"h": extra}} if name == "sophia" else {}))
+    return [p.detach().cpu().numpy() for p in params]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in BY_TORCH])
+def test_kernels_are_the_torch_backend(name: str) -> None:
+    """Four steps, each of a few roundings of numbers near 1: contraction and the order of sums may differ."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for x, y in zip(after(name, "triton", device), after(name, "torch", device), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-6)
