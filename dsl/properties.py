@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor, log10
 from typing import Literal
 
 from .bounds import bound, pinned
@@ -66,7 +67,7 @@ def scaling(s: Study) -> Property:
 
     name = "homogeneous in the gradient"
     if s.direction is not None:
-        for small, but in ((False, ""), (True, " but for eps")):
+        for small, but in ((False, ""), (True, ", but for eps")):
             weight = _weight(s, SCALE, small)
             if not isinstance(weight, Special):
                 return Property(name, "yes", f"{_degree(weight)}{but}")
@@ -104,8 +105,10 @@ def bounded(s: Study) -> Property:
 
 def _rounded_up(size: float) -> str:
     """Four digits, none of which promises too much."""
-    text = f"{size:.4g}"
-    return text if float(text) >= size else f"{size * 1.0005:.4g}"
+    if size == 0:
+        return "0"
+    last = 10.0 ** (floor(log10(size)) - 3)
+    return f"{ceil(size / last * (1 - 1e-12)) * last:.4g}"
 
 
 def resting(s: Study) -> Property:

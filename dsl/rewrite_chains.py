@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
 
 from .known import Builder, Known, joined
+from .literals import LARGEST
 
 # ---------------------------------------------------------------- products
 
@@ -76,7 +76,7 @@ def like_terms(b: Builder, k: Known) -> Known | None:
         for i, (other, seen) in enumerate(merged):
             alike = seen is base or (seen is not None and base is not None and seen.same(base))
             # Of one sign only: 2*x - x is NaN where x is infinite, and a cancelled literal loses digits.
-            if alike and factor * other > 0 and isfinite(factor + other):
+            if alike and factor * other > 0 and abs(factor + other) <= LARGEST:
                 merged[i] = (factor + other, seen)
                 break
         else:

@@ -13,7 +13,8 @@ from .normal import Normal
 from .rule import Rule
 from .shuffle import LIFTED, coefficient, is_unordered
 
-LARGE = 8
+LARGE = 4
+"""How many nodes a value may have and still be written out wherever it is used, whatever its numbers are."""
 
 
 def letters(n: int) -> str:
@@ -42,6 +43,7 @@ class Writer:
 
     def _large_and_shared(self) -> list[int]:
         uses = Counter(a for i in self.labels.live for a in _written(self.nodes[i]))
+        uses.update([*self.labels.roots.values(), *(i for parts in self.labels.memory.values() for i in parts)])
         size: dict[int, int] = {}
         for i in self.labels.live:
             size[i] = 1 + sum(1 if uses[a] > 1 and size[a] > LARGE else size[a] for a in _written(self.nodes[i]))

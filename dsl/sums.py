@@ -50,16 +50,29 @@ class Sums(Products):
         return proven
 
     def _chain(self, i: int, node: Node, given: tuple[int, ...]) -> int:
+        signed = [(sign, a) for sign, a in zip(SIGNS[node.op], given, strict=True) if not self._vanishes(a)]
+        if len(signed) == 1 and abs(self._split(self.of[signed[0][1]])[0]) != 1:
+            return self._multiple(i, *signed[0])
         terms: list[Term] = []
-        for sign, original, normal in zip(SIGNS[node.op], given, (self.of[a] for a in given), strict=True):
-            part = self.terms(original)
+        for sign, a in signed or [(1.0, given[0])]:
+            part = self.terms(a)
             if (sign < 0 and len(part) > 1 and not self.zeros_free) or len(part) > MAX_TERMS:
-                scale, factors = self._split(normal)
+                scale, factors = self._split(self.of[a])
                 part = [(scale, self._monic(factors))]
             terms += [(sign * c, t) for c, t in part]
         terms = self._merged(terms)
         total = self._sum(terms)
         self._terms[i] = terms if len(terms) > 1 else self._expanded(total)
+        return total
+
+    def _vanishes(self, given: int) -> bool:
+        return self.zeros_free and self._value(self.of[given]) == 0
+
+    def _multiple(self, i: int, sign: float, a: int) -> int:
+        """A lone c*(x + y) keeps its coefficient outside, as a product would."""
+        scale, factors = self._split(self.of[a])
+        total = self._join((sign * scale, factors))
+        self._terms[i] = self._expanded(total)
         return total
 
     def _expanded(self, i: int) -> list[Term]:
