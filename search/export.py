@@ -17,7 +17,7 @@ from ..dsl.syntax import Apply, Assign, Expr, File, Let, Output, ParamDecl, name
 from .evaluate import Job, Outcome
 from .run import config_of, readable
 from .store import Individual, Store, StoreError
-from .trees import filled, number, number_of, tidied
+from .trees import filled, number, number_of, plain_sum, tidied
 
 COLUMNS = ("id", "generation", "fitness", "key", "operators", "parents", "formula")
 DIGITS = 3
@@ -118,7 +118,7 @@ def formula(tree: File) -> str:
     numbers = {name: number(float(f"{number_of(value):.{DIGITS}g}")) for name, value in weights.items()}
     plain = {item.name: item.value for item in tree.items if isinstance(item, Let) and not _corrects(item.value)}
     own = [format_statement(i) for i in tree.items if isinstance(i, Assign) and format_statement(i) not in STANDARD]
-    update = format_expr(filled(outputs["update"], numbers | plain))
+    update = format_expr(plain_sum(filled(outputs["update"], numbers | plain)))
     return f"{'; '.join([*own, update])}   [{', '.join([*genes, *extras])}]"
 
 

@@ -78,6 +78,19 @@ def filled(value: Expr, meanings: Mapping[str, Expr]) -> Expr:
             return value
 
 
+def plain_sum(e: Expr) -> Expr:
+    """A sum as one writes it: a negative term is taken away, a weight of 1 is not written."""
+    match e:
+        case Apply("add", (first, Apply("mul", (Apply("neg", (weight,)), factor)))):
+            return Apply("sub", (plain_sum(first), plain_sum(Apply("mul", (weight, factor)))))
+        case Apply("add", (first, last)):
+            return Apply("add", (plain_sum(first), plain_sum(last)))
+        case Apply("mul", (Number(value=1.0), factor)):
+            return factor
+        case _:
+            return e
+
+
 def tidied(tree: File) -> File:
     """The tree without what its update never reads: sleeping genes, unused states and values, second names."""
     tree = _without_second_names(tree)

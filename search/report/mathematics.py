@@ -11,10 +11,10 @@ from ...dsl.check import check
 from ...dsl.format import literal
 from ...dsl.glyphs import GLYPHS
 from ...dsl.rule import Rule, Value
-from ...dsl.syntax import Apply, Expr, File, Item, Name, Number, Output, ParamDecl
+from ...dsl.syntax import Expr, File, Item, Name, Output, ParamDecl
 from ...dsl.traffic import Traffic, traffic
 from ...dsl.typeset import Line, typeset_expr, typeset_lines
-from ..trees import filled, number, number_of
+from ..trees import filled, number, number_of, plain_sum
 
 DIGITS = 4
 INDENT = '<mspace width="2em"/>'
@@ -79,18 +79,5 @@ def _weighed(tree: File) -> File:
 
 def _with(item: Item, weights: dict[str, Expr]) -> Item:
     if isinstance(item, Output) and item.name == "update":
-        return replace(item, value=_plain(filled(item.value, weights)))
+        return replace(item, value=plain_sum(filled(item.value, weights)))
     return item
-
-
-def _plain(e: Expr) -> Expr:
-    """A sum as one writes it: a negative term is taken away, a weight of 1 is not written."""
-    match e:
-        case Apply("add", (first, Apply("mul", (Apply("neg", (weight,)), factor)))):
-            return Apply("sub", (_plain(first), _plain(Apply("mul", (weight, factor)))))
-        case Apply("add", (first, last)):
-            return Apply("add", (_plain(first), _plain(last)))
-        case Apply("mul", (Number(value=1.0), factor)):
-            return factor
-        case _:
-            return e

@@ -46,9 +46,8 @@ def _untested(found: Findings) -> str:
 
 def _tested(found: Findings, record: Mapping[str, Any]) -> Verdict:
     claims = record.get("standings", {}).get("claims", [])
-    made = [claim["sentence"] for claim in claims if claim["made"]]
     alone = "No claim over other rules is made: the winner was tested alone. Meeting them: optsearch compare"
-    sentences = made or [claim["sentence"] for claim in claims] or [alone]
+    sentences = [claim["sentence"] for claim in claims] or [alone]
     search = record["search"]
     scores = {"search": Scored(search, search, search)}
     scores |= {part: Scored(**record[part]) for part in ("selection", "test")}
@@ -57,7 +56,7 @@ def _tested(found: Findings, record: Mapping[str, Any]) -> Verdict:
         f"Rule {winner['individual']}, number {winner['rank']} of the search, was chosen by the selection images and "
         f"tested once, on {seeds} fresh seeds. From search to test it lost {search - record['test']['mean']:.4f}."
     )
-    return Verdict(bool(made), tuple(sentences), scores, tested, tuple(_optimism(found)))
+    return Verdict(any(claim["made"] for claim in claims), tuple(sentences), scores, tested, tuple(_optimism(found)))
 
 
 def _optimism(found: Findings) -> list[str]:

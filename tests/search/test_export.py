@@ -11,7 +11,9 @@ import torch
 from click.testing import CliRunner
 
 from optc.dsl.load import rule_from_file
+from optc.dsl.parser import parse
 from optc.search.cli import cli
+from optc.search.export import formula
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,13 @@ def test_tensorboard_reads_the_events(finished_run, tmp_path, tables):
     assert [e.value for e in events.Scalars("fitness/best")] == pytest.approx([fitness for (fitness,) in best])
     (rule,) = (tmp_path / "tb").glob("1-rule-*")
     assert [e.step for e in EventAccumulator(str(rule)).Reload().Scalars("loss/digits")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("weights", "shown"),
+    [((1, 2), "m + 2*sign(g)"), ((1, -2), "m - 2*sign(g)"), ((-1, 1), "-1*m + sign(g)"), ((2, -1), "2*m - sign(g)")],
+)
+def test_formula_is_written_as_people_do(weights, shown):
+    params = "".join(f"param a{k} = {weight}\n" for k, weight in enumerate(weights, 1))
+    text = f"optimizer A\nparam lr = 1e-3\n{params}state m = 0\nm <- 0.9*m + 0.1*g\nupdate = a1*m + a2*sign(g)\n"
+    assert formula(parse(text)).split("; ")[-1].split("   [")[0] == shown

@@ -58,7 +58,7 @@ def test_table_says_all_of_it(after_events):
     with console.capture() as captured:
         console.print(shown.view())
     text = captured.get()
-    for words in ("4/8 rules", "0.9500", "0.5000", "1*m", "ascends", "3 different structures", "left", "passed"):
+    for words in ("4/8 rules", "0.9500", "0.5000", "  m   [lr", "ascends", "3 different structures", "left", "passed"):
         assert words in text
     assert text.index("0.9500") < text.index("0.5000")
 

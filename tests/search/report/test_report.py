@@ -265,7 +265,7 @@ def test_claims_are_the_tests_own(found, record):
     claims = [{"made": True, "sentence": "A beats B."}, {"made": False, "sentence": "No claim about A."}]
     record(TESTED | {"standings": {"claims": claims}})
     assert verdict(found).made
-    assert verdict(found).sentences == ("A beats B.",)
+    assert verdict(found).sentences == ("A beats B.", "No claim about A.")
     record(TESTED | {"standings": {"claims": claims[1:]}})
     assert not verdict(found).made
     assert verdict(found).sentences == ("No claim about A.",)
