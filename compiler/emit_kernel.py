@@ -86,7 +86,7 @@ def _load_slots(plan: Plan) -> list[str]:
     slots = plan.step.slots
     out = [f"    row = scalars + {len(slots)} * tl.load(chunk + 3)"] if slots else []
     for i, s in enumerate(slots):
-        out.append(f"    {s.name} = tl.load(row + {i}){' != 0' if s.kind == 'bool' else '.to(compute)'}")
+        out.append(f"    {s.name} = tl.load(row + {i}){'.to(tl.int32) != 0' if s.kind == 'bool' else '.to(compute)'}")
     return out
 
 

@@ -9,7 +9,7 @@ from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
 from .passes import NUMBERS, Column, Measure, Passes, UncutError, cut, noise_name
 from .plan import Plan
-from .spell import ARITHMETIC, ATOM, ON_TENSORS, Speller, Spelling, call
+from .spell import ARITHMETIC, IF, ON_TENSORS, Speller, Spelling, call
 
 TRITON: dict[str, Spelling] = {
     **ARITHMETIC,
@@ -54,7 +54,7 @@ def refusal(plan: Plan) -> str | None:
 
 
 def _special(value: Expr, spell: Callable[[Expr, int], str]) -> str | None:
-    return f"{spell(value.value, ATOM)}.to(tl.{value.dtype})" if isinstance(value, Cast) else None
+    return f"block_cast({spell(value.value, IF)}, tl.{value.dtype})" if isinstance(value, Cast) else None
 
 
 def block_arguments(plan: Plan, passes: Passes, columns: tuple[Column, ...]) -> list[str]:

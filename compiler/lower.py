@@ -59,7 +59,7 @@ KEYWORDS = frozenset({"self", "params", "inputs", "backend", "compile"}) | {
 
 GROUP_KEYS = frozenset({"param_names", "initial_lr", "step"})
 RESULT = "theta_next"
-INFIX = frozenset({"add", "sub", "mul", "div", "lt", "le", "gt", "ge", "eq", "ne"})
+INFIX = frozenset({"add", "sub", "mul", "lt", "le", "gt", "ge", "eq", "ne"})
 
 
 def lower(rule: Rule, reserved: frozenset[str] = frozenset()) -> Plan:

@@ -100,6 +100,16 @@ def block_tanh(x):
 
 
 @triton.jit
+def block_cast(x, dtype: tl.constexpr):
+    """x rounded to the nearest value of a dtype, ties to even; arithmetic goes on in x's own."""
+    if dtype == tl.bfloat16:
+        bits = x.to(tl.float32).to(tl.uint32, bitcast=True)
+        even = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+        return tl.where(x != x, x, even.to(tl.float32, bitcast=True).to(x.dtype))
+    return x.to(dtype).to(x.dtype)
+
+
+@triton.jit
 def block_total(x):
     """The sum of a block, in float64."""
     return tl.sum(x.to(tl.float64), axis=0)

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from optc.compiler.emit_triton import refusal
 from optc.compiler.load import load
+from optc.compiler.lower import lower
 from optc.dsl import interpret
 from optc.dsl.load import rule_from_text
 from optc.dsl.rule import Rule
+from optc.dsl.simplify import simplify
 
 SHAPES = ((3, 5), (6, 4), (7,), (1,), (), (2, 3, 4))
 SQUARE = ((4, 4), (2, 3, 3))
@@ -82,13 +85,13 @@ MATRICES = {
 class Pair:
     """A compiled rule in float64 beside the interpreter, on the same parameters."""
 
-    def __init__(self, rule: Rule, shapes: tuple[tuple[int, ...], ...], **given: Any) -> None:
+    def __init__(self, rule: Rule, shapes: tuple[tuple[int, ...], ...], backend: str = "torch", **given: Any) -> None:
         self.rule, self.settings = rule, interpret.settings(rule, **given)
         self.draw = np.random.default_rng(0)
         self.thetas = [self.draw.standard_normal(s) for s in shapes]
         self.states = [interpret.initial_states(rule, self.settings, x) for x in self.thetas]
         self.params = [torch.tensor(x, requires_grad=True) for x in self.thetas]
-        self.optimizer: Any = load(rule)(self.params, backend="torch", **given)  # type: ignore[call-arg]
+        self.optimizer: Any = load(rule)(self.params, backend=backend, **given)  # type: ignore[call-arg]
 
     def step(self, t: int, **kwargs: Any) -> None:
         gs = [self.draw.standard_normal(x.shape) for x in self.thetas]
@@ -110,6 +113,24 @@ class Pair:
 
 def rule_of(text: str) -> Rule:
     return rule_from_text("param lr = 0.01\n" + text)
+
+
+def kernels() -> list[str]:
+    """Those of the texts that Triton serves."""
+    return [name for name, text in TEXTS.items() if refusal(lower(simplify(rule_of(text)))) is None]
+
+
+def test_triton_serves_all_but_rows_and_columns() -> None:
+    left = {*TEXTS} - {*kernels()}
+    assert left == {"per row", "per col", "per matrix", "states of scopes", "states reduced"}
+
+
+@pytest.mark.parametrize("name", kernels())
+def test_the_triton_backend_is_the_interpreter(name: str) -> None:
+    pair = Pair(rule_of(TEXTS[name]), SHAPES, "triton")
+    for t in range(1, 3):
+        pair.step(t)
+    pair.agree()
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
