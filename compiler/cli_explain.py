@@ -15,7 +15,7 @@ from .cli_zoo import names
 if TYPE_CHECKING:
     from ..dsl.explain import Explanation
 
-DTYPES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "float64": 8.0}
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def subjects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -51,8 +51,9 @@ def explain(subject: str, format_: str, bandwidth: str, dtype: str) -> None:
         click.echo(page(subject.upper()), nl=False)
         return
     from ..dsl.explain import explain as explanation
+    from ..dsl.lint import SIZES
 
-    known = explanation(rule_of(subject), DTYPES[dtype])
+    known = explanation(rule_of(subject), SIZES[dtype])
     click.echo(_written(known, format_, bandwidth))
 
 

@@ -20,6 +20,11 @@ MAX_TOKENS = 20_000
 MAX_NESTING = 100
 SET_ASIDE = ("COMMENT", "ROOT", "SUPERSCRIPT", "INFINITY", "OTHER")
 
+KEYWORDS = frozenset(
+    ("optimizer", "use", "applies", "when", "otherwise", "param", "state", "input", "def", "let", "var", "evaluate",
+     "else", "repeat", "return", "in", "per", "or", "and", "not", "mod", "true", "false")
+)  # fmt: skip
+
 HINTS = {
     "|": "write `abs(x)` for |x|, `norm(x)` for a norm, `or` for either",
     "'": "strings have no place in a rule",
@@ -171,6 +176,9 @@ def _name(raw: Token, source: Source, out: Tokens) -> Token:
         help = "names are letters, digits and _; Greek letters, hats and subscripts are folded to ASCII"
         out.problems.append(Diagnostic("E002", f"{describe(bad)} cannot be part of a name", at, help=help))
     elif name != raw:
+        if not name.isidentifier() or name in KEYWORDS:
+            message = f"this reads as `{name}`, which is no name"
+            out.problems.append(Diagnostic("E002", message, span, help="choose a name of letters, digits and _"))
         out.folded.append((span, name))
     return _like(raw, "NAME", name or "x")
 

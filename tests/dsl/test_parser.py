@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from optc.dsl.check import check
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import decode, rule_from_text
-from optc.dsl.parser import parse
+from optc.dsl.parser import GRAMMAR, parse
 from optc.dsl.syntax import Apply, Expr, File, Let, Name, Number, Short, children, walk
+from optc.dsl.tokens import KEYWORDS
 
 
 def expr(text: str) -> Expr:
@@ -193,3 +195,14 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
         parse(decode(data, "x.opt"))
     except OptError as error:
         str(error)
+
+
+@pytest.mark.parametrize("pasted", ["₁x", "ｌｅｔ", "ｉｎ", "𝐨𝐫"])
+def test_what_folds_to_no_name_is_refused(pasted: str) -> None:
+    with pytest.raises(OptError, match="which is no name"):
+        parse(f"let a = {pasted}")
+
+
+def test_the_words_of_the_language_are_those_of_its_grammar() -> None:
+    words = set(re.findall(r'^_?[A-Z]+(?:\.\d)?: (?:"|/)([a-z]+)(?:"|\\b)', GRAMMAR.read_text(), re.MULTILINE))
+    assert words == KEYWORDS
