@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
@@ -135,6 +136,7 @@ class Processes:
 @contextmanager
 def _ctrl_c_is_ours() -> Iterator[None]:
     """What is started meanwhile inherits the mask: it never hears of Ctrl-C, which a terminal sends to all."""
+    resource_tracker.ensure_running()  # or the first process started would start it, which clears the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
