@@ -20,7 +20,7 @@ from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.operators import OPERATORS
 from optc.dsl.rule import Interval, Param, Rule, State
 from optc.dsl.simplify import simplify
-from optc.dsl.syntax import Apply, Assign, Bool, Expr, Let, Name, Number, Output
+from optc.dsl.syntax import Apply, Assign, Bool, Expr, Let, Name, Number, Output, names
 
 from .strategies import EXACT, RULES, SPECIAL
 from .strategies import rule_of as drawn_rule_of
@@ -93,7 +93,9 @@ def shuffled(e: Expr, random: Random) -> Expr:
         return Apply("gt" if e.op == "lt" else "lt", args[::-1])
     out = Apply(e.op, args)
     first = args[0]
-    if e.op in ("add", "mul", "min", "max") and isinstance(first, Apply) and first.op == e.op:
+    # (x + 1) - 0.5 is not taken for x + 0.5: where x is small, digits are lost in the one and not in the other.
+    grouped = isinstance(first, Apply) and first.op == e.op and any(names(args[-1]))
+    if e.op in ("add", "mul", "min", "max") and grouped:
         out = Apply(e.op, (first.args[0], Apply(e.op, (first.args[1], args[1]))))
     if e.op == "square":
         out = Apply("mul", (first, first)) if random.random() < 0.5 else Apply("pow", (first, Number(2.0)))
