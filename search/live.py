@@ -83,7 +83,7 @@ class Board:
             shown += [Text(), Text(self.diversity, style="dim")]
         if self.reasons:
             shown += [Text(), self._rejections()]
-        return Group(*shown)
+        return Group(*shown, Text())  # the terminal's ^C goes there, and wraps no line
 
     def _header(self) -> Table:
         tally = self.tally

@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 30.0
 def make_listener(console: Console) -> Listener:
     from .live import Board
 
-    return Board(console) if console.is_terminal else Lines()
+    return Board(console) if console.is_terminal and not console.is_dumb_terminal else Lines()
 
 
 def duration(seconds: float) -> str:
