@@ -41,7 +41,7 @@ class Gene:
 GENES: dict[str, Gene] = {
     gene.name: gene
     for gene in (
-        Gene("lr", "param lr in (0, inf) ~ loguniform(1e-5, 1e-1)", -5, -1, (-4, -2), 1.0, log=True),
+        Gene("lr", "param lr in [0, inf) ~ loguniform(1e-5, 1e-1)", -5, -1, (-4, -2), 1.0, log=True),
         Gene("beta1", "param beta1 in [0, 1) ~ uniform(0, 0.999)", 0, 0.999, (0.5, 0.99), 0.2),
         Gene("beta2", "param beta2 in [0, 1) ~ uniform(0, 0.9999)", 0, 0.9999, (0.9, 0.9999), 0.1),
         Gene("eps", "param eps in (0, inf) ~ loguniform(1e-10, 1e-4)", -10, -4, (-9, -6), 1.0, log=True),

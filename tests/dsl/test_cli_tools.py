@@ -116,7 +116,7 @@ def test_info_of_adamw(run: Run) -> None:
         ("lr", 1e-3), ("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8), ("wd", 1e-2),
     ]  # fmt: skip
     assert known["params"][0]["interval"] == {
-        "text": "(0, inf)", "low": 0, "high": None, "low_open": True, "high_open": True,
+        "text": "[0, inf)", "low": 0, "high": None, "low_open": False, "high_open": True,
     }  # fmt: skip
     assert known["params"][1]["prior"] == {"family": "loguniform", "args": [0.001, 0.5], "complement": 1}
     assert [(s["name"], s["scope"], s["dtype"], s["bytes"]) for s in known["states"]] == [
