@@ -10,11 +10,7 @@ import click
 COMMANDS = {
     "check": ("cli_check", "check", "Find everything that is wrong with rules."),
     "fmt": ("cli_fmt", "fmt", "Rewrite rules in the one style."),
-    "explain": (
-        "cli_explain",
-        "explain",
-        "Show a rule as mathematics, with its costs and properties, or what E101 means.",
-    ),
+    "explain": ("cli_explain", "explain", "Show a rule's mathematics, costs and properties, or what E101 means."),
     "diff": ("cli_explain", "diff", "Say whether two rules are the same."),
     "info": ("cli_info", "info", "Show what a rule has and needs."),
     "zoo": ("cli_zoo", "zoo", "List, show and copy the rules that optc ships."),
@@ -22,6 +18,7 @@ COMMANDS = {
     "completion": ("cli_completion", "completion", "Print a shell's completion script."),
     "compile": ("cli_compile", "compile_", "Turn a rule into a torch.optim.Optimizer with fused kernels."),
     "verify": ("cli_verify", "verify_", "Hold every backend of a rule against the interpreter."),
+    "bench": ("cli_bench", "bench_", "Time a rule beside other optimizers."),
 }
 """name -> (module beside this one, attribute, one line of help). Kept here so that `--help` imports none of them."""
 

@@ -49,7 +49,7 @@ def same_state(a: torch.optim.Optimizer, b: torch.optim.Optimizer) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": -1.0}, r"Invalid lr value: -1.0; it must be in \(0, inf\)"),
+        ({"lr": -1.0}, r"Invalid lr value: -1.0; it must be in \[0, inf\)"),
         ({"beta1": 1.5}, r"Invalid beta1 value: 1.5; it must be in \[0, 1\)"),
         ({"eps": float("nan")}, r"Invalid eps value: nan"),
         ({"wd": float("inf")}, r"Invalid wd value: inf"),
