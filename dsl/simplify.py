@@ -38,7 +38,9 @@ def simplify(rule: Rule) -> Rule:
         before, rule = rule, without_dead(_Simplifier(rule).rule())
         if rule == before:
             break
-    return rule
+    if rule.applies is None or rule.applies.otherwise is None:
+        return rule
+    return replace(rule, applies=replace(rule.applies, otherwise=simplify(rule.applies.otherwise)))
 
 
 def _is_small(rule: Rule) -> bool:
