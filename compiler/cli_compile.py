@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from .cli_files import STDIN, rule_of
+
 SUFFIX = {"python": ".py", "ir": ".plan"}
 EMITTED = ("python", "ir", "ttir", "ptx", "sass", "cubin", "amdgcn", "hsaco")
 BINARY = ("cubin", "hsaco")
 
 
 @click.command("compile")
-@click.argument("rule", type=click.Path(dir_okay=False))
+@click.argument("rule", metavar="RULE")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is written.")
 @click.option("--target", type=click.Choice(["auto", "triton", "torch"]), default="auto", show_default=True)
 @click.option("--emit", "kind", type=click.Choice(EMITTED), default="python", show_default=True)
@@ -27,8 +29,9 @@ BINARY = ("cubin", "hsaco")
 def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, dtype: str) -> None:
     """Compile RULE to a Python file that holds a torch optimizer and needs nothing of optc.
 
-    Writes RULE's name with `.py` into the current folder, or into the one given by -o. The plan (`--emit ir`) and a
-    GPU's code, which needs no GPU, go to the standard output unless -o is given.
+    RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current folder,
+    or into the one given by -o. The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard
+    input go to the standard output unless -o is given.
     """
     from ..dsl.diagnostics import OptError
 
@@ -39,19 +42,18 @@ def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, 
     except OptError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
-    if kind != "python" and output is None:
-        click.echo(made)
+    if output is None and (kind != "python" or rule == STDIN):
+        click.echo(made, nl=kind != "python")
         return
-    path = (output or Path()) / Path(rule).with_suffix(SUFFIX.get(kind, f".{kind}")).name
+    path = (output or Path()) / Path("rule" if rule == STDIN else rule).with_suffix(SUFFIX.get(kind, f".{kind}")).name
     _write(path, made if isinstance(made, bytes) else made.encode())
     click.echo(f"wrote {path}", err=True)
 
 
 def _emitted(rule: str, target: str, kind: str, arch: str, dtype: str) -> str | bytes:
-    from ..dsl.load import rule_from_file
     from ..dsl.simplify import simplify
 
-    simple = simplify(rule_from_file(rule))
+    simple = simplify(rule_of(rule))
     if kind == "python":
         from .module import emit
 

@@ -6,23 +6,24 @@ import click
 
 from ..dsl.diagnostics import OptError
 from ..dsl.rule import Rule, Value
+from .cli_files import rule_of
 
 
 @click.command("verify")
-@click.argument("rules", nargs=-1, required=True, type=click.Path(dir_okay=False))
+@click.argument("rules", nargs=-1, required=True, metavar="RULE...")
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A hyperparameter, for one without default.")
 @click.option("--steps", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def verify_(rules: tuple[str, ...], given: tuple[str, ...], steps: int) -> None:
-    """Hold every backend of RULES against the interpreter, on random tensors of many shapes.
+    """Hold every backend of each RULE against the interpreter, on random tensors of many shapes.
+
+    RULE is a file, a name of the zoo, or - for standard input.
 
     Exit status 1 where one of them strays further than rounding explains.
     """
-    from ..dsl.load import rule_from_file
-
     failed = False
     for path in rules:
         try:
-            rule = rule_from_file(path)
+            rule = rule_of(path)
             failed |= not report(rule, settings_of(rule, given), steps)
         except OptError as error:
             click.echo(str(error), err=True)

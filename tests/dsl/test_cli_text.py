@@ -196,3 +196,12 @@ def test_a_full_disk_is_said_in_words() -> None:
         )
     assert done.returncode == 1
     assert "No space left on device" in done.stderr and "fault" not in done.stderr
+
+
+def test_compile_reads_standard_input_and_the_zoo(tmp_path: Path) -> None:
+    done = optc("compile", "-", "--target", "torch", stdin=GOOD.encode(), cwd=tmp_path)
+    compile(done.stdout, "rule.py", "exec")
+    assert done.returncode == 0 and list(tmp_path.iterdir()) == []
+    assert optc("compile", "lion", cwd=tmp_path).returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["lion.py"]
+    assert optc("compile", "-", stdin=BAD.encode()).returncode == 1
