@@ -63,7 +63,7 @@ def settings(rules: Sequence[str], config: Path | None = None, tasks: str | None
     for key, value in wanted.items():
         section = "machine" if key in ("workers", "device") else "" if key == "seed" else "training"
         (data[section] if section else data)[key] = value
-    found = checked(data, "the options")
+    found = checked(data, "this contest")
     for rule, bred in runs.items():
         if bred.seed != found.seed:
             raise ConfigError(

@@ -61,7 +61,7 @@ class Tuner:
             raise ConfigError(
                 f"{self.entrant.name} declares no priors, so there is nothing to tune; add `~ ...` to a param"
             )
-        self.rng = generator(self.seed, "tune", self.runner.text, self.schedule, self.budget.method)
+        self.rng = generator(self.seed, "tune", self.entrant.name, self.schedule, self.budget.method)
         self.strategy: Evolution | None = None
         self.waiting: list[dict[str, Value]] = []
 
