@@ -84,11 +84,7 @@ def write_page(store: Store, path: Path) -> None:
 
 def _environment() -> Environment:
     loader = PackageLoader("optc.search", "report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["said"] = charts.said_of
-    return environment
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def _policy(style: str, script: str) -> str:
