@@ -23,6 +23,7 @@ from .simplify import simplify
 from .study import Study, at_defaults, study
 from .symbolic import Symbolic, UnknownError, from_sympy
 from .typeset import typeset_expr
+from .witness import is_homogeneous, is_odd, rests
 
 Answer = Literal["yes", "no", "unknown"]
 
@@ -63,8 +64,6 @@ def _weight(s: Study, group: Group, small_is_zero: bool) -> Weight:
 
 def scaling(s: Study) -> Property:
     """Of what degree the update is homogeneous in the gradient."""
-    from .witness import is_homogeneous
-
     name = "homogeneous in the gradient"
     if s.direction is not None:
         for small, but in ((False, ""), (True, ", but for eps")):
@@ -83,8 +82,6 @@ def _degree(weight: Fraction) -> str:
 
 
 def oddness(s: Study) -> Property:
-    from .witness import is_odd
-
     name = "odd in the gradient"
     if s.direction is not None and _weight(s, FLIP, False) in (Fraction(1), ZERO):
         return Property(name, "yes", "flipping all gradients flips the update")
@@ -113,8 +110,6 @@ def _rounded_up(size: float) -> str:
 
 def resting(s: Study) -> Property:
     """Whether a zero gradient on zero states leaves theta in place, decoupled decay aside."""
-    from .witness import rests
-
     name = "rests at zero gradient"
     but = ", but for weight decay" if s.decays else ""
     if s.direction is not None and _at_rest(s):

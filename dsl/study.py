@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .canonical import normal_form
 from .dead import without_dead
 from .graph import Node, Traced, trace
 from .normal import Normal
 from .rule import Rule
+from .substitute import substitute
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
     """A rule's values in normal form.
 
-    theta becomes theta - scale*direction - decay, where the scale depends on hyperparameters and `t` alone and the
-    decay is a multiple of theta. `direction` is None where theta is not changed by a difference; `scale` is None where
-    the rule writes theta itself, and the scale is then part of the direction.
+    theta becomes theta - step_size*(direction + decay*theta); where the rule writes theta itself, the step size is part
+    of the direction. `direction` is None where theta is not changed by a difference; `decays`: whether theta decays.
     """
 
     rule: Rule
@@ -25,7 +25,6 @@ class Study:
     normal: Normal
     memory: dict[str, tuple[int, int]]
     direction: int | None
-    scale: int | None
     decays: bool
 
     @property
@@ -39,22 +38,21 @@ def study(rule: Rule) -> Study:
     traced = trace(live)
     normal = normal_form(live, traced)
     memory = {name: (normal.of[m.init], normal.of[m.update]) for name, m in traced.states.items()}
-    direction, scale, decays = _parts(traced, normal)
-    return Study(live, traced, normal, memory, direction, scale, decays)
+    return Study(live, traced, normal, memory, *_direction(traced, normal))
 
 
-def _parts(traced: Traced, normal: Normal) -> tuple[int | None, int | None, bool]:
+def _direction(traced: Traced, normal: Normal) -> tuple[int | None, bool]:
     outputs = {name: normal.of[i] for name, i in traced.outputs.items()}
     if "update" in outputs:
         decays = "decay" in outputs and outputs["decay"] != normal.number(0.0)
-        return outputs["update"], outputs["step_size"], decays
+        return outputs["update"], decays
     theta = normal.add("given", (), "theta")
     terms = normal.terms(traced.roots["theta"])
     if (1.0, theta) not in terms:
-        return None, None, False
+        return None, False
     rest = [(-c, i) for c, i in terms if (c, i) != (1.0, theta)]
     moving = [(c, i) for c, i in rest if not _is_decay(normal, i, theta)]
-    return normal.total(moving), None, len(moving) < len(rest)
+    return normal.total(moving), len(moving) < len(rest)
 
 
 def _is_decay(normal: Normal, term: int, theta: int) -> bool:
@@ -65,7 +63,5 @@ def _is_decay(normal: Normal, term: int, theta: int) -> bool:
 
 def at_defaults(rule: Rule) -> Rule:
     """The rule without the hyperparameters that are off: a default of 0 or false is put in their place."""
-    from .substitute import substitute
-
     off = {p.name: p.default for p in rule.params if p.default is not None and not p.default}
-    return substitute(rule, off) if off else replace(rule)
+    return substitute(rule, off) if off else rule
