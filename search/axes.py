@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import exp, inf, log
 from typing import Literal
@@ -11,8 +12,8 @@ import numpy as np
 from ..dsl.rule import Interval, Param, Prior, Value
 from .trees import rounded
 
-BORDER = 0.05
-"""An optimum in the outer twentieth of a prior lies on its border."""
+BORDER = 0.1
+"""The outer tenth of a prior is its border."""
 WIDER = {"loguniform": log(10.0), "uniform": 0.5}
 """By how much a border moves: a decade, or half of the prior's width."""
 MARGIN = 1e-6
@@ -55,10 +56,14 @@ class Axis:
         """A position drawn from the prior."""
         return float(rng.normal(0.5, 0.25) if self.prior.family == "normal" else rng.random())
 
-    def side(self, value: float) -> Side | None:
-        """The border of the prior that a value lies on or beyond, if any."""
-        position = self.position(value)
-        return "low" if position < BORDER else "high" if position > 1 - BORDER else None
+    def side(self, best: float, others: Iterable[float] = ()) -> Side | None:
+        """The end of the prior that the best value lies beyond, or on the border of with no other value further out."""
+        position, tried = self.position(best), [self.position(value) for value in others]
+        if position < 0 or (position < BORDER and position <= min(tried, default=position)):
+            return "low"
+        if position > 1 or (position > 1 - BORDER and position >= max(tried, default=position)):
+            return "high"
+        return None
 
     def widened(self, side: Side) -> Axis:
         """The axis with one border moved, as far as the interval has room; itself where there is none."""

@@ -45,14 +45,15 @@ def _write_tuned(tuner: Tuner, folder: Path) -> None:
     best, tuned = tuner.best, tuner.tuned()
     trials = [{"values": trial.values, "score": trial.score} for trial in tuner.trials]
     found = {"rule": tuned.name, "schedule": tuner.schedule, "values": best.values, "score": best.score}
+    borders = list(tuner.borders())
     path = folder / f"{tuned.name.replace('.', '_')}.json"
-    path.write_text(json.dumps(found | {"widened": tuner.widenings, "on_border": tuner.borders(), "trials": trials}))
+    path.write_text(json.dumps(found | {"widened": tuner.widenings, "on_border": borders, "trials": trials}))
     click.echo(f"as written: {tuner.trials[0].score:.4f}; best of {len(trials)} trials: {best.score:.4f}, with")
     click.echo("  " + ", ".join(f"{name} = {value:g}" for name, value in best.values.items()))
     for line in tuner.widenings:
         click.echo(f"widened, as the best lay on its border: {line}")
-    if tuner.borders():
-        click.echo(f"still on the border of its prior: {', '.join(tuner.borders())}; more trials may find better")
+    if borders:
+        click.echo(f"still on the border of its prior: {', '.join(borders)}; more trials may find better")
     if not tuned.in_torch:
         (folder / f"{tuned.name}.opt").write_text(tuned.text)
         click.echo(f"wrote {folder / tuned.name}.opt")

@@ -198,5 +198,5 @@ def _tuning(standings: Standings, entry: Entry) -> dict[str, Any]:
     out: dict[str, Any] = {"rule": entry.rule, "schedule": entry.schedule, "trials": len(tuner.trials)}
     if tuner.trials:
         out |= {"values": tuner.best.values, "score": tuner.best.score, "widened": tuner.widenings}
-        out |= {"on_border": tuner.borders()}
+        out |= {"on_border": list(tuner.borders())}
     return out

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..dsl.rule import Value
-from .axes import Axis, axes_of, prior_text
+from .axes import Axis, Side, axes_of, prior_text
 from .config import Config, ConfigError
 from .entrants import Entrant, maker
 from .fitness import overall
@@ -94,11 +94,16 @@ class Tuner:
         """The trial of the highest score, the earlier of equals."""
         return max(self.trials, key=lambda trial: trial.score)
 
-    def borders(self) -> list[str]:
-        """Hyperparameters whose best value lies on its prior's border or beyond, unless its author put it there."""
+    def borders(self) -> dict[str, Side]:
+        """Hyperparameters whose best value lies on a border of its prior or beyond, unless its author put it there."""
         if self.best is self.trials[0]:
-            return []
-        return [name for name, axis in self.axes.items() if axis.side(float(self.best.values[name]))]
+            return {}
+        drawn = self.trials[1:]
+        sides = {
+            name: axis.side(float(self.best.values[name]), (float(trial.values[name]) for trial in drawn))
+            for name, axis in self.axes.items()
+        }
+        return {name: side for name, side in sides.items() if side}
 
     def tuned(self) -> Entrant:
         """The entrant with the constants of the best trial and the priors as they ended up; its schedule untouched."""
@@ -130,10 +135,9 @@ class Tuner:
     def _widen(self) -> bool:
         """Move every border that the best lies on, as far as there is room; says whether there was any."""
         before = len(self.widenings)
-        for name in self.borders():
+        for name, side in self.borders().items():
             axis = self.axes[name]
-            side = axis.side(float(self.best.values[name]))
-            wider: Axis = axis.widened(side) if side else axis
+            wider: Axis = axis.widened(side)
             if wider != axis:
                 self.widenings.append(f"{name}: {prior_text(axis.prior)} became {prior_text(wider.prior)}")
                 self.axes[name] = wider
