@@ -40,7 +40,7 @@ class Axis:
         low, high = self._ends
         inner = low + position * (high - low)
         base, sign = self._frame
-        x = base + sign * rounded(exp(min(inner, 700.0)) if self.prior.family == "loguniform" else inner)
+        x = base + sign * rounded(exp(min(max(inner, -700.0), 700.0)) if self.prior.family == "loguniform" else inner)
         return round(self._valid(x)) if self.whole else self._valid(x)
 
     def position(self, value: float) -> float:

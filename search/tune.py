@@ -7,7 +7,7 @@ strategy starts at the author's values and may leave the priors, as far as the h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from .axes import Axis, Side, axes_of, prior_text
 from .config import Config, ConfigError
 from .entrants import Entrant, maker
 from .fitness import overall
-from .heats import Heats, heat
+from .heats import Heats, Result, heat
 from .schedules import under
 from .seeds import generator
 from .strategy import Evolution
@@ -68,10 +68,12 @@ class Tuner:
     def ask(self) -> list[dict[str, Value]]:
         """Hyperparameters to try next; none when the budget is spent."""
         left = self.budget.trials - len(self.trials)
-        if not self.trials and left > 0:
+        if left <= 0:
+            self.waiting = []
+        elif not self.trials:
             self.waiting = [{name: self.runner.defaults()[name] for name in self.axes}]
         elif self.budget.method == "cma":
-            self.waiting = self._evolved()[: max(left, 0)]
+            self.waiting = self._evolved()[:left]
         else:
             share = -(-self.budget.trials // ROUNDS)
             self.waiting = [self._drawn() for _ in range(min(share, left))]
@@ -164,11 +166,14 @@ def tune(tuners: Sequence[Tuner], config: Config, heats: Heats) -> None:
             for task, k in runs
         ]
         results = iter(heats.run(wanted))
-        scores: dict[int, list[float]] = {id(tuner): [] for tuner in tuners}
-        for tuner, _ in asked:
-            fitness: dict[str, list[float]] = {task: [] for task in training.tasks}
-            for task, _replicate in runs:
-                fitness[task].append(next(results).fitness)
-            scores[id(tuner)].append(overall(fitness))
+        scores = iter([_score(runs, results) for _ in asked])
         for tuner in tuners:
-            tuner.tell(scores[id(tuner)])
+            tuner.tell([next(scores) for _ in tuner.waiting])
+
+
+def _score(runs: Sequence[tuple[str, int]], results: Iterator[Result]) -> float:
+    """A trial's score, from the results of its runs, (task, replicate) each, which come next."""
+    fitness: dict[str, list[float]] = {task: [] for task, _ in runs}
+    for task, _ in runs:
+        fitness[task].append(next(results).fitness)
+    return overall(fitness)

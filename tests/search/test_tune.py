@@ -12,7 +12,7 @@ from optc.search.config import ConfigError, checked
 from optc.search.entrants import entrant_of, entrants, from_text, maker, torch_names
 from optc.search.schedules import under
 from optc.search.strategy import Evolution
-from optc.search.tune import Budget, Trial, Tuner
+from optc.search.tune import METHODS, Budget, Trial, Tuner
 
 POSITIVE, SHARE = Interval(0, float("inf"), True, True), Interval(0, 1, False, True)
 RATE = Axis("lr", Prior("loguniform", (1e-5, 1e-1)), POSITIVE)
@@ -189,7 +189,7 @@ def nearness(**goal):
     return lambda values: -sum(abs(np.log10(values[k]) - np.log10(x)) for k, x in goal.items())
 
 
-@pytest.mark.parametrize("method", ["log-random", "cma"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("trials", [1, 2, 5, 16, 33])
 def test_the_budget_is_spent_exactly_and_begins_with_the_authors_values(method, trials):
     entrant = entrant_of("zoo:adamw")
@@ -199,7 +199,7 @@ def test_the_budget_is_spent_exactly_and_begins_with_the_authors_values(method, 
     assert tuner.ask() == []
 
 
-@pytest.mark.parametrize("method", ["log-random", "cma"])
+@pytest.mark.parametrize("method", METHODS)
 def test_tuning_comes_near_the_optimum_and_is_the_same_every_time(method):
     score = nearness(lr=3e-2, wd=1e-3)
     tuner = spent(entrant_of("zoo:adamw"), Budget(80, 1, method), score)
@@ -208,7 +208,7 @@ def test_tuning_comes_near_the_optimum_and_is_the_same_every_time(method):
     assert tuner.trials != spent(entrant_of("zoo:adamw"), Budget(80, 1, method), score, seed=1).trials
 
 
-@pytest.mark.parametrize("method", ["log-random", "cma"])
+@pytest.mark.parametrize("method", METHODS)
 def test_an_optimum_beyond_the_prior_widens_it_and_that_is_recorded(method):
     tuner = spent(entrant_of("zoo:adamw"), Budget(60, 1, method), nearness(lr=5.0))
     assert "lr: loguniform(1e-05, 0.1) became loguniform(1e-05, 1)" in tuner.widenings
@@ -233,7 +233,8 @@ def test_a_rule_without_priors_cannot_be_tuned():
     plain = from_text("optimizer Plain\nparam lr = 1e-3\nupdate = g")
     with pytest.raises(ConfigError, match="declares no priors"):
         Tuner(plain, "own", Budget(4), 0)
-    assert len(spent(plain, Budget(1), lambda values: 0.5).trials) == 1
+    for method in METHODS:
+        assert len(spent(plain, Budget(1, 1, method), lambda values: 0.5).trials) == 1
 
 
 def test_a_rule_that_needs_what_nobody_gives_is_refused_in_words():
