@@ -182,10 +182,10 @@ class _Checker:
     # ------------------------------------------------------------ statements
 
     def _read(self, statements: Sequence[Item]) -> None:
-        self.body.taken = {n.id for item in self.file.items for n in walk(item) if isinstance(n, Name)}
-        self.body.taken |= set(self.resolver.names) | {
-            n.name for i in self.file.items for n in walk(i) if isinstance(n, Let)
-        }
+        if self.resolver.functions:  # what is inlined must not take a name that stands anywhere in the file
+            nodes = [n for item in self.file.items for n in walk(item)]
+            self.body.taken = {n.id for n in nodes if isinstance(n, Name)} | set(self.resolver.names)
+            self.body.taken |= {n.name for n in nodes if isinstance(n, Let)}
         ahead = {i.name: i.name_span for i in statements if isinstance(i, Let)}
         self.resolver.later = ahead
         self.body.read(tuple(statements))  # type: ignore[arg-type]

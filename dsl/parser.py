@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lark import Lark, Token, UnexpectedToken
+from lark import Lark, UnexpectedToken
 
 from .build import Builder, Located
 from .diagnostics import MAX_ERRORS, Diagnostic, OptError, Source, Span
 from .mistakes import explain
 from .syntax import MAX_DEPTH, Call, Comment, Expr, File, Item, Node, children
-from .tokens import SET_ASIDE, Tokens, span_of, tokenize
+from .tokens import SET_ASIDE, Tokens, tokenize
 
 GRAMMAR = Path(__file__).parent.parent / "grammar" / "opt.lark"
 
@@ -64,12 +64,11 @@ def parse(text: str, name: str = "<rule>") -> File:
     return _with_docs(items, found, Span(source, 0, len(text)))
 
 
-def _items(tokens: list[Token], source: Source) -> tuple[tuple[Item, ...], list[Diagnostic]]:
+def _items(located: list[Located], source: Source) -> tuple[tuple[Item, ...], list[Diagnostic]]:
     """The statements that parse, and an error for each that does not: after an error, on at the next line's end."""
     parser = _lark().parse_interactive()
     state = parser.parser_state.copy(deepcopy_values=False)
     problems: list[Diagnostic] = []
-    located = [Located(t.type, str(t), span_of(source, t)) for t in tokens]
     begin = i = 0
     while i < len(located):
         try:
@@ -112,6 +111,8 @@ def _next_statement(tokens: list[Located], begin: int, at: int) -> int:
 
 def _too_deep(item: Item) -> Diagnostic | None:
     """Later passes recurse over expressions; one too deep for them is refused here, before any work grows with it."""
+    if item.span.end - item.span.start <= MAX_DEPTH:
+        return None  # every operation takes at least one character
     stack: list[tuple[Node, int]] = [(item, 0)]
     while stack:
         node, depth = stack.pop()

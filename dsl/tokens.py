@@ -11,6 +11,7 @@ from typing import Any
 
 from lark import Lark, Token
 
+from .build import Located
 from .diagnostics import Diagnostic, OptError, Source, Span
 from .fold import ROOTS, SUPERSCRIPTS, describe, fold_name
 from .syntax import Comment
@@ -56,7 +57,7 @@ class Doc:
 class Tokens:
     """What the parser needs of a text. `folded` lists the places that were not plain ASCII, with what they mean."""
 
-    tokens: list[Token] = field(default_factory=list)
+    tokens: list[Located] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
     docs: list[Doc] = field(default_factory=list)
     folded: list[tuple[Span, str]] = field(default_factory=list)
@@ -81,7 +82,7 @@ def tokenize(lark: Lark, source: Source) -> Tokens:
             message = f"this file has more than {MAX_TOKENS:,} words and signs"
             raise OptError(Diagnostic("E003", message, span_of(source, raw), help="a rule is a page of text"))
         root = raw if raw.type == "ROOT" else None
-    out.tokens = list(_join_lines(out.tokens, source))
+    out.tokens = list(_join_lines(out.tokens))
     return out
 
 
@@ -92,7 +93,7 @@ def _lexed(lark: Lark, text: str) -> Iterator[Token]:
     return tokens
 
 
-def _join_lines(tokens: list[Token], source: Source) -> Iterator[Token]:
+def _join_lines(tokens: list[Located]) -> Iterator[Located]:
     """Drop the newlines inside ( ) and [ ]; a bracket left open must not swallow the statements after it."""
     depth = blocks = 0
     previous = ""
@@ -109,7 +110,7 @@ def _join_lines(tokens: list[Token], source: Source) -> Iterator[Token]:
             depth, blocks = 0, blocks + (1 if token.type == "LBRACE" else -1)
         if max(depth, blocks) > MAX_NESTING:
             message, hint = f"brackets nested deeper than {MAX_NESTING}", "name a part of the expression with `let`"
-            raise OptError(Diagnostic("E004", message, span_of(source, token), help=hint))
+            raise OptError(Diagnostic("E004", message, token.span, help=hint))
         previous = token.type
         yield token
 
@@ -119,12 +120,12 @@ STATEMENT_WORDS = frozenset(
 )
 
 
-def _begins_statement(following: list[Token]) -> bool:
+def _begins_statement(following: list[Located]) -> bool:
     types = [token.type for token in following]
     return bool(types) and (types[0] in STATEMENT_WORDS or types == ["NAME", "_ARROW"])
 
 
-def _fold(raw: Token, source: Source, out: Tokens, root: Token | None) -> Iterator[Token]:
+def _fold(raw: Token, source: Source, out: Tokens, root: Token | None) -> Iterator[Located]:
     span = span_of(source, raw)
     kind, text = raw.type, str(raw)
     if kind == "COMMENT":
@@ -134,17 +135,17 @@ def _fold(raw: Token, source: Source, out: Tokens, root: Token | None) -> Iterat
     elif root is not None:
         yield from _rooted(raw, root, source, out)
     elif kind == "NAME":
-        yield _name(raw, source, out)
+        yield Located(kind, text, span) if text.isascii() else _name(raw, span, out)
     elif kind == "SUPERSCRIPT":
-        yield from _superscript(raw, source, out)
+        yield from _superscript(raw, span, out)
     elif kind == "INFINITY":
         out.folded.append((span, "inf"))
-        yield _like(raw, "NAME", "inf")
+        yield Located("NAME", "inf", span)
     elif kind == "OTHER":
         out.problems.append(_unknown(text, span))
-        yield raw
+        yield Located(kind, text, span)
     else:
-        yield _ascii_operator(raw, span, out)
+        yield _ascii_operator(kind, text, span, out)
 
 
 _OPERATORS = {
@@ -153,26 +154,19 @@ _OPERATORS = {
 }  # fmt: skip
 
 
-def _ascii_operator(raw: Token, span: Span, out: Tokens) -> Token:
-    if raw.type == "NUMBER":
-        return _like(raw, "NUMBER", raw.replace("−", "-").replace("E", "e"))
-    plain = _OPERATORS.get(str(raw))
-    if plain is None:
-        return raw
-    if not raw.isascii():
+def _ascii_operator(kind: str, text: str, span: Span, out: Tokens) -> Located:
+    if kind == "NUMBER":
+        return Located(kind, text.replace("−", "-").replace("E", "e"), span)
+    plain = _OPERATORS.get(text, text)
+    if not text.isascii():
         out.folded.append((span, plain))
-    return _like(raw, raw.type, plain)
+    return Located(kind, plain, span)
 
 
-def _like(raw: Token, kind: str, text: str) -> Token:
-    return Token(kind, text, start_pos=raw.start_pos, end_pos=raw.end_pos)
-
-
-def _name(raw: Token, source: Source, out: Tokens) -> Token:
+def _name(raw: Token, span: Span, out: Tokens) -> Located:
     name, bad = fold_name(str(raw))
-    span = span_of(source, raw)
     if bad is not None:
-        at = Span(source, span.start + max(0, str(raw).find(bad)), span.start + max(0, str(raw).find(bad)) + 1)
+        at = Span(span.source, span.start + max(0, str(raw).find(bad)), span.start + max(0, str(raw).find(bad)) + 1)
         help = "names are letters, digits and _; Greek letters, hats and subscripts are folded to ASCII"
         out.problems.append(Diagnostic("E002", f"{describe(bad)} cannot be part of a name", at, help=help))
     elif name != raw:
@@ -180,38 +174,38 @@ def _name(raw: Token, source: Source, out: Tokens) -> Token:
             message = f"this reads as `{name}`, which is no name"
             out.problems.append(Diagnostic("E002", message, span, help="choose a name of letters, digits and _"))
         out.folded.append((span, name))
-    return _like(raw, "NAME", name or "x")
+    return Located("NAME", name or "x", span)
 
 
-def _superscript(raw: Token, source: Source, out: Tokens) -> Iterator[Token]:
+def _superscript(raw: Token, span: Span, out: Tokens) -> Iterator[Located]:
     """g² is `g ^ 2`, β₁ᵗ is `beta1 ^ t`, x⁻¹ is `x ^ -1`."""
     text = "".join(SUPERSCRIPTS[c] for c in str(raw))
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     if not (digits.isalpha() and len(digits) == 1) and not digits.replace(".", "", 1).isdigit():
         out.problems.append(
-            Diagnostic(
-                "E002", "this superscript is no number and no name", span_of(source, raw), help="write `x^(...)`"
-            )
+            Diagnostic("E002", "this superscript is no number and no name", span, help="write `x^(...)`")
         )
         digits = "1"
-    out.folded.append((span_of(source, raw), f"^{sign}{digits}"))
-    yield _like(raw, "CARET", "^")
+    out.folded.append((span, f"^{sign}{digits}"))
+    yield Located("CARET", "^", span)
     if sign:
-        yield _like(raw, "MINUS", "-")
-    yield _like(raw, "NAME" if digits.isalpha() else "NUMBER", digits)
+        yield Located("MINUS", "-", span)
+    yield Located("NAME" if digits.isalpha() else "NUMBER", digits, span)
 
 
-def _rooted(raw: Token, root: Token, source: Source, out: Tokens) -> Iterator[Token]:
+def _rooted(raw: Token, root: Token, source: Source, out: Tokens) -> Iterator[Located]:
     """√(v) is `sqrt(v)`, and √v is too."""
-    function = _like(root, "NAME", ROOTS[str(root)])
+    span, here = span_of(source, root), span_of(source, raw)
+    function = Located("NAME", ROOTS[str(root)], span)
+    yield function
     if raw.type not in ("NAME", "NUMBER"):
-        out.folded.append((span_of(source, root), str(function)))
-        yield from (function, raw)
+        out.folded.append((span, str(function)))
+        yield from _fold(raw, source, out, None)
         return
     before = len(out.folded)
-    inner = _name(raw, source, out) if raw.type == "NAME" else raw
-    out.folded[before:] = [(span_of(source, root).to(span_of(source, raw)), f"{function}({inner})")]
-    yield from (function, _like(raw, "LPAR", "("), inner, _like(raw, "RPAR", ")"))
+    inner = _name(raw, here, out) if raw.type == "NAME" else Located(raw.type, str(raw), here)
+    out.folded[before:] = [(span.to(here), f"{function}({inner})")]
+    yield from (Located("LPAR", "(", here), inner, Located("RPAR", ")", here))
 
 
 def _set_aside(text: str, span: Span, out: Tokens) -> None:
