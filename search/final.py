@@ -40,13 +40,18 @@ class FinalReferee(Referee):
 
 def tested(config: Config, name: str, device: torch.device) -> Problem:
     """The task, trained on what the search trained on, judged by the whole test split. Raises DataError."""
-    task, training = TASKS[name], config.training
-    if not isinstance(task, Images):
-        raise DataError(f"`{name}` has no test split")
+    task, training = _images(name), config.training
     data, unseen = training_images(name), test_images(name)
     both = Labelled(np.concatenate([data.images, unseen.images]), np.concatenate([data.labels, unseen.labels]))
     train = task.splits(config.seed, training.train_images, training.validation_images)["train"]
     return Classification(task, both, train, np.arange(len(data), len(both)), device)
+
+
+def _images(name: str) -> Images:
+    task = TASKS[name]
+    if not isinstance(task, Images):
+        raise DataError(f"`{name}` has no test split")
+    return task
 
 
 @dataclass(frozen=True)
@@ -67,28 +72,7 @@ class Plan:
 
 def test(store: Store, config: Config, plan: Plan, heats: Heats, say: Say) -> dict[str, Any]:
     """Choose, write the choice down, read the test split; the record. Raises StoreError where it was read already."""
-    begun = record_of(store.folder)
-    if begun is not None and begun.get("finished"):
-        raise StoreError(f"the test split of {store.folder} was read on {begun['begun']}")
-    if begun is not None and begun["plan"] != _plain(plan):
-        raise StoreError(
-            f"a test of {store.folder} was begun with other options, and can only be gone on with: {begun['plan']}"
-        )
-    candidates = _candidates(store, plan.top)
-    say(f"the {len(candidates)} best again, on {plan.seeds} fresh seeds and the selection images")
-    again = [_again(config, candidate, plan.seeds, heats) for candidate in candidates]
-    chosen = max(range(len(candidates)), key=lambda k: again[k].mean)
-    record = begun or {
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        "plan": _plain(plan),
-        "tasks": config.training.tasks,
-        "winner": {"individual": candidates[chosen].id, "rank": chosen + 1, "text": readable(candidates[chosen])},
-        "search": candidates[chosen].fitness,
-        "selection": asdict(again[chosen]),
-        "candidates": [
-            {"individual": c.id, "search": c.fitness} | asdict(s) for c, s in zip(candidates, again, strict=True)
-        ],
-    }
+    record = _begun(store, plan) or _chosen(store, config, plan, heats, say)
     write_record(store.folder, record)
     say("reading the test split")
     for task in config.training.tasks:  # what is wrong with it is said here, and not as a failed run
@@ -99,15 +83,49 @@ def test(store: Store, config: Config, plan: Plan, heats: Heats, say: Say) -> di
     return record
 
 
+def _begun(store: Store, plan: Plan) -> dict[str, Any] | None:
+    """The record of a reading that was interrupted. Raises StoreError where it cannot be gone on with."""
+    begun = record_of(store.folder)
+    if begun is not None and begun.get("finished"):
+        raise StoreError(f"the test split of {store.folder} was read on {begun['begun']}")
+    if begun is not None and begun["plan"] != _plain(plan):
+        raise StoreError(
+            f"a test of {store.folder} was begun with other options, and can only be gone on with: {begun['plan']}"
+        )
+    return begun
+
+
+def _chosen(store: Store, config: Config, plan: Plan, heats: Heats, say: Say) -> dict[str, Any]:
+    """The beginning of a record: who is to be tested, and why. The test split is not read."""
+    for task in config.training.tasks:
+        _images(task)
+    candidates = _candidates(store, config, plan.top)
+    say(f"the {len(candidates)} best again, on {plan.seeds} fresh seeds and the selection split")
+    again = [_again(config, candidate, plan.seeds, heats) for candidate in candidates]
+    chosen = max(range(len(candidates)), key=lambda k: again[k].mean)
+    return {
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "plan": _plain(plan),
+        "tasks": config.training.tasks,
+        "winner": {
+            "individual": candidates[chosen].id,
+            "rank": chosen + 1,
+            "text": readable(candidates[chosen]),
+        },
+        "search": candidates[chosen].fitness,
+        "selection": asdict(again[chosen]),
+        "candidates": [
+            {"individual": c.id, "search": c.fitness} | asdict(s) for c, s in zip(candidates, again, strict=True)
+        ],
+    }
+
+
 def _plain(plan: Plan) -> dict[str, Any]:
     return asdict(plan) | {"against": list(plan.against)}
 
 
-def _candidates(store: Store, top: int) -> list[Individual]:
-    from .run import config_of
-
-    generations = config_of(store).search.generations
-    if len(store.best_by_generation()) < generations:
+def _candidates(store: Store, config: Config, top: int) -> list[Individual]:
+    if len(store.best_by_generation()) < config.search.generations:
         raise StoreError(
             f"{store.folder} is not finished, and its test split is read once: optsearch resume {store.folder}"
         )

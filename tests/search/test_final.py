@@ -10,7 +10,6 @@ import pytest
 import optc.search
 from optc.search import final
 from optc.search.config import checked
-from optc.search.final import Plan
 from optc.search.pool import Inline
 from optc.search.record import lines
 from optc.search.tasks.data import training_images
@@ -169,11 +168,8 @@ def test_the_judged_images_are_the_whole_test_split_and_training_is_as_in_the_se
     assert len(problem.train[1]) == 100 and len(training_images("digits")) == 500
 
 
-def test_what_has_no_test_split_is_refused_in_words(tmp_path):
-    import torch
-
-    from optc.search.tasks.data import DataError
-
-    with pytest.raises(DataError, match="`saddle` has no test split"):
-        final.tested(checked({}, "a test"), "saddle", torch.device("cpu"))
-    assert Plan().top == 5
+def test_what_has_no_test_split_is_refused_in_words_and_leaves_no_record(optsearch, tiny):
+    changes = ("--set", "search.generations=1", "--set", 'training.tasks=["saddle"]')
+    assert optsearch("run", tiny, "--out", "run", *changes)[0] == 0
+    status, _, err = optsearch("test", "run", "--seeds", 2)
+    assert status == 1 and "`saddle` has no test split" in err and not Path("run/test.json").exists()
