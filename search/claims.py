@@ -84,7 +84,8 @@ def _assertion(
             parts.append(f"scores {word} than " + _listed([_figures(c) for c in side]))
     silent = [c.rival for c in comparisons if c not in shown]
     least = max(c.adjusted for c in shown)
-    constants = "its constants left as they are" if basis.variants and not any(basis.trials.values()) else "tuned alike"
+    trials = basis.trials.get(rule, 0)
+    constants = f"each tuned with {trials} trials" if trials else "its constants left as they are"
     sentence = (
         f"{rule} ({condition}) {' and '.join(parts)}, over {shown[0].seeds} paired seeds on the {basis.part} split, "
         f"{constants} (Wilcoxon signed-rank, Holm-corrected for {basis.family} comparisons: p <= {least:.2g})."

@@ -61,7 +61,6 @@ class Tuner:
             raise ConfigError(
                 f"{self.entrant.name} declares no priors, so there is nothing to tune; add `~ ...` to a param"
             )
-        self.rng = generator(self.seed, "tune", self.entrant.name, self.schedule, self.budget.method)
         self.strategy: Evolution | None = None
         self.waiting: list[dict[str, Value]] = []
 
@@ -76,7 +75,8 @@ class Tuner:
             self.waiting = self._evolved()[:left]
         else:
             share = -(-self.budget.trials // ROUNDS)
-            self.waiting = [self._drawn() for _ in range(min(share, left))]
+            first = len(self.trials)
+            self.waiting = [self._drawn(number) for number in range(first, first + min(share, left))]
         return self.waiting
 
     def tell(self, scores: Sequence[float]) -> None:
@@ -116,13 +116,15 @@ class Tuner:
         """The same, as it runs under the schedule."""
         return self.runner.with_values(self.best.values)
 
-    def _drawn(self) -> dict[str, Value]:
-        return {name: axis.value(axis.draw(self.rng)) for name, axis in self.axes.items()}
+    def _drawn(self, number: int) -> dict[str, Value]:
+        """A trial's values. What two rules call alike is drawn alike, so that neither is luckier."""
+        draws = {name: axis.draw(generator(self.seed, "tune", name, number)) for name, axis in self.axes.items()}
+        return {name: axis.value(draws[name]) for name, axis in self.axes.items()}
 
     def _evolved(self) -> list[dict[str, Value]]:
         if self.strategy is None:
             start = [axis.position(float(self.runner.defaults()[name])) for name, axis in self.axes.items()]
-            self.strategy = Evolution(np.clip(start, 0.1, 0.9).tolist(), SIGMA, self.rng)
+            self.strategy = Evolution(np.clip(start, 0.1, 0.9).tolist(), SIGMA, generator(self.seed, "tune"))
         self.positions = self.strategy.ask()
         return [
             {name: axis.value(x) for (name, axis), x in zip(self.axes.items(), position, strict=True)}

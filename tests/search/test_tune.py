@@ -218,6 +218,15 @@ def test_an_optimum_beyond_the_prior_widens_it_and_that_is_recorded(method):
     assert prior.args[1] >= 1.0 and tuned.defaults()["lr"] == tuner.best.values["lr"]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_rules_are_tuned_to_equal_constants(method):
+    """Whatever they are called, and whatever else is compared: their difference is then nothing at all."""
+    entrant = entrant_of("zoo:adamw")
+    other = from_text(entrant.text.replace("optimizer AdamW", "optimizer Other"))
+    score = nearness(lr=3e-2)
+    assert spent(entrant, Budget(12, 1, method), score).trials == spent(other, Budget(12, 1, method), score).trials
+
+
 def test_what_stays_on_a_border_is_said():
     tuner = Tuner(entrant_of("zoo:adamw"), "own", Budget(3), 0)
     inside = {name: axis.value(0.5) for name, axis in tuner.axes.items()}
