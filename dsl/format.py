@@ -21,6 +21,8 @@ def format_file(file: s.File) -> str:
     writer = _Writer(file)
     for line in file.doc.split("\n") if file.doc else ():
         writer.line(f"## {line}".rstrip())
+    if writer.lines and file.items and writer.stands_apart(file.items[0]):
+        writer.line("")
     writer.items(file.items)
     writer.rest()
     return "\n".join(writer.done()) + "\n"
@@ -172,6 +174,11 @@ class _Writer:
     def first_line(self, item: s.Item) -> int:
         """The line an item starts on; 0 where the file was not typed but made from a rule."""
         return item.span.source.position(item.span.start)[0] if self.typed else 0
+
+    def stands_apart(self, item: s.Item) -> bool:
+        """Whether the line above an item is blank."""
+        above = self.first_line(item) - 1
+        return above > 0 and not item.span.source.line(above).strip()
 
     def last_line(self, item: s.Item) -> int:
         return item.span.source.position(item.span.end)[0] if self.typed else 0

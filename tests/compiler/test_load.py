@@ -16,7 +16,7 @@ def test_path_text_and_rule_give_the_same_class() -> None:
     assert len(classes) == 1
 
 
-@pytest.mark.parametrize("text", ["g + " * 150 + "g", "0.1*g"])
+@pytest.mark.parametrize("text", ["g + " * 100 + "g", "0.1*g"])
 def test_a_line_of_any_length_is_a_rule(text: str) -> None:
     assert optc.load(text).__name__ == "Rule"
 

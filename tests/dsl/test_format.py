@@ -51,7 +51,17 @@ def test_style(golden: Callable[[str, str], None]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [UNTIDY, "g", "# only\n", "## only\n\n# and\n", "a\n\n\n\n", "let a = 1\n# c\n\n# d\nlet b = 2"]
+    "text",
+    [
+        UNTIDY,
+        "g",
+        "# only\n",
+        "## only\n\n# and\n",
+        "a\n\n\n\n",
+        "let a = 1\n# c\n\n# d\nlet b = 2",
+        "## doc\n\ndef f(x) = x\n",
+        "## doc\n\n# c\n\ndef f(x) = x\n",
+    ],
 )
 def test_same_tree_and_idempotent(text: str) -> None:
     once = format_file(parse(text))
