@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..dsl.cache import cache_folder
 from ..dsl.load import rule_from_file, rule_from_text
 from ..dsl.rule import Rule
 from ..dsl.simplify import simplify
@@ -50,13 +50,6 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def cache_folder() -> Path:
-    """Where finished modules are kept: `$OPTC_CACHE`, else the user's cache folder."""
-    if "OPTC_CACHE" in os.environ:
-        return Path(os.environ["OPTC_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "optc" / "modules"
-
-
 def _imported(name: str, text: str) -> object:
     if name in sys.modules:
         return sys.modules[name]
@@ -76,7 +69,7 @@ def _imported(name: str, text: str) -> object:
 def _written(name: str, text: str) -> Path:
     """The module's file, written whole or not at all; in a folder of this process where the cache is read-only."""
     try:
-        folder = cache_folder()
+        folder = cache_folder() / "modules"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as stream:
             stream.write(text)

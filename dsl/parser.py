@@ -5,7 +5,6 @@ It knows the shape of the language and nothing of its meaning: unknown names and
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from dataclasses import fields, replace
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 from lark import Lark, UnexpectedToken
 
 from .build import Builder, Located
+from .cache import cache_folder
 from .diagnostics import MAX_ERRORS, Diagnostic, OptError, Source, Span
 from .mistakes import explain
 from .syntax import MAX_DEPTH, Call, Comment, Expr, File, Item, Node, children
@@ -44,11 +44,6 @@ def _lark() -> Lark:
         return Lark(text, transformer=Builder(), cache=str(folder / "grammar.lark"), **options)
     except OSError:
         return Lark(text, transformer=Builder(), **options)
-
-
-def cache_folder() -> Path:
-    """Where finished things that can be made again are kept: `$XDG_CACHE_HOME/optc`, or `~/.cache/optc`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optc"
 
 
 def parse(text: str, name: str = "<rule>") -> File:

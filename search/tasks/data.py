@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...dsl.cache import cache_folder
+
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
@@ -39,12 +41,9 @@ class Labelled:
 
 
 def data_folder() -> Path:
-    """`$OPTC_DATA`, else `optc/data` in the user's cache folder."""
+    """`$OPTC_DATA`, else `data` in the user's cache folder."""
     named = os.environ.get("OPTC_DATA")
-    if named:
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "optc" / "data"
+    return Path(named).expanduser() if named else cache_folder() / "data"
 
 
 def training_images(name: str) -> Labelled:
