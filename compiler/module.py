@@ -70,9 +70,13 @@ def reserved() -> frozenset[str]:
 def emit(rule: Rule, target: Target = "auto") -> str:
     """The source of the module for a simplified rule.
 
-    Raises OptError where the target is "triton" and the rule has no kernel.
+    Raises OptError where the target is "triton" and the rule has no kernel, and for a name that the module needs.
     """
-    plan = lower(rule, reserved())
+    taken = reserved()
+    if rule.name in taken:
+        message = f"`{rule.name}` cannot be the name of a class: the module that it lives in has one of that name"
+        raise OptError(Diagnostic("E104", message, NOWHERE, help="choose another name after `optimizer`"))
+    plan = lower(rule, taken)
     plans = {"": plan} if plan.fallback is None else {"": plan, "otherwise_": plan.fallback}
     reasons = [r for p in plans.values() if (r := refusal(p)) is not None]
     if target == "triton" and reasons:

@@ -79,7 +79,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 if p.grad is not None:
                     which = self._which(p, settings)
                     work = self._work_on(p, place, self.programs[which], settings[which])
-                    work.seed, work.extra = group.get("seed", 0), self._extra(work.program, inputs, place)
+                    work.seed, work.extra = group.get("seed", 0), self._extra(work.program, inputs, place, p)
                     found.append((jobs[which], work, index, settings[which], group["maximize"]))
         count_steps([work for _, work, *_ in found])
         for job, work, index, given, maximize in found:
@@ -107,11 +107,21 @@ class RuleOptimizer(torch.optim.Optimizer):
         work.grad = real(grad)
         return work
 
-    def _extra(self, program: Program, inputs: dict[str, Any], place: int) -> list[Tensor]:
+    def _extra(self, program: Program, inputs: dict[str, Any], place: int, p: Tensor) -> list[Tensor]:
         for name in program.inputs:
             if name not in inputs:
                 raise ValueError(f"{type(self).__name__}.step needs inputs={{{name!r}: [one tensor per parameter]}}")
-        return [real(inputs[name][place]) for name in program.inputs]
+        return [real(self._input(name, inputs[name], place, p)) for name in program.inputs]
+
+    def _input(self, name: str, given: Any, place: int, p: Tensor) -> Tensor:
+        count = sum(len(group["params"]) for group in self.param_groups)
+        if len(given) != count:
+            raise ValueError(f"input {name!r} has {len(given)} tensors for {count} parameters")
+        x = given[place]
+        if not isinstance(x, Tensor) or x.shape != p.shape:
+            what = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else repr(x)
+            raise ValueError(f"input {name!r} of parameter {place} is {what}; it must have the shape {tuple(p.shape)}")
+        return x
 
     def _parameters(self) -> Iterator[tuple[Tensor, Program, Settings]]:
         """Every parameter with the program that serves it and its settings."""

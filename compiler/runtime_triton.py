@@ -37,6 +37,8 @@ def launch(batch: Batch, table: Table) -> None:
     """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
     program, device, dtype = batch.program, batch.works[0].theta.device, batch.works[0].theta.dtype
     interpreted = not isinstance(program.kernel, triton.JITFunction)
+    if not interpreted and device.type == "cpu":
+        raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
     operands = [flat(work, interpreted, program.noisy) for work in batch.works]
     chunks = chunk_table(operands, [work.row for work in batch.works], 0 if program.elementwise else 1)
     addresses = torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)

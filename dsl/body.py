@@ -15,7 +15,7 @@ from .resolve import Resolver, Typed, wrong
 from .rule import RuleStatement
 from .scope import GIVENS, Entity, declared_twice, nearest, slip
 from .shapes import ELEMENT, OF_SCOPE, Shape, ShapeError, broadcast
-from .static import implied, require_static
+from .static import ceiling, implied, require_static
 from .syntax import (
     OUTPUTS,
     Assign,
@@ -35,6 +35,7 @@ from .syntax import (
 
 MAX_INLINED = 1000
 MAX_LOOPS = 4
+MAX_TURNS = 100
 CALL_DEPTH = 2
 """A call nests as deep as so many operations."""
 
@@ -46,12 +47,14 @@ class Body:
     resolver: Resolver
     conditional: dict[str, tuple[Expr, StateDecl]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    highest: dict[str, float] = field(default_factory=dict)
     out: list[RuleStatement] = field(default_factory=list)
     done: dict[str, Span] = field(default_factory=dict)
     path: list[tuple[Expr, bool]] = field(default_factory=list)
     calls: list[Def] = field(default_factory=list)
     inlined: int = 0
     loops: int = 0
+    turns: float = 1.0
     prefix: str = ""
 
     def __post_init__(self) -> None:
@@ -265,12 +268,23 @@ class Body:
         if self.loops > MAX_LOOPS:
             help = "their counts multiply; write one loop, or a function"
             raise OptError(Diagnostic("E004", f"more than {MAX_LOOPS} loops inside one another", s.span, help=help))
-        before = dict(self.resolver.names)
+        outside, before = self.turns, dict(self.resolver.names)
+        self.turns *= max(1.0, self._bounded(count.expr)) if count.ok else 1.0
         with self._block() as out:
             self.read(s.body)
-        self.loops -= 1
+        self.turns, self.loops = outside, self.loops - 1
         self.resolver.names = {n: e for n, e in self.resolver.names.items() if n in before}
         self.out.append(Repeat(count.expr, tuple(out), s.span))
+
+    def _bounded(self, count: Expr) -> float:
+        """The most that a count can be. Every backend unrolls loops, so all around a line may not exceed MAX_TURNS."""
+        most = ceiling(count, self.highest)
+        if most * self.turns <= MAX_TURNS:
+            return most
+        together = ", with the loops around it," if self.turns > 1 else ""
+        help = f"give the hyperparameter an interval, such as `in [1, {MAX_TURNS}]`, or write `min(n, {MAX_TURNS})`"
+        self.report(Diagnostic("E206", f"this count{together} may exceed {MAX_TURNS}", count.span, help=help))
+        return 1.0
 
     # ------------------------------------------------------------ functions
 

@@ -5,7 +5,10 @@ The order of work is the order of a file: what it uses, what it declares, what i
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Sequence
+from keyword import iskeyword
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +50,7 @@ from .syntax import (
 
 T = TypeVar("T")
 NO_UPDATE = """write one, for instance:
+      optimizer SGD
       param lr = 0.01
       update = g"""
 
@@ -100,7 +104,7 @@ class _Checker:
             self.problems.append(declared_twice(again.name, again.span, named[0].span))
         if named:
             name = named[0].name
-            if not name.isidentifier() or name.startswith("_") or name in _PYTHON:
+            if name.startswith("_") or name in _PYTHON or iskeyword(name):
                 message = f"`{name}` cannot be the name of a class"
                 self.problems.append(Diagnostic("E104", message, named[0].name_span, help="write it in CamelCase"))
             return name
@@ -122,6 +126,7 @@ class _Checker:
             entity = Entity(decl.name, "param", HOST, param.type == "bool", decl.name_span)
             if self._declare(decl.name, decl.name_span, entity):
                 out.append(param)
+                self.body.highest[decl.name] = inf if param.interval is None else param.interval.high
         return tuple(out)
 
     def _inputs(self) -> None:
@@ -199,6 +204,10 @@ class _Checker:
         if found[0].name != "theta":
             message = f"`evaluate {found[0].name}` means nothing"
             self.problems.append(Diagnostic("E303", message, found[0].name_span, help="write `evaluate theta = ...`"))
+        if any(isinstance(n, Name) and n.id == "g" for n in walk(found[0].value)):
+            help = "keep what it needs in a `state`"
+            self.problems.append(Diagnostic("E305", "evaluation has no gradient", found[0].value.span, help=help))
+            return None
         hidden = {n for n, e in self.resolver.names.items() if e.kind in ("let", "var", "input") or n == "g"}
         everything = self.resolver.names
         self.resolver.names = {n: e for n, e in everything.items() if n not in hidden}
@@ -250,7 +259,8 @@ class _Checker:
         self.problems.append(Diagnostic("E301", message, end, labels=labels, help=NO_UPDATE))
 
 
-_PYTHON = frozenset(("None", "True", "False", "Optimizer", "Tensor", "Any"))
+_PYTHON = frozenset(dir(builtins)) | {"torch", "triton", "tl", "math", "Optimizer", "Tensor", "Any"}
+"""What a class must not be called, since the module that it lives in speaks of these."""
 
 
 def _outputs(body: Iterable[RuleStatement]) -> list[Output]:

@@ -176,9 +176,10 @@ class _Writer:
         return item.span.source.position(item.span.start)[0] if self.typed else 0
 
     def stands_apart(self, item: s.Item) -> bool:
-        """Whether the line above an item is blank."""
+        """Whether the line above a file's first item is blank, and no comment stands over it."""
         above = self.first_line(item) - 1
-        return above > 0 and not item.span.source.line(above).strip()
+        remarks = any(c.line <= above for c in self.comments)
+        return above > 0 and not remarks and not item.span.source.line(above).strip()
 
     def last_line(self, item: s.Item) -> int:
         return item.span.source.position(item.span.end)[0] if self.typed else 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from .diagnostics import Diagnostic
 from .resolve import Resolver
-from .syntax import Apply, Call, Expr, Name, Noise, Prev, Reduce, walk
+from .syntax import Apply, Call, Expr, Name, Noise, Number, Prev, Reduce, walk
 
 SIZES = frozenset(("ndim", "rows", "cols", "numel", "pi", "inf"))
 OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
@@ -22,6 +25,26 @@ def require_static(e: Expr, resolver: Resolver, where: str) -> None:
             help = "it may depend on hyperparameters, `ndim`, `rows`, `cols` and `numel`; else use `where(c, x, y)`"
             resolver.report(Diagnostic("E205", message, part.span, help=help))
             return
+
+
+def ceiling(e: Expr, highest: Mapping[str, float]) -> float:
+    """A number that a count never exceeds, `highest` giving those of hyperparameters; infinity where none is known."""
+    match e:
+        case Number(value=value):
+            return value
+        case Name(id=name):
+            return highest.get(name, math.inf)
+        case Apply(op="min", args=args):
+            return min(ceiling(a, highest) for a in args)
+        case Apply(op="max", args=args):
+            return max(ceiling(a, highest) for a in args)
+        case Apply(op="floor", args=(x,)):
+            return ceiling(x, highest)
+        case Apply(op="add", args=(x, y)):
+            return ceiling(x, highest) + ceiling(y, highest)
+        case Apply(op="sub", args=(x, Number(value=value))):
+            return ceiling(x, highest) - value
+    return math.inf
 
 
 def implied(condition: Expr, path: list[tuple[Expr, bool]]) -> bool:

@@ -32,3 +32,9 @@ def test_public_names_are_there() -> None:
         assert getattr(optc, name) is not None
     with pytest.raises(AttributeError, match="nothing_of_ours"):
         _ = optc.nothing_of_ours
+
+
+@pytest.mark.parametrize("name", ["Program", "RuleOptimizer", "Hyperparameter"])
+def test_a_name_that_the_module_needs_is_refused(name: str) -> None:
+    with pytest.raises(optc.OptError, match="E104"):
+        optc.load(f"optimizer {name}\nparam lr = 1\nupdate = g")

@@ -14,6 +14,7 @@ from optc.dsl.load import file_at, rule_from_file, rule_from_text, zoo_names
 from optc.dsl.operators import OPERATORS
 from optc.dsl.parser import parse
 from optc.dsl.probe import _MEANING
+from optc.dsl.review import review
 from optc.dsl.syntax import DTYPES
 
 HEAD = "## A rule.\nparam lr = 0.1 in (0, inf)\nparam beta = 0.9 in [0, 1)\nparam eps = 1e-8 in (0, inf)\n"
@@ -129,3 +130,9 @@ def test_what_a_dead_state_costs() -> None:
 def test_tables_are_complete() -> None:
     assert set(SIZES) == set(DTYPES) - {"like_param"}
     assert set(_MEANING) | {"where", "mod"} == set(OPERATORS)
+
+
+def test_functions_of_a_library_are_checked_without_a_call() -> None:
+    found = review("def f(x) = qqq(x) + zz\ndef h(x, y) = x @ y\ndef k(x) = clip(x, 1)\n", "lib.opt", None)
+    assert [d.code for d in found] == ["E105", "E101", "E201"]
+    assert review("def f(A, x) = A @ x.T\ndef h(x) = where(x, 1, 2)\n", "lib.opt", None) == ()
