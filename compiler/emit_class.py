@@ -10,7 +10,7 @@ from .emit_scalars import reads_sizes
 from .layout import STEP, WIDTH, docstring
 from .names import snake
 from .passes import NUMBERS, Passes
-from .plan import Memory, Plan, Segment
+from .plan import QUANTISED, Memory, Plan, Segment
 
 TYPES = {"real": "float", "int": "int", "bool": "bool"}
 OPTIONS = {
@@ -46,6 +46,10 @@ def noisy(plan: Plan) -> bool:
     return plan.noisy or (plan.fallback is not None and plan.fallback.noisy)
 
 
+def quantised(plan: Plan) -> bool:
+    return plan.quantised or (plan.fallback is not None and plan.fallback.quantised)
+
+
 def number(value: float | bool) -> str:
     """A number as Python reads it."""
     return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
@@ -69,7 +73,8 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += _kernels(plan, prefix, passes) if passes is not None else []
-    return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
+    made = "QuantisedProgram" if plan.quantised else "Program"
+    return "\n".join([f"{prefix.upper()}PROGRAM = {made}(", *(f"{STEP}{e}," for e in entries), ")"])
 
 
 def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
@@ -118,11 +123,12 @@ def _state(m: Memory, flags: list[str]) -> str:
     args = [_text(m.key)]
     args += [f"scope={_text(m.scope)}"] * (m.scope != "element")
     if m.dtype is not None:
-        args.append(f"dtype={_text(m.dtype) if m.dtype == 'like_param' else f'torch.{m.dtype}'}")
+        own = _text(m.dtype) if m.dtype == "like_param" else f"torch.{m.dtype}"
+        args.append(f"dtype={QUANTISED.get(m.dtype, own)}")
     args += [] if m.fill == 0 else [f"fill={None if m.fill is None else number(m.fill)}"]
     args += [f"flag={flags.index(m.flag)}"] if m.flag is not None else []
     args += [] if m.written else ["written=False"]
-    return f"State({', '.join(args)})"
+    return f"{'Quantised' if m.dtype in QUANTISED else 'State'}({', '.join(args)})"
 
 
 def emit_class(plan: Plan, kernel: bool) -> str:
@@ -135,7 +141,7 @@ def emit_class(plan: Plan, kernel: bool) -> str:
     runs = [f"run_{how}" for how in ("torch", "compiled", *(["triton"] if kernel else []))]
     backends = [f"{_text(run.removeprefix('run_'))}: {run}" for run in runs]
     lines = [
-        f"class {plan.name}(RuleOptimizer):",
+        f"class {plan.name}({'QuantisedOptimizer' if quantised(plan) else 'RuleOptimizer'}):",
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",

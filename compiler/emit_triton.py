@@ -8,7 +8,7 @@ from ..dsl.syntax import Cast, Expr, Matrix, walk
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
 from .passes import NUMBERS, Column, Measure, Passes, UncutError, cut, noise_name
-from .plan import Plan
+from .plan import QUANTISED, Plan
 from .spell import ARITHMETIC, IF, ON_TENSORS, Speller, Spelling, call
 
 TRITON: dict[str, Spelling] = {
@@ -46,6 +46,8 @@ def refusal(plan: Plan) -> str | None:
             return f"there is no Triton kernel yet for {words}"
     if other := [m.scope for m in plan.memories if m.scope not in ("element", *NUMBERS)]:
         return f"there is no Triton kernel yet for states per {other[0]}"
+    if coded := [m.dtype for m in plan.memories if m.dtype in QUANTISED]:
+        return f"there is no Triton kernel yet for states in {coded[0]}"
     try:
         cut(plan)
     except UncutError as reason:

@@ -7,12 +7,13 @@ become flags; everything else stays with the tensors, in the order of the text.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.rule import Rule, State
 from ..dsl.syntax import Apply, Assign, Bool, Expr, Name, Noise, Number, walk
 from .homes import RESULT, Homes
-from .plan import Memory, Plan, Segment, verify
+from .plan import QUANTISED, Memory, Plan, Segment, verify
 from .segments import Builder
 
 KEYWORDS = frozenset(
@@ -37,17 +38,28 @@ def _refuse(rule: Rule) -> None:
     taken = KEYWORDS | GROUP_KEYS | ({"seed"} if noisy else set())
     for p in rule.params:
         if p.name in taken:
-            raise OptError(_taken(p.name, "hyperparameter", "keyword argument or group entry"))
+            raise OptError(_taken(p.name, "hyperparameter", "torch's own keyword argument or group entry of that name"))
     for s in rule.states:
         if s.name == "step":
-            raise OptError(_taken(s.name, "state", "state: the count of steps"))
-        if s.dtype in ("int8", "fp8"):
-            text = f"state `{s.name}` is {s.dtype}: block-quantised states are not compiled yet"
-            raise OptError(Diagnostic("E403", text, s.init.span, help="declare it bfloat16 or float32"))
+            raise OptError(_taken(s.name, "state", "torch's own state of that name: the count of steps"))
+        if s.dtype in QUANTISED:
+            _refuse_codes(s, rule)
+
+
+def _refuse_codes(state: State, rule: Rule) -> None:
+    """Refuses a block-quantised state where blocks make no sense, or its scales would have another's name."""
+    if state.scope != "element":
+        text = f"state `{state.name}` is {state.dtype} per {state.scope}: only states per element are block-quantised"
+        raise OptError(Diagnostic("E403", text, state.init.span, help="declare it bfloat16 or float32"))
+    if abs(literal(state.init) or 0.0) == inf:
+        text = f"state `{state.name}` is {state.dtype}, whose blocks have no infinity to begin with"
+        raise OptError(Diagnostic("E403", text, state.init.span, help="declare it bfloat16 or float32"))
+    if any(s.name == f"{state.name}_scale" for s in rule.states):
+        raise OptError(_taken(f"{state.name}_scale", "state", f"entry for the scales of `{state.name}`"))
 
 
 def _taken(name: str, what: str, why: str) -> Diagnostic:
-    text = f"the {what} `{name}` collides with torch's own {why} of that name"
+    text = f"the {what} `{name}` collides with {why}"
     return Diagnostic("E104", text, NOWHERE, help=f"rename it, `{name}_` for one")
 
 

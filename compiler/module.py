@@ -9,7 +9,7 @@ from .. import __version__
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.format import file_of, format_file
 from ..dsl.rule import Rule
-from .emit_class import emit_class, emit_program
+from .emit_class import emit_class, emit_program, quantised
 from .emit_kernel import FACTS, PARTIALS, TABLES, emit_kernel, emit_measure
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
@@ -30,6 +30,7 @@ RUNTIME = {
     "runtime_torch.py": "running it by torch",
     "runtime_triton.py": "running it by Triton",
     "runtime.py": "what every optimizer does",
+    "runtime_quantised.py": "states of one byte an element",
 }
 FUNCTIONS = ("scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
 IN_KERNEL = (
@@ -83,17 +84,23 @@ def emit(rule: Rule, target: Target = "auto") -> str:
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
     passes = {} if target == "torch" else {prefix: cut(p) for prefix, p in plans.items() if refusal(p) is None}
-    body = _body(plans, passes)
+    runtime = _runtime(plan, passes)
+    body = _body(plans, passes, runtime)
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
-    head += imports((*HELPERS, *RUNTIME), body)
+    head += imports((*HELPERS, *runtime), body)
     return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if passes else "") + f"\n\n{body}\n"
 
 
-def _body(plans: dict[str, Plan], passes: dict[str, Passes]) -> str:
+def _runtime(plan: Plan, passes: dict[str, Passes]) -> list[str]:
+    """The files of the runtime that a module needs, in their order."""
+    spared = {"runtime_triton.py": not passes, "runtime_quantised.py": not quantised(plan)}
+    return [f for f in RUNTIME if not spared.get(f)]
+
+
+def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str]) -> str:
     """Everything after the imports. `passes` has the plans, by their prefix, that have kernels."""
     names = Names(reserved() | {x for p in plans.values() for x in identifiers(p)})
-    runtime = [f for f in RUNTIME if passes or f != "runtime_triton.py"]
     programs = [emit_program(p, prefix, passes.get(prefix)) for prefix, p in plans.items()]
     kernels = [t for prefix, cuts in passes.items() for t in _triton(prefix, plans[prefix], cuts, names)]
     sections = [

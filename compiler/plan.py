@@ -15,6 +15,9 @@ from ..dsl.operators import Kind
 from ..dsl.rule import Param
 from ..dsl.syntax import Expr, Matrix, Name, Noise, Prev, Reduce, Scope, walk
 
+QUANTISED = {"int8": "torch.int8", "fp8": "torch.float8_e4m3fn"}
+"""The dtypes of states that are kept in blocks with a scale each, and what torch calls those of their codes."""
+
 GIVEN_SCALARS = ("t", "ndim", "rows", "cols", "numel")
 
 
@@ -143,6 +146,11 @@ class Plan:
         parts = [part for b in self.step.binds() for part in walk(b.value)]
         alone = not any(isinstance(part, Reduce | Matrix | Noise) for part in parts)
         return alone and all(m.scope == "element" for m in self.memories)
+
+    @property
+    def quantised(self) -> bool:
+        """Whether a state is kept as codes, with a scale for each block of them."""
+        return any(m.dtype in QUANTISED for m in self.memories)
 
     @property
     def noisy(self) -> bool:

@@ -16,6 +16,7 @@ from ..dsl.matrices import rounded
 from ..dsl.rule import Rule, Value
 from ..dsl.simplify import simplify
 from ..dsl.syntax import Cast, Matrix, Node, walk
+from .emit_class import quantised
 from .load import load
 from .lower import lower
 from .plan import Plan
@@ -62,6 +63,8 @@ def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20) -> Iterator[
 def _cannot(plan: Plan, backend: str) -> str:
     from .emit_triton import refusal
 
+    if quantised(plan):
+        return "states of one byte round far more than arithmetic does, and the interpreter rounds none"
     if backend == "torch":
         return ""
     if (why := refusal(plan)) is not None:

@@ -1,0 +1,399 @@
+"""States in int8 and fp8: against a float64 reference with its own quantiser, as checkpoints, and in real training."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from optc.compiler.load import load
+from optc.compiler.module import Target, emit
+from optc.compiler.verify import verify
+from optc.dsl.diagnostics import OptError
+from optc.dsl.load import rule_from_text
+from optc.dsl.simplify import simplify
+
+ADAMW = """
+optimizer Coded
+param lr = 1e-2 in [0, inf)
+param beta1 = 0.9 in [0, 1)
+param beta2 = 0.95 in [0, 1)
+param eps = 1e-8 in (0, inf)
+param wd = 1e-2 in [0, inf)
+state m : per element {m} = 0
+state v : per element {v} = 0
+m <- beta1*m + (1 - beta1)*g
+v <- beta2*v + (1 - beta2)*g^2
+decay = wd
+update = (m/(1 - beta1^t))/(sqrt(v/(1 - beta2^t)) + eps)
+"""
+Coded: Any = load(ADAMW.format(m="int8", v="fp8"))
+SHAPES = ((3, 5), (), (0, 4), (256,), (257,), (2, 3, 100), (300, 120))
+
+
+# ---------------------------------------------------------------- the reference
+
+E4M3 = np.array([(k / 8 if k < 8 else (1 + k % 8 / 8) * 2.0 ** (k // 8 - 1)) * 2.0**-6 for k in range(127)])
+"""Every magnitude that fp8 can hold, in the order of the codes, 448 the last."""
+
+MOST = {"int8": 127.0, "fp8": 448.0}
+
+
+def nearest_e4m3(x: np.ndarray) -> np.ndarray:
+    """The nearest of these numbers, ties to the even code."""
+    above = np.searchsorted(E4M3, np.abs(x)).clip(1, 126)
+    low, high = E4M3[above - 1], E4M3[above]
+    up = (np.abs(x) - low > high - np.abs(x)) | ((np.abs(x) - low == high - np.abs(x)) & (above % 2 == 0))
+    return np.copysign(np.where(up, high, low), x)
+
+
+def stored(x: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What memory makes of x: the codes as numbers, each block's scale, and what is read back."""
+    flat, scales, codes = x.reshape(-1), [], []
+    for start in range(0, flat.size, 256):
+        block = flat[start : start + 256]
+        scale = np.float64(np.float32(np.abs(block).max() / MOST[dtype]))
+        ratio = block / scale if scale else np.zeros_like(block)
+        codes.append((np.rint(ratio) if dtype == "int8" else nearest_e4m3(ratio)).clip(-MOST[dtype], MOST[dtype]))
+        scales.append(scale)
+    every = np.concatenate(codes) if codes else flat
+    scale = np.array(scales)
+    return every.reshape(x.shape), scale, (every * np.repeat(scale, 256)[: flat.size]).reshape(x.shape)
+
+
+def adamw(theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> tuple[np.ndarray, ...]:
+    m, v = 0.9 * m + (1 - 0.9) * g, 0.95 * v + (1 - 0.95) * g**2
+    update = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8)
+    return theta - 1e-2 * (update + 1e-2 * theta), m, v
+
+
+def read(memory: dict[str, Any], name: str) -> np.ndarray:
+    """What codes and scales in an optimizer's memory stand for."""
+    codes = memory[name].double().numpy()
+    each = np.repeat(memory[f"{name}_scale"].double().numpy(), 256)[: codes.size]
+    return codes * each.reshape(codes.shape)
+
+
+def parameters(dtype: torch.dtype, shapes: tuple[tuple[int, ...], ...] = SHAPES, seed: int = 0) -> list[nn.Parameter]:
+    draw = torch.Generator().manual_seed(seed)
+    return [nn.Parameter(torch.randn(s, generator=draw, dtype=torch.float64).to(dtype)) for s in shapes]
+
+
+def give_gradients(ps: list[nn.Parameter], t: int) -> None:
+    draw = torch.Generator().manual_seed(1000 + t)
+    for p in ps:
+        grad = torch.randn(p.shape, generator=draw, dtype=p.dtype) * torch.rand(p.shape, generator=draw)
+        p.grad = grad.to(p.dtype)
+
+
+def run(optimizer: Any, ps: list[nn.Parameter], first: int, last: int) -> None:
+    for t in range(first, last + 1):
+        give_gradients(ps, t)
+        optimizer.step()
+
+
+def test_the_reference_knows_the_numbers_of_fp8() -> None:
+    of_torch = torch.arange(127, dtype=torch.uint8).view(torch.float8_e4m3fn).double().numpy()
+    assert np.array_equal(E4M3, of_torch)
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_thirty_steps_in_float64_are_the_reference_s(compiled: bool) -> None:
+    ps = parameters(torch.float64)
+    optimizer = Coded(ps, compile=compiled)
+    thetas = [p.detach().numpy().copy() for p in ps]
+    memories = [(np.zeros_like(x), np.zeros_like(x)) for x in thetas]
+    for t in range(1, 31):
+        run(optimizer, ps, t, t)
+        for i, p in enumerate(ps):
+            assert p.grad is not None
+            thetas[i], m, v = adamw(thetas[i], p.grad.numpy(), *memories[i], t)
+            (m_codes, m_scale, m), (v_codes, v_scale, v) = stored(m, "int8"), stored(v, "fp8")
+            memories[i], memory = (m, v), optimizer.state[p]
+            assert np.array_equal(memory["m"].double().numpy(), m_codes)
+            assert np.array_equal(memory["v"].double().numpy(), v_codes)
+            np.testing.assert_allclose(memory["m_scale"].numpy(), m_scale, rtol=2**-23)
+            np.testing.assert_allclose(memory["v_scale"].numpy(), v_scale, rtol=2**-23)
+            np.testing.assert_allclose(p.detach().numpy(), thetas[i], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_step_in_float32_rounds_to_a_nearest_code(dtype: torch.dtype) -> None:
+    ps = parameters(dtype)
+    optimizer = Coded(ps)
+    run(optimizer, ps, 1, 1)
+    for t in range(2, 31):
+        before = [(p.detach().double().numpy().copy(), *(read(optimizer.state[p], n) for n in "mv")) for p in ps]
+        run(optimizer, ps, t, t)
+        for p, (theta, m, v) in zip(ps, before, strict=True):
+            assert p.grad is not None
+            theta, m, v = adamw(theta, p.grad.double().numpy(), m, v, t)
+            half = 2.0**-8 if dtype == torch.bfloat16 else 2.0**-20
+            np.testing.assert_allclose(p.detach().double().numpy(), theta, rtol=half, atol=half)
+            for name, exact, kept, most in (("m", m, 0.0, 127), ("v", v, 2.0**-4, 448)):
+                scale = np.repeat(optimizer.state[p][f"{name}_scale"].double().numpy(), 256)[: exact.size]
+                gap = np.maximum(0.5 if name == "m" else 2.0**-10, kept * np.abs(exact).reshape(-1) / scale)
+                off = np.abs(read(optimizer.state[p], name) - exact).reshape(-1)
+                assert (off <= scale * (gap + most * 2.0**-20)).all()
+
+
+# ---------------------------------------------------------------- memory
+
+
+def test_a_state_costs_a_byte_an_element_and_a_scale_a_block() -> None:
+    (p,) = ps = parameters(torch.float32, ((1000, 10),))
+    optimizer = Coded(ps)
+    run(optimizer, ps, 1, 1)
+    kept = {name: x.numel() * x.element_size() for name, x in optimizer.state[p].items()}
+    assert kept == {"step": 4, "m": 10_000, "m_scale": 4 * 40, "v": 10_000, "v_scale": 4 * 40}
+
+
+def bits(optimizer: Any) -> list[dict[str, tuple[torch.dtype, bytes]]]:
+    ps = [p for group in optimizer.param_groups for p in group["params"]]
+    return [
+        {
+            k: (x.dtype, x.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            for k, x in optimizer.state[p].items()
+        }
+        for p in ps
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])
+@pytest.mark.parametrize("way", ["state_dict", "file", "deepcopy", "pickle"])
+def test_a_round_trip_keeps_every_bit(way: str, dtype: torch.dtype) -> None:
+    ps = parameters(dtype)
+    optimizer = Coded(ps)
+    run(optimizer, ps, 1, 5)
+    if way in ("state_dict", "file"):
+        again = [nn.Parameter(p.detach().clone()) for p in ps]
+        other = Coded(again)
+        saved = io.BytesIO()
+        torch.save(optimizer.state_dict(), saved)
+        saved.seek(0)
+        other.load_state_dict(torch.load(saved) if way == "file" else copy.deepcopy(optimizer.state_dict()))
+    else:
+        other = copy.deepcopy(optimizer) if way == "deepcopy" else pickle.loads(pickle.dumps(optimizer))
+        again = other.param_groups[0]["params"]
+    assert bits(other) == bits(optimizer)
+    run(optimizer, ps, 6, 8)
+    run(other, again, 6, 8)
+    assert bits(other) == bits(optimizer)
+    assert all(torch.equal(p, q) for p, q in zip(ps, again, strict=True))
+
+
+def test_a_checkpoint_without_scales_is_refused() -> None:
+    ps = parameters(torch.float32, ((3,),))
+    plain: Any = load(ADAMW.format(m="float32", v="fp8"))(ps)
+    run(plain, ps, 1, 1)
+    with pytest.raises(ValueError, match=r"state 'm' must be torch.int8 with its scales beside it as 'm_scale'"):
+        Coded(ps).load_state_dict(plain.state_dict())
+
+
+# ---------------------------------------------------------------- values at the edges
+
+SUM = "param lr = 1 in [0, inf)\nstate m : per element {0} = {1}\nm <- m + g\nupdate = m"
+
+
+def summed(dtype: str, gradients: list[float], init: float = 0.0) -> tuple[torch.Tensor, dict[str, Any]]:
+    """What is read one step after gradients were stored, and the memory."""
+    p = nn.Parameter(torch.zeros(len(gradients)))
+    optimizer: Any = load(SUM.format(dtype, init))([p])
+    p.grad = torch.tensor(gradients)
+    optimizer.step()
+    with torch.no_grad():
+        p.zero_()
+    p.grad.zero_()
+    before = copy.deepcopy(optimizer.state[p])
+    optimizer.step()
+    return -p.detach(), before
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_block_with_what_is_no_number_reads_nan_and_others_do_not(dtype: str, bad: float) -> None:
+    value, memory = summed(dtype, [1.0] * 300 + [bad] + [1.0] * 300)
+    assert torch.isnan(value).tolist() == [256 <= i < 512 for i in range(601)]
+    assert torch.isnan(memory["m_scale"]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+def test_zeros_and_the_smallest_numbers_stay_in_their_place(dtype: str) -> None:
+    blocks = [0.0, 1e-44, 2.49e-43, 8.79e-43]  # the scales of the last two are rounded down by a third
+    value, memory = summed(dtype, [x for x in blocks for _ in range(256)])
+    assert memory["m_scale"][0] == 0
+    for x, read_back in zip(blocks, value.view(4, 256), strict=True):
+        assert ((read_back >= 0) & (read_back <= x)).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+@pytest.mark.parametrize("init", [2.5, -3.0, "0.5*lr", "abs(theta) + 1"])
+def test_a_state_may_begin_at_any_number(dtype: str, init: Any) -> None:
+    value, _ = summed(dtype, [0.0] * 300, init)
+    expected = {"0.5*lr": 0.5, "abs(theta) + 1": 1.0}.get(init, init)
+    torch.testing.assert_close(value, torch.full((300,), expected), rtol=2**-21, atol=0)
+
+
+def test_strides_do_not_matter() -> None:
+    turned = nn.Parameter(torch.arange(600.0).view(20, 30).T)
+    plain = nn.Parameter(turned.detach().contiguous())
+    optimizers = [Coded([turned]), Coded([plain])]
+    for optimizer, p in zip(optimizers, (turned, plain), strict=True):
+        run(optimizer, [p], 1, 4)
+    assert torch.equal(turned, plain)
+    assert bits(optimizers[0]) == bits(optimizers[1])
+
+
+def test_complex_parameters_are_pairs_of_reals() -> None:
+    (z,) = zs = parameters(torch.complex64, ((20, 30),))
+    pair = nn.Parameter(torch.view_as_real(z.detach()).clone())
+    ours, theirs = Coded(zs), Coded([pair])
+    for t in range(1, 5):
+        give_gradients(zs, t)
+        assert z.grad is not None
+        pair.grad = torch.view_as_real(z.grad).clone()
+        ours.step()
+        theirs.step()
+    assert torch.equal(torch.view_as_real(z), pair)
+    assert ours.state[z]["m"].shape == (20, 30, 2)
+
+
+def test_values_over_all_tensors_see_numbers() -> None:
+    text = "param lr = 0.1\nstate m : per element {} = 0\nm <- m + g\nupdate = m/norm(m per model)"
+    thetas = []
+    for dtype in ("int8", "float32"):
+        ps = parameters(torch.float32, ((4, 4), (200, 200), (300,)))
+        run(load(text.format(dtype))(ps), ps, 1, 3)
+        thetas.append(torch.cat([p.detach().reshape(-1) for p in ps]))
+    assert (thetas[0] - thetas[1]).abs().max() < 3 * 0.1 / 127
+
+
+def test_evaluation_reads_numbers_and_leaves_codes() -> None:
+    text = (
+        "param lr = 0.1\nstate a : per element int8 = theta\na <- lerp(a, theta, 0.5)\nupdate = g\nevaluate theta = a"
+    )
+    (p,) = ps = parameters(torch.float32, ((300,),))
+    optimizer: Any = load(text)(ps)
+    run(optimizer, ps, 1, 3)
+    before, trained = bits(optimizer), p.detach().clone()
+    optimizer.eval()
+    np.testing.assert_allclose(p.detach().numpy(), read(optimizer.state[p], "a"), rtol=1e-6)
+    optimizer.train()
+    assert torch.equal(p, trained)
+    assert bits(optimizer) == before
+
+
+def test_a_state_that_is_there_for_some_shapes_alone() -> None:
+    text = "param lr = 0.1\nstate m : per element int8 = 0 when ndim >= 2\n"
+    text += "when ndim >= 2 { m <- m + g; let u = m } else { let u = g }\nupdate = u"
+    p, q = ps = parameters(torch.float32, ((4, 4), (4,)))
+    optimizer: Any = load(text)(ps)
+    run(optimizer, ps, 1, 2)
+    assert [sorted(optimizer.state[x]) for x in (p, q)] == [["m", "m_scale", "step"], ["step"]]
+
+
+# ---------------------------------------------------------------- training
+
+
+def losses(m: str, v: str, steps: int = 400) -> list[float]:
+    """The loss of a small network on scikit-learn's digits, every ten steps of batches of 100."""
+    torch.manual_seed(0)
+    bunch = load_digits()
+    x, y = torch.tensor(bunch.data / 16, dtype=torch.float32), torch.tensor(bunch.target)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer: Any = load(ADAMW.format(m=m, v=v))(model.parameters(), lr=3e-3)
+    out = []
+    for step in range(steps):
+        if step % 10 == 0:
+            with torch.no_grad():
+                out.append(float(nn.functional.cross_entropy(model(x), y)))
+        batch = torch.randint(len(x), (100,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+    return out
+
+
+MARGIN, AT_THE_END = 0.04, 0.01
+"""By how much the loss may be off at any of the points, and at the last: the curves go from 2.3 to below 0.1."""
+
+
+@pytest.mark.parametrize(("m", "v"), [("int8", "float32"), ("int8", "fp8"), ("fp8", "fp8")])
+def test_training_follows_the_curve_of_float32(m: str, v: str) -> None:
+    exact, coded = losses("float32", "float32"), losses(m, v)
+    assert exact[-1] < 0.1
+    assert max(abs(a - b) for a, b in zip(exact, coded, strict=True)) < MARGIN
+    assert abs(exact[-1] - coded[-1]) < AT_THE_END
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("declared", "code", "words"),
+    [
+        ("state m : per row int8 = 0", "E403", "only states per element are block-quantised"),
+        ("state m : per tensor fp8 = 0", "E403", "only states per element are block-quantised"),
+        ("state m : per element int8 = -inf", "E403", "have no infinity"),
+        ("state m : per element int8 = 0\nstate m_scale = 0", "E104", "entry for the scales of `m`"),
+    ],
+)
+def test_what_blocks_cannot_hold_is_refused(declared: str, code: str, words: str) -> None:
+    extra = "\nm_scale <- m" if "m_scale" in declared else ""
+    text = f"param lr = 1\n{declared}\nm <- m + mean(g)\nupdate = g + m" + (" + m_scale" if extra else "") + extra
+    with pytest.raises(OptError, match=words) as caught:
+        load(text)
+    assert caught.value.diagnostics[0].code == code
+
+
+def test_the_triton_target_refuses_and_auto_runs_it_by_torch() -> None:
+    rule = simplify(rule_from_text(ADAMW.format(m="int8", v="fp8")))
+    with pytest.raises(OptError, match="no Triton kernel yet for states in int8"):
+        emit(rule, "triton")
+    assert "import triton" not in emit(rule, "auto")
+    with pytest.raises(ValueError, match="Invalid backend value: 'triton'; it must be one of torch, compiled or auto"):
+        Coded(parameters(torch.float32, ((3,),)), backend="triton")
+
+
+def test_gradients_through_the_optimizer_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="Coded rounds its states to codes"):
+        Coded(parameters(torch.float32, ((3,),)), differentiable=True)
+
+
+def test_the_interpreter_does_not_judge_codes() -> None:
+    checks = list(verify(rule_from_text(ADAMW.format(m="int8", v="fp8")), {}, steps=1))
+    assert all("one byte" in check.skipped for check in checks)
+
+
+def test_only_modules_that_need_it_hold_the_code() -> None:
+    without, with_it = (emit(simplify(rule_from_text(ADAMW.format(m=m, v="float32")))) for m in ("float32", "int8"))
+    assert "uantised" not in without
+    assert "class QuantisedOptimizer(RuleOptimizer)" in with_it
+
+
+@pytest.mark.parametrize("target", ["auto", "torch"])
+def test_the_source_is_formatted_and_stands_alone(target: Target, tmp_path: Path) -> None:
+    text = ADAMW.format(m="int8", v="fp8")
+    (tmp_path / "rule.py").write_text(emit(simplify(rule_from_text(text)), target))
+    (tmp_path / "use.py").write_text(
+        "import sys; sys.modules['optc'] = None\n"
+        "import torch, rule\n"
+        "p = torch.nn.Parameter(torch.ones(3)); p.grad = torch.ones(3)\n"
+        "rule.Coded([p], lr=0.5, wd=0).step(); print(p.tolist())\n"
+    )
+    for command in (["format", "--check"], ["check", "--select", "E,F,I,UP,B", "--ignore", "E501"]):
+        ruff = [Path(sys.executable).with_name("ruff"), *command, "--isolated", "--line-length", "120", "rule.py"]
+        done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    done = subprocess.run([sys.executable, "use.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "[0.5, 0.5, 0.5]\n", done.stderr
