@@ -1,8 +1,10 @@
 """Rule → its canonical form: a skeleton without names or numbers, the numbers, and one hash of both.
 
 Names of hyperparameters, states and locals do not count, nor what nothing reads, nor whatever `normal.py` sees through.
-Two rules of one hash agree on every input, NaN and infinities included, but for the rounding, overflow and underflow of
-intermediate values. The converse cannot be had: rules may be equal and have different hashes.
+Two rules of one hash agree on every input, NaN and infinities included, but for rounding, and but for the overflow and
+underflow of intermediate values where one sum of three or more terms, or one product of three or more factors, is put
+together in another order, or a finite factor is taken out of a sum. Quotients, roots and other powers stay as written.
+The converse cannot be had: rules may be equal and have different hashes.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Canonical:
 
 def canonical(rule: Rule) -> Canonical:
     """The canonical form. Equal for rules that differ in names, order of commuting arguments, grouping of sums and
-    products, neutral elements, double negation, unfolded literals, finite common factors, and in what has no effect."""
+    products, neutral elements, double negation, unfolded literals of moderate size, finite common factors, and in what
+    has no effect."""
     live = without_dead(rule)
     traced = trace(live)
     normal = normal_form(live, traced)

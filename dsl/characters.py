@@ -162,6 +162,8 @@ class Weights:
             case "product":
                 powers = [_scaled(w, Fraction(n)) for n, w in zip(node.data, weights, strict=True)]
                 return reduce(_product, powers[1:], powers[0])
+            case "div":
+                return _product(weights[0], _scaled(weights[1], Fraction(-1)))
             case "min" | "max":
                 return self._bounded(node, weights)
             case "where" | "when":

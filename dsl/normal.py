@@ -2,6 +2,7 @@
 
 Exact means over the extended reals of `facts.py`: commutativity, associativity, neutral elements, double negation,
 folded literals, finite common factors. `x - x`, `x/x`, `0*x` and `2*x - x` stay, since x may be infinite or NaN.
+Quotients are not regrouped, and powers only where all factors are one node: `x/(1/y)`, `sqrt(x^2)` stay as written.
 Sums and products take the place of the given graph's arithmetic (`sums.py`, `products.py`); the other operators are
 normalised here. Arguments stand in the order of their numbers; `labels.py` finds one that does not depend on names.
 """
@@ -9,7 +10,7 @@ normalised here. Arguments stand in the order of their numbers; `labels.py` find
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import copysign
 
 from .facts import Fact
 from .graph import Graph, Node
@@ -35,15 +36,15 @@ class Normal(Sums):
         match node.op:
             case "add" | "sub" | "neg":
                 return self._chain(i, node, node.args)
-            case "mul" | "div":
-                return self._join(self._times(self._split(args[0]), self._split(args[1]), node.op == "div"))
+            case "mul":
+                return self._power_of(args[0], 2) if args[0] == args[1] else self._product(*args)
+            case "div":
+                return self._over(*args)
         if args and node.op in OPERATORS and (folded := self._folded(node.op, args)) is not None:
             return folded
         match node.op:
             case "pow":
                 return self._power(*args)
-            case "sqrt":
-                return self._sqrt(*args)
             case "min" | "max" | "and" | "or":
                 return self._lattice(node.op, args)
             case "not":
@@ -71,26 +72,35 @@ class Normal(Sums):
 
     def _power(self, base: int, exponent: int) -> int:
         n = self._value(exponent)
-        if n is not None and n == int(n if isfinite(n) else 0) and 0 < abs(n) <= MAX_POWER:
-            one: Product = (1.0, {})
-            result = one
-            for _ in range(int(abs(n))):
-                result = self._times(result, self._split(base))
-            return self._join(self._times(one, result, divide=True) if n < 0 else result)
+        if n is not None and n in range(1, MAX_POWER + 1):
+            return self._power_of(base, int(n))
+        if n == -1:
+            return self._over(self.one, base)
         if n in (0.5, -0.5) and self._nonnegative(base):
-            return self._join(self._times((1.0, {}), self._split(self._sqrt(base)), divide=n < 0))
+            root = self.add("sqrt", (base,))
+            return root if n > 0 else self._over(self.one, root)
         return self.add("pow", (base, exponent))
 
-    def _sqrt(self, x: int) -> int:
-        scale, factors = self._split(x)
-        if scale == 1 and factors and not any(n % 2 for n in factors.values()):
-            return self._unary("abs", self._monic({f: n // 2 for f, n in factors.items()}))
-        return self.add("sqrt", (x,))
+    def _power_of(self, base: int, n: int) -> int:
+        """A positive power. That of a product stays whole: (x*y)^2 is 1 where x^2 underflows and y^2 overflows."""
+        scale, factors = self._split(base)
+        if n > 1 and len(factors) + (abs(scale) != 1) > 1:
+            sign = copysign(1.0, scale) ** n
+            return self._join((sign, {self._join((abs(scale), factors)): n}))
+        result: Product = (1.0, {})
+        for _ in range(n):
+            result = self._times(result, (scale, factors))
+        return self._join(result)
+
+    def _product(self, x: int, y: int) -> int:
+        return self._join(self._times(self._split(x), self._split(y)))
 
     def _unary(self, op: str, x: int) -> int:
         """The sign of the argument comes out of an odd function, and is lost in an even one."""
         scale, factors = self._split(x)
         parity, size = OPERATORS[op].parity, abs(scale)
+        if op == "sign" and not self.zeros_free:
+            parity = None  # the sign of -0 and that of 0 are one zero
         if op == "abs" and factors:
             inside = self._monic(factors)
             outside = inside if self._nonnegative(inside) else self.add("abs", (inside,))
@@ -105,8 +115,10 @@ class Normal(Sums):
     def _lattice(self, op: str, args: tuple[int, ...]) -> int:
         """`min`, `max`, `and`, `or`: flat, without repeats, at most one literal, and that first.
 
-        Which of two zeros `min` and `max` give may depend on their order, so that it stays where signs of zeros matter.
+        Which of two zeros `min` and `max` give may depend on their order, so all stays where signs of zeros matter.
         """
+        if op in ("min", "max") and not self.zeros_free:
+            return args[0] if len(set(args)) == 1 else self.add(op, args, ORDERED)
         nested = ((self.graph.nodes[a].args if self.graph.nodes[a].op == op else (a,)) for a in args)
         flat = list(dict.fromkeys(b for part in nested for b in part))
         numbers = [v for v in map(self._value, flat) if v is not None]
@@ -117,9 +129,7 @@ class Normal(Sums):
         flat = [a for a in flat if a != neutral] or [neutral]
         if len(flat) == 1:
             return flat[0]
-        if op in ("and", "or") or self.zeros_free:
-            return self.add(op, tuple(sorted(flat)))
-        return self.add(op, tuple(flat), ORDERED)
+        return self.add(op, tuple(sorted(flat)))
 
     def _not(self, x: int) -> int:
         condition = self.graph.nodes[x]

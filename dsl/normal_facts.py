@@ -34,7 +34,7 @@ def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
             terms = zip(node.data, args, strict=True)
             return _folded("add", [f if c == "1.0" else apply("mul", (literal(float(c)), f)) for c, f in terms])
         case "product":
-            return _folded("mul", [fact_of_power(f, n) for f, n in zip(args, node.data, strict=True)])
+            return _folded("mul", [power(f, n) for f, n in zip(args, node.data, strict=True)])
         case "mul" if node.args[0] == node.args[1]:
             return power(args[0], 2)
         case "reduce":
@@ -61,12 +61,6 @@ def _folded(op: str, facts: list[Fact]) -> Fact:
     for fact in facts[1:]:
         result = apply(op, (result, fact))
     return result
-
-
-def fact_of_power(fact: Fact, count: int) -> Fact:
-    """The fact of x^count for a whole count that is not 0."""
-    powered = fact if count in (1, -1) else power(fact, abs(count))
-    return apply("div", (literal(1.0), powered)) if count < 0 else powered
 
 
 def leaf_facts(rule: Rule, states: dict[str, Fact]) -> LeafFact:
@@ -109,10 +103,8 @@ def facts_of_all(
 def _sees_zero_sign(node: Node, facts: Sequence[Fact]) -> bool:
     """Whether a node may turn the sign of a zero into the sign of an infinity."""
     match node.op:
-        case "product":
-            return any(n < 0 and facts[a].zero for n, a in zip(node.data, node.args, strict=True))
-        case "pow":
-            return observes_zero_sign("pow", tuple(facts[a] for a in node.args))
+        case "div" | "pow":
+            return observes_zero_sign(node.op, tuple(facts[a] for a in node.args))
         case "matrix":
             return node.data not in ("matmul", "transpose")
     return False

@@ -5,24 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .known import Builder, Known, joined
-from .literals import LARGEST
+from .literals import LARGEST, may_meet
 
 # ---------------------------------------------------------------- products
 
 
+MODERATE_DIVISOR = 2.0**-64, 2.0**64
+"""A divisor of the host within these may divide the other host factors first: no usual factor leaves float32 by it."""
+
+
 @dataclass(slots=True)
 class _Product:
-    """A chain of `*` and `/` taken apart; the host's factors apart from the others, in the order written."""
+    """A product taken apart, in the order written: the host's factors, the host's divisors, all the rest."""
 
-    host: tuple[list[Known], list[Known]] = field(default_factory=lambda: ([], []))
-    rest: tuple[list[Known], list[Known]] = field(default_factory=lambda: ([], []))
+    above: list[Known] = field(default_factory=list)
+    below: list[Known] = field(default_factory=list)
+    rest: list[Known] = field(default_factory=list)
 
-    def collect(self, k: Known, below: int = 0) -> None:
-        if k.op in ("mul", "div") and not k.on_host:
-            self.collect(k.args[0], below)
-            self.collect(k.args[1], below ^ (k.op == "div"))
+    def collect(self, k: Known) -> None:
+        if k.op == "mul" and not k.on_host:
+            self.collect(k.args[0])
+            self.collect(k.args[1])
+        elif k.op == "div" and not k.on_host and _is_moderate(k.args[1]):
+            self.collect(k.args[0])
+            self.below.append(k.args[1])
         else:
-            (self.host if k.on_host else self.rest)[below].append(k)
+            (self.above if k.on_host else self.rest).append(k)
+
+    def literals(self) -> list[float]:
+        above = [k.value for k in self.above if k.value is not None]
+        return above + [1 / k.value for k in self.below if k.value is not None]
+
+
+def _is_moderate(k: Known) -> bool:
+    low, high = MODERATE_DIVISOR
+    return k.on_host and not k.fact.nan and low <= k.fact.low and k.fact.high <= high
 
 
 def host_factors(b: Builder, k: Known) -> Known | None:
@@ -30,24 +47,14 @@ def host_factors(b: Builder, k: Known) -> Known | None:
         return None
     product = _Product()
     product.collect(k)
-    above, below = product.host
-    if len(above) + len(below) < 2:
+    if len(product.above) + len(product.below) < 2 or not may_meet(product.literals()):
         return None
-    tensors = _fraction(b, *product.rest)
-    if not above:
-        return b.make("div", tensors, joined(b, "mul", below))
-    return _times(b, _fraction(b, above, below), product.rest)
-
-
-def _times(b: Builder, scale: Known, rest: tuple[list[Known], list[Known]]) -> Known:
-    above, below = rest
-    top = b.make("mul", scale, joined(b, "mul", above)) if above else scale
-    return b.make("div", top, joined(b, "mul", below)) if below else top
-
-
-def _fraction(b: Builder, above: list[Known], below: list[Known]) -> Known:
-    top = joined(b, "mul", above) if above else b.number(1.0)
-    return b.make("div", top, joined(b, "mul", below)) if below else top
+    tensors = joined(b, "mul", product.rest)
+    below = joined(b, "mul", product.below) if product.below else None
+    if not product.above:
+        return b.make("div", tensors, below) if below else tensors
+    scale = joined(b, "mul", product.above)
+    return b.make("mul", b.make("div", scale, below) if below else scale, tensors)
 
 
 # ---------------------------------------------------------------- sums

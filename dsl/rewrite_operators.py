@@ -94,7 +94,12 @@ def idempotent(b: Builder, k: Known) -> Known | None:
 
 
 def _distinct(b: Builder, k: Known) -> Known | None:
-    """Repeated arguments of `min`, `max`, `and`, `or` go, and literals among them meet."""
+    """Repeated arguments of `min`, `max`, `and`, `or` go, and literals among them meet.
+
+    Which of two zeros `min` and `max` give may depend on their order.
+    """
+    if k.op in ("min", "max") and not b.zeros_free:
+        return k.args[0] if all(a.same(k.args[0]) for a in k.args) else None
     flat = _flat(k.op, k)
     kept: list[Known] = []
     for a in flat:
@@ -155,8 +160,8 @@ def powers(b: Builder, k: Known) -> Known | None:
         return b.make("square", x)
     if exponent == 3:
         return b.make("mul", x, b.make("square", x))
-    if exponent in (-1, -2):
-        return b.make("div", b.number(1.0), x if exponent == -1 else b.make("square", x))
+    if exponent == -1:
+        return b.make("div", b.number(1.0), x)
     if exponent in (0.5, -0.5) and rooted:
         root = b.make("sqrt", x)
         return root if exponent == 0.5 else b.make("div", b.number(1.0), root)
@@ -165,12 +170,10 @@ def powers(b: Builder, k: Known) -> Known | None:
 
 def roots(b: Builder, k: Known) -> Known | None:
     (x,) = k.args
-    if k.op == "sqrt":
-        return b.make("abs", x.args[0]) if x.op == "square" else None
-    if x.op == "sqrt":
-        inside = x.args[0]
-        return inside if inside.fact.nonnegative and (b.zeros_free or not inside.fact.minus_zero) else None
-    return None
+    if x.op != "sqrt":
+        return None
+    inside = x.args[0]
+    return inside if inside.fact.nonnegative and (b.zeros_free or not inside.fact.minus_zero) else None
 
 
 # ---------------------------------------------------------------- conditions

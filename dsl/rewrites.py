@@ -1,9 +1,9 @@
 """The table of named rewrites: each turns one expression into a cheaper one of the same values.
 
 The law. Values are extended reals (see `facts.py`), and a rewrite must be exact there: NaN and infinities stay where
-they were, and so do the signs of zeros wherever the rule could tell. Regrouping products and sums may change rounding,
-and may meet or avoid the overflow and underflow of an intermediate value; nothing else may change. So `x*0`, `x - x`,
-`x/x` and `2*x - x` stand as written, and nothing moves in or out of a root.
+they were, and so do the signs of zeros wherever the rule could tell. Reordering a sum or a product, or taking a factor
+out of a sum, may change rounding, and may meet or avoid the overflow and underflow of an intermediate value; nothing
+else may change. So `x*0`, `x - x`, `x/x`, `2*x - x`, `sqrt(x^2)`, `1/(1/x)` and `x^-2` stand as written.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ REWRITES: tuple[Rewrite, ...] = (
         "powers",
         ("pow", "mul"),
         operators.powers,
-        "small literal powers; x^0.5 is a root only where x >= 0: (-inf)^0.5 is inf",
+        "x*x reaches no size that x^3 does not pass; x^0.5 is a root only where x >= 0: (-inf)^0.5 is inf",
     ),
     Rewrite(
         "roots",
-        ("sqrt", "square"),
+        ("square",),
         operators.roots,
-        "sqrt(x^2) is |x|; sqrt(x)^2 is x only where x >= 0 is proven, NaN stays",
+        "sqrt(x)^2 is x only where x >= 0 is proven, NaN stays; sqrt(x^2) is not |x|, since x^2 may overflow",
     ),
     Rewrite(
         "conditions",
@@ -75,7 +75,7 @@ REWRITES: tuple[Rewrite, ...] = (
         "host factors",
         ("mul", "div"),
         chains.host_factors,
-        "products of extended reals associate and commute, and x/a is x*(1/a) there",
+        "products of extended reals associate and commute; a divisor moves only where its size is known to be moderate",
     ),
     Rewrite(
         "like terms",

@@ -29,8 +29,9 @@ ROUNDS = 3
 def simplify(rule: Rule) -> Rule:
     """The rule with every rewrite applied that lowers its cost; `cost(simplify(r)) <= cost(r)`.
 
-    Values agree with the given rule's but for rounding, and for overflow and underflow inside products and sums that
-    were regrouped; NaN and infinities otherwise stand exactly where they stood. Never raises.
+    Values agree with the given rule's but for rounding, and for overflow and underflow inside sums and products that
+    were regrouped, divisors of moderate size on the host among them; roots, other quotients and negative powers stay.
+    NaN and infinities otherwise stand exactly where they stood. Never raises.
     """
     if not _is_small(rule):
         return rule

@@ -110,6 +110,8 @@ class Writer:
                 return self._sum(node)
             case "product":
                 return self._product(node)
+            case "div":
+                return ["(", node.args[0], "/", node.args[1], ")"]
             case "repeat" | "item":
                 return [f"{node.op}.{letters(int(node.data))}", *self._arguments(node)]
         head = node.op if node.data is None else f"{node.op}[{_plain(node.data)}]"
@@ -148,19 +150,18 @@ class Writer:
         return [*out, ")"]
 
     def _product(self, node: Node) -> list[Part]:
-        factors = sorted((n < 0, self.labels.rank(a), n, a) for n, a in zip(node.data, node.args, strict=True))
-        out: list[Part] = ["("]
-        for k, (below, _, n, a) in enumerate(factors):
-            for j in range(abs(n)):
-                out += ["/" if below else "*" if k or j else "", a]
-        return [*out, ")"]
+        factors = sorted((self.labels.rank(a), n, a) for n, a in zip(node.data, node.args, strict=True))
+        out: list[Part] = []
+        for _, n, a in factors:
+            out += ["*", a] * n
+        return ["(", *out[1:], ")"]
 
 
 def _written(node: Node) -> list[int]:
     """A node's arguments as often as the text has them: a power is written out."""
     if node.op != "product":
         return list(node.args)
-    return [a for n, a in zip(node.data, node.args, strict=True) for _ in range(abs(n))]
+    return [a for n, a in zip(node.data, node.args, strict=True) for _ in range(n)]
 
 
 def _plain(data: object) -> str:

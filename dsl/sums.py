@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 
 from .facts import HOST, Fact
+from .facts import power as power_of
 from .graph import Node
-from .normal_facts import fact_of_power
+from .literals import may_meet
 from .products import Factors, Products
 
 MAX_TERMS = 200
@@ -41,7 +42,7 @@ class Sums(Products):
 
         inf*(2 - 1) is inf where inf*2 - inf*1 is NaN; a negative or zero factor moves the sign of a zero sum.
         """
-        fact = fact_of_power(self.facts[i], power)
+        fact = power_of(self.facts[i], power)
         if fact.shape != HOST:
             return False
         proven = not fact.infinite and (self.zeros_free or (fact.nonnegative and not fact.zero))
@@ -78,14 +79,16 @@ class Sums(Products):
     def _expanded(self, i: int) -> list[Term]:
         """c*a*(x + y) is c*a*x + c*a*y where a is finite, so that it may join the terms around it."""
         scale, factors = self._split(i)
-        sums = [f for f in factors if self.graph.nodes[f[0]].op == "sum"]
+        sums = [f for f in factors if self.graph.nodes[f].op == "sum"]
         whole = [(scale, self._monic(factors))]
-        if len(sums) != 1 or sums[0][1] or factors[sums[0]] > 1 or not (scale > 0 or (scale and self.zeros_free)):
+        if len(sums) != 1 or factors[sums[0]] > 1 or not (scale > 0 or (scale and self.zeros_free)):
             return whole
         others = {f: n for f, n in factors.items() if f != sums[0]}
-        if not all(self._distributes(j, -n if d else n) for (j, d), n in others.items()):
+        if not all(self._distributes(j, n) for j, n in others.items()):
             return whole
-        inner = self.graph.nodes[sums[0][0]]
+        inner = self.graph.nodes[sums[0]]
+        if not all(may_meet((scale, float(text))) for text in inner.data):
+            return whole
         out: list[Term] = []
         for text, term in zip(inner.data, inner.args, strict=True):
             c, f = self._times((scale, others), (float(text), self._factors(term)))
@@ -122,11 +125,11 @@ class Sums(Products):
             scale = -scale
         inside = sorted((t, c / scale) for c, t in terms)
         node = self.add("sum", tuple(t for t, _ in inside), tuple(repr(c) for _, c in inside))
-        return self._join((scale, {(node, False): 1}))
+        return self._join((scale, {node: 1}))
 
     def _common(self, all_factors: list[Factors]) -> Factors:
         shared = {f: min(other.get(f, 0) for other in all_factors) for f in all_factors[0]}
-        return {(i, below): n for (i, below), n in shared.items() if n and self._distributes(i, -1 if below else 1)}
+        return {i: n for i, n in shared.items() if n and self._distributes(i)}
 
     def _leads_negative(self, terms: Iterable[Term]) -> bool:
         """Whether the first terms, in an order that names and literals do not change, are mostly negative."""

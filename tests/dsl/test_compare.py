@@ -8,7 +8,8 @@ from optc.dsl.compare import STEPS, compare
 from optc.dsl.load import rule_from_text, zoo
 
 CASES = (
-    ("m/(sqrt(v) + eps)", "m*(1/(eps + sqrt(v)))", "equal", None),
+    ("m/(sqrt(v) + eps)", "m*(1/(eps + sqrt(v)))", "agree", None),
+    ("m/(sqrt(v) + eps)", "m/(eps + sqrt(v))", "equal", None),
     ("0.5*g", "0.25*g", "same structure", 1),
     ("g", "m", "differ", 1),
     ("m/(sqrt(v) + eps)", "m/sqrt(v + eps^2)", "differ", 1),
