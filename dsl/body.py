@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from .diagnostics import Diagnostic, Fix, Label, OptError, Span
 from .resolve import Resolver, Typed, wrong
@@ -31,6 +32,7 @@ from .syntax import (
     StateDecl,
     Statement,
     When,
+    walk,
 )
 
 MAX_INLINED = 1000
@@ -48,6 +50,7 @@ class Body:
     conditional: dict[str, tuple[Expr, StateDecl]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     highest: dict[str, float] = field(default_factory=dict)
+    capped: dict[str, float] = field(default_factory=dict)
     out: list[RuleStatement] = field(default_factory=list)
     done: dict[str, Span] = field(default_factory=dict)
     path: list[tuple[Expr, bool]] = field(default_factory=list)
@@ -277,7 +280,13 @@ class Body:
         self.out.append(Repeat(count.expr, tuple(out), s.span))
 
     def _bounded(self, count: Expr) -> float:
-        """The most that a count can be. Every backend unrolls loops, so all around a line may not exceed MAX_TURNS."""
+        """The most that a count can be. Every backend unrolls loops, so all around a line may not exceed MAX_TURNS.
+
+        A hyperparameter in a count that has no upper bound of its own gets this one.
+        """
+        for part in walk(count):
+            if isinstance(part, Name) and self.highest.get(part.id) == inf:
+                self.highest[part.id] = self.capped[part.id] = MAX_TURNS
         most = ceiling(count, self.highest)
         if most * self.turns <= MAX_TURNS:
             return most

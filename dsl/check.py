@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from keyword import iskeyword
 from math import inf
 from pathlib import Path
@@ -19,7 +20,7 @@ from .expand import expand
 from .library import Library, bring
 from .resolve import Resolver
 from .rule import Applies as RuleApplies
-from .rule import Param, Rule, RuleStatement, State, Value
+from .rule import Interval, Param, Rule, RuleStatement, State, Value
 from .scope import Entity, declared_twice
 from .shapes import ELEMENT, HOST
 from .static import require_static
@@ -94,6 +95,7 @@ class _Checker:
         self._complete()
         inputs = tuple(i.name for i in self.items(InputDecl))
         body = tuple(self.body.out)
+        params = tuple(self._capped(p) for p in params)
         return Rule(self._name(), params, states, body, self.file.doc, inputs, applies, evaluate)
 
     # ------------------------------------------------------------ declarations
@@ -128,6 +130,19 @@ class _Checker:
                 out.append(param)
                 self.body.highest[decl.name] = inf if param.interval is None else param.interval.high
         return tuple(out)
+
+    def _capped(self, param: Param) -> Param:
+        """A hyperparameter that counts a loop may not be more than loops may be."""
+        if param.name not in self.body.capped:
+            return param
+        high = self.body.capped[param.name]
+        if param.default is not None and param.default > high:
+            span = next(d.name_span for d in self.items(ParamDecl) if d.name == param.name)
+            message = f"`{param.name}` counts a loop, and its default is more than {high:g}"
+            self.problems.append(Diagnostic("E206", message, span, help="every backend unrolls loops; count less"))
+        own = param.interval
+        interval = Interval(-inf, high, True, False) if own is None else replace(own, high=high, high_open=False)
+        return replace(param, interval=interval)
 
     def _inputs(self) -> None:
         for decl in self.items(InputDecl):

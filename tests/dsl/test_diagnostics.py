@@ -62,7 +62,11 @@ CASES: dict[str, tuple[list[str], str]] = {
     "unknown_dtype": (["E204"], HEAD + "state s : per element bfloat = 0\nupdate = g"),
     "dynamic_when": (["E205"], HEAD + "when g > 0 { update = g } else { update = m }"),
     "unbounded_repeat": (["E206"], HEAD + "var x = g\nrepeat 1000000000 { x <- x + 1 }\nupdate = x"),
-    "repeat_of_any_int": (["E206"], HEAD + "param n : int = 5\nvar x = g\nrepeat n { x <- x + 1 }\nupdate = x"),
+    "repeat_of_too_much": (["E206"], HEAD + "param n : int = 500\nvar x = g\nrepeat n { x <- x + 1 }\nupdate = x"),
+    "repeat_of_any_multiple": (
+        ["E206"],
+        HEAD + "param n : int = 5\nvar x = g\nrepeat n + 1 { x <- x + 1 }\nupdate = x",
+    ),
     "repeats_multiply": (["E206"], HEAD + "var x = g\nrepeat 20 { repeat 20 { x <- x + 1 } }\nupdate = x"),
     "conditional_state": (["E207", "E207"], HEAD + "state s = 0 when beta1 > 0\ns <- g\nupdate = s"),
     # what a rule must and must not do

@@ -180,3 +180,11 @@ def test_special_values(text: str, reference: Callable[[Numbers], Numbers]) -> N
     theta, _ = step(rule, setting, np.zeros(len(SPECIAL)), SPECIAL, {}, 1)
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(-theta, reference(SPECIAL))
+
+
+def test_a_count_without_a_bound_of_its_own_gets_one() -> None:
+    rule = rule_from_text("param lr = 1\nparam n : int = 3\nvar x = g\nrepeat n { x <- 2*x }\nupdate = x")
+    theta, _ = step(rule, settings(rule), np.zeros(1), np.ones(1), {}, 1)
+    assert theta == -8
+    with pytest.raises(ValueError, match="Invalid n value: 101"):
+        settings(rule, n=101)
