@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from .emit_access import kept, load, store
 from .emit_triton import block_arguments, earlier
 from .layout import STEP, docstring, wrapped
 from .passes import NUMBERS, Column, Measure, Passes, noise_name
-from .plan import Memory, Plan
+from .plan import Plan
 
 TABLES = ("addresses", "chunks", "scalars")
 FACTS = ("facts", "reduced")
@@ -108,38 +109,29 @@ def _load_facts(plan: Plan, passes: Passes, known: tuple[Column, ...]) -> list[s
 
 def _loads(plan: Plan, passes: Passes, mask: str) -> list[str]:
     by_name = {m.name: m for m in plan.memories}
-    indent, masked = STEP * 2, ", mask=mask" if mask else ""
+    indent = STEP * 2
     out: list[str] = []
     for x in plan.step.inputs:
         memory = by_name.get(x)
         if memory is None or memory.scope not in NUMBERS:
-            out += _load(x, memory, masked, indent)
+            out += load(x, memory, "at", mask, indent)
     key = 1 + sum(m.scope in NUMBERS for m in plan.memories)
     out += [f"{indent}{noise_name(i)} = block_noise(start + at, fact + {key}, {i}, compute)" for i in passes.noises]
     return [*out, f"{indent}if maximize:", f"{indent}{STEP}g = -g"]
 
 
-def _load(name: str, memory: Memory | None, masked: str, indent: str) -> list[str]:
-    cast = "" if memory is not None and memory.dtype == "float64" else ".to(compute)"
-    lines = _kept(memory, [f"{name} = tl.load({name}_at + at{masked}){cast}"], indent)
-    if memory is not None and memory.flag is not None:
-        lines += [f"{indent}else:", f"{indent}{STEP}{name} = theta  # not kept, so nothing reads it"]
-    return lines
-
-
 def _step(plan: Plan, passes: Passes, block: str, mask: str) -> list[str]:
     """Load, compute, store; a state of one number is stored by its tensor's first chunk."""
-    step, indent, masked = plan.step, STEP * 2, ", mask=mask" if mask else ""
+    step, indent = plan.step, STEP * 2
     by_name = {m.name: m for m in plan.memories}
     out = _loads(plan, passes, mask)
     out += wrapped(f"{', '.join(step.outputs)} = {block}", block_arguments(plan, passes, passes.columns), "", indent)
-    out.append(f"{indent}tl.store(theta_at + at, {step.outputs[0]}{masked})")
+    out += store("theta", step.outputs[0], None, "at", mask, indent)
     for x in step.outputs[1:]:
         if by_name[x].scope in NUMBERS:
-            lines = ["if start == 0:", f"{STEP}tl.store({x}_at, {x})"]
+            out += kept(by_name[x], ["if start == 0:", f"{STEP}tl.store({x}_at, {x})"], indent)
         else:
-            lines = [f"tl.store({x}_at + at, {x}{masked})"]
-        out += _kept(by_name[x], lines, indent)
+            out += store(x, x, by_name[x], "at", mask, indent)
     return out
 
 
@@ -154,10 +146,3 @@ def _sums(plan: Plan, passes: Passes, measure: Measure, known: tuple[Column, ...
         inside = f"tl.where(mask, {x}, {empty})" if mask else x
         out.append(f"{indent}tl.store(partial + {c.index}, {fold}({inside}))")
     return out
-
-
-def _kept(memory: Memory | None, lines: list[str], indent: str) -> list[str]:
-    """The lines, under the state's flag where it has one."""
-    if memory is None or memory.flag is None:
-        return [indent + line for line in lines]
-    return [f"{indent}if {memory.flag}:", *(indent + STEP + line for line in lines)]
