@@ -27,6 +27,12 @@ class Search(Section):
     generations: int = Field(default=50, ge=1, le=1_000_000)
     elites: int = Field(default=3, ge=0)
     tournament: int = Field(default=4, ge=1)
+    selection: str = "tournament"
+    children: int = Field(default=0, ge=0)
+    crossover: float = Field(default=1.0, ge=0, le=1)
+    islands: int = Field(default=4, ge=2)
+    restart: int = Field(default=10, ge=1)
+    objectives: tuple[str, ...] = ("fitness", "complexity", "memory")
     founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
 
@@ -44,10 +50,36 @@ class Search(Section):
 
         return tuple(_one_of(name, NAMES, "gate") for name in names)
 
+    @field_validator("selection")
+    @classmethod
+    def _known_selection(cls, name: str) -> str:
+        from .selection import SELECTIONS
+
+        return _one_of(name, SELECTIONS, "selection")
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_objectives(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from .selection import OBJECTIVES
+
+        if "fitness" not in names:
+            raise ValueError("one of them must be fitness")
+        return tuple(dict.fromkeys(_one_of(name, OBJECTIVES, "objective") for name in names))
+
     @model_validator(mode="after")
     def _room_for_children(self) -> Search:
-        if self.elites >= self.population:
-            raise ValueError(f"elites ({self.elites}) must be fewer than the population ({self.population})")
+        population, elites = self.population, self.elites
+        if elites >= population:
+            raise ValueError(f"elites ({elites}) must be fewer than the population ({population})")
+        if self.selection == "islands" and (elites + 1) * self.islands > population:
+            needed = (
+                f"{self.islands} islands with {elites} elites each need a population of {(elites + 1) * self.islands}"
+            )
+            raise ValueError(f"{needed} at least; it is {population}")
+        if self.children and self.selection in ("tournament", "islands"):
+            raise ValueError(f"children: under `{self.selection}` all but the elites are children; set elites instead")
+        if self.children > population and self.selection == "aging":
+            raise ValueError(f"children ({self.children}) cannot be more than the population ({population})")
         return self
 
 

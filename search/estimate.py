@@ -9,6 +9,7 @@ from .config import Config
 from .evaluate import Evaluator, Job, settle
 from .founders import founder_texts
 from .pool import worker_count
+from .selection import Breeding
 
 STEPS, TIMINGS = (4, 16), 2
 
@@ -28,7 +29,7 @@ class Cost:
 def cost(config: Config) -> Cost:
     """The most that a run can cost: gates and repeated rules only make it less. Raises DataError, ConfigError."""
     search, training = config.search, config.training
-    individuals = search.population + (search.population - search.elites) * (search.generations - 1)
+    individuals = Breeding.of(search).individuals
     seconds = seconds_a_run(config)
     runs = individuals * len(training.tasks) * training.seeds
     workers = 1 if config.machine.pool == "inline" else worker_count(config)

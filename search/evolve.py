@@ -13,83 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dsl.syntax import File
+from .population import Candidate, Generation, Member, Merit, Refusal, ranked
 from .seeds import generator
+from .selection import SELECTIONS, Breeding, Members, winner
 from .space import Space
 
 ATTEMPTS = 10
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """A child that a gate turned away, and why."""
-
-    tree: File
-    reason: str
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A rule that was born: where, of whom, by which operators, and after which refused siblings."""
-
-    generation: int
-    place: int
-    tree: File
-    operators: tuple[str, ...]
-    parents: tuple[str, ...] = ()
-    refused: tuple[Refusal, ...] = ()
-
-    @property
-    def id(self) -> str:
-        return f"{self.generation}.{self.place}"
-
-
-@dataclass(frozen=True)
-class Member:
-    candidate: Candidate
-    fitness: float
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A population, the best first; of equals the older first."""
-
-    number: int
-    members: tuple[Member, ...]
-
-    @property
-    def best(self) -> Member:
-        return self.members[0]
-
-
-@dataclass(frozen=True)
-class Breeding:
-    """The numbers of the loop. `generations` counts the first; `tournament` rules compete for each parent's place."""
-
-    population: int
-    generations: int
-    elites: int
-    tournament: int
-
-
-Score = Callable[[Sequence[Candidate]], Sequence[float]]
+Score = Callable[[Sequence[Candidate]], Sequence[Merit]]
 Admit = Callable[[File], str]
 """Why a tree is not worth training; empty if it is."""
 
 
 def evolve(space: Space, breeding: Breeding, seed: int, admit: Admit, score: Score) -> Iterator[Generation]:
-    """The generations of a run in order; the elites of one live on in the next with the scores they have."""
-    members: tuple[Member, ...] = ()
+    """The generations of a run in order; who lives on from one to the next keeps the score it has."""
+    selection = SELECTIONS[breeding.selection](breeding)
+    members: Members = ()
     for number in range(breeding.generations):
-        elites = members[: breeding.elites]
-        nursery = _Nursery(space, breeding, seed, number, members, admit)
-        born = [nursery.birth(place) for place in range(breeding.population - len(elites))]
-        scored = [Member(candidate, fitness) for candidate, fitness in zip(born, score(born), strict=True)]
-        members = _ranked([*elites, *scored])
+        nursery = _Nursery(space, breeding, seed, number, selection.pools(members) if number else (), admit)
+        born = [nursery.birth(place) for place in range(selection.births if number else breeding.population)]
+        children = tuple(Member(candidate, merit) for candidate, merit in zip(born, score(born), strict=True))
+        members = selection.next(members, ranked(children), number, seed)
         yield Generation(number, members)
-
-
-def _ranked(members: Sequence[Member]) -> tuple[Member, ...]:
-    return tuple(sorted(members, key=lambda m: (-m.fitness, m.candidate.generation, m.candidate.place)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +45,7 @@ class _Nursery:
     breeding: Breeding
     seed: int
     number: int
-    parents: tuple[Member, ...]
+    pools: Sequence[Members]
     admit: Admit
 
     def birth(self, place: int) -> Candidate:
@@ -112,21 +57,22 @@ class _Nursery:
         refused: list[Refusal] = []
         for attempt in range(ATTEMPTS):
             rng = generator(self.seed, "birth", self.number, place, attempt)
-            tree, operators, parents = self._conceived(rng)
+            tree, operators, parents = self._conceived(rng, place)
             reason = self.admit(tree) if attempt < ATTEMPTS - 1 else ""
             if not reason:
                 break
             refused.append(Refusal(tree, reason))
         return Candidate(self.number, place, tree, operators, parents, tuple(refused))
 
-    def _conceived(self, rng: np.random.Generator) -> tuple[File, tuple[str, ...], tuple[str, ...]]:
+    def _conceived(self, rng: np.random.Generator, place: int) -> tuple[File, tuple[str, ...], tuple[str, ...]]:
+        """A child of its pool's winners. A first generation has no parents."""
         if self.number == 0:
             return self.space.random(rng), ("random",), ()
-        first, second = self._winner(rng), self._winner(rng)
-        child = self.space.cross(first.tree, second.tree, rng)
-        child, mutations = self.space.mutate(child, rng, 1 - 0.5 * self.number / self.breeding.generations)
+        pool, size = self.pools[place % len(self.pools)], self.breeding.tournament
+        first, second = winner(pool, size, rng), winner(pool, size, rng)
+        strength = 1 - 0.5 * self.number / self.breeding.generations
+        if self.breeding.crossover < 1 and rng.random() >= self.breeding.crossover:
+            child, mutations = self.space.mutate(first.tree, rng, strength)
+            return child, mutations, (first.id,)
+        child, mutations = self.space.mutate(self.space.cross(first.tree, second.tree, rng), rng, strength)
         return child, ("cross", *mutations), (first.id, second.id)
-
-    def _winner(self, rng: np.random.Generator) -> Candidate:
-        """The best of a tournament; members are ranked, so that is the one of the lowest place."""
-        return self.parents[int(rng.integers(len(self.parents), size=self.breeding.tournament).min())].candidate

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from ..dsl.canonical import canonical
 from ..dsl.check import check
-from .evolve import Candidate, Generation
 from .export import formula
 from .fitness import DIVERGED
 from .measure import complexity, front
+from .population import Candidate, Generation
 from .progress import Tally, duration
 from .trees import tidied
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .config import ConfigError, checked
 from .gates import NAMES
+from .selection import OBJECTIVES, SELECTIONS
 from .space import SPACES
 from .tasks.task import TASKS
 
@@ -22,8 +23,14 @@ seed = 0                       # everything random follows from it
 space = "{space}"              # {spaces}
 population = 50                # rules in a generation
 generations = 50
-elites = 3                     # the best live on unchanged
+selection = "tournament"       # {selections}
+elites = 3                     # the best live on unchanged; under "islands", of each island
 tournament = 4                 # each parent is the best of so many drawn rules
+children = 0                   # births a generation under "aging" and "pareto"; 0: a fifth of the population, all of it
+crossover = 1.0                # the share of children with two parents
+islands = 4                    # under "islands": how many, and after how many generations the worse half
+restart = 10                   # begins again with a rule of the better half
+objectives = [{objectives}] # what "pareto" selects by
 founders = []                  # rules to begin with: names of the zoo, or .opt files; empty: the space's own
 # Rules that are refused without any training, and why; [] trains everything:
 gates = [{gates}]
@@ -56,6 +63,8 @@ def template(path: Path, space: str, tasks: Sequence[str]) -> str:
         spaces=", ".join(SPACES),
         gates=", ".join(f'"{name}"' for name in NAMES),
         tasks=", ".join(f'"{name}"' for name in tasks),
+        selections=", ".join(SELECTIONS),
+        objectives=", ".join(f'"{name}"' for name in OBJECTIVES),
         tasks_known=_wrapped("one or more of: " + ", ".join(TASKS)),
     )
     return "\n".join(_aligned(line) for line in text.splitlines()) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .evolve import Candidate, Generation
+from .population import Candidate, Generation
 from .run import Listener
 
 if TYPE_CHECKING:

@@ -16,12 +16,14 @@ from ..dsl.format import format_file
 from ..dsl.parser import parse
 from .config import Config, checked, to_toml
 from .evaluate import Job
-from .evolve import Breeding, Candidate, Generation, evolve
+from .evolve import evolve
 from .fitness import DIVERGED, overall
 from .founders import founder_texts, opened_by
 from .gates import Gatekeeper
 from .keys import key_of
 from .pool import Pool, make_pool
+from .population import Candidate, Generation, Merit
+from .selection import Breeding
 from .space import SPACES
 from .store import Individual, Rejected, Store, StoreError
 from .tasks.task import TASKS
@@ -94,12 +96,11 @@ def _versions() -> dict[str, str]:
 def run(store: Store, config: Config, listener: Listener) -> None:
     """Search from wherever the store stands to the end. Whatever interrupts it, what is scored is in the store."""
     search = config.search
-    breeding = Breeding(search.population, search.generations, search.elites, search.tournament)
+    breeding = Breeding.of(search)
     pool = make_pool(config)
     try:
         scorer = _Scorer(store, config, pool, listener)
-        children = (search.population - search.elites) * (search.generations - 1)
-        listener.started(search.population + children, len(scorer.known))
+        listener.started(breeding.individuals, len(scorer.known))
         gates = Gatekeeper(search.gates, config.training.steps)
         space = opened_by(SPACES[search.space], json.loads(store.about("founders")))
         for generation in evolve(space, breeding, config.seed, gates, scorer):
@@ -145,7 +146,7 @@ class _Scorer:
         self.tasks, self.replicates = config.training.tasks, range(config.training.seeds)
         self.known = store.fitness_of_runs()
 
-    def __call__(self, candidates: Sequence[Candidate]) -> list[float]:
+    def __call__(self, candidates: Sequence[Candidate]) -> list[Merit]:
         keys = [key_of(candidate.tree) for candidate in candidates]
         self._write_births(candidates, keys)
         waiting: dict[str, list[Candidate]] = {}
@@ -164,7 +165,7 @@ class _Scorer:
             self.known[job.key, job.task, job.replicate] = outcome.fitness
             if not list(self._missing(job.key)):
                 self._announce(job.key, waiting.pop(job.key), fresh=True)
-        return [self._fitness(key) for key in keys]
+        return [Merit(0, self._fitness(key)) for key in keys]
 
     def _missing(self, key: str) -> Iterator[tuple[str, int]]:
         return ((t, r) for t in self.tasks for r in self.replicates if (key, t, r) not in self.known)

@@ -7,12 +7,14 @@ import pytest
 from optc.search.gates import NAMES
 from optc.search.graft import OPERATIONS
 from optc.search.paper import FLAGS, FOUNDERS, PRIMITIVES
+from optc.search.selection import SELECTIONS
 from optc.search.space import SPACES
 from optc.search.tasks.task import TASKS
 from optc.search.vary import MUTATIONS
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
-NAMED = [*SPACES, *NAMES, *PRIMITIVES, *FLAGS, *FOUNDERS, *(o.name for o in OPERATIONS), *(m.name for m in MUTATIONS)]
+OPERATORS = [row.name for row in (*OPERATIONS, *MUTATIONS)]
+NAMED = [*SPACES, *SELECTIONS, *NAMES, *PRIMITIVES, *FLAGS, *FOUNDERS, *OPERATORS]
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from optc.search.evolve import ATTEMPTS, Breeding, evolve
+from optc.search.evolve import ATTEMPTS, evolve
 from optc.search.paper import read
+from optc.search.population import Merit
+from optc.search.selection import Breeding
 from optc.search.space import SPACES
 
 SPACE = SPACES["paper"]
@@ -23,7 +25,10 @@ def admit_all(tree):
 
 
 def generations(breeding=SMALL, seed=0, admit=admit_all, score=nearness):
-    return list(evolve(SPACE, breeding, seed, admit, score))
+    def merits(candidates):
+        return [Merit(0, fitness) for fitness in score(candidates)]
+
+    return list(evolve(SPACE, breeding, seed, admit, merits))
 
 
 def test_it_improves_on_its_first_generation():

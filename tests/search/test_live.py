@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from optc.search.config import read_config
-from optc.search.evolve import Candidate, Generation, Member, Refusal
 from optc.search.live import Board
 from optc.search.paper import FOUNDERS, write
+from optc.search.population import Candidate, Generation, Member, Merit, Refusal
 from optc.search.progress import Lines, make_listener
 from optc.search.run import create, run
 
@@ -33,7 +33,7 @@ def after_events():
     born = [(candidate(k, tree, *reasons), fitness) for k, (tree, fitness, reasons) in enumerate(scores)]
     for child, fitness in born:
         shown.scored(child, fitness, fresh=True)
-    shown.generation(Generation(0, tuple(Member(child, fitness) for child, fitness in born)))
+    shown.generation(Generation(0, tuple(Member(child, Merit(0, fitness)) for child, fitness in born)))
     shown.finished()
     return shown, console
 
