@@ -140,12 +140,16 @@ class Config(Section):
 
 def _task(name: str) -> str:
     from .tasks.data import DataError
+    from .tasks.own import absolute, is_own
     from .tasks.task import TASKS
 
+    name = absolute(name) if is_own(name) else name
     try:
-        return TASKS[name].name
+        TASKS[name]
     except DataError as error:
-        raise ValueError(f"no task `{name}`{nearest(name, TASKS)}" if nearest(name, TASKS) else str(error)) from None
+        near = "" if is_own(name) else nearest(name, TASKS)
+        raise ValueError(f"no task `{name}`{near}" if near else str(error)) from None
+    return name
 
 
 def _one_of(name: str, known: Iterable[str], kind: str) -> str:

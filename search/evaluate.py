@@ -14,7 +14,8 @@ from .build import optimizer_of
 from .config import Config
 from .fitness import DIVERGED, fitness
 from .seeds import seed_of
-from .tasks.task import Problem, problem
+from .tasks.protocol import Problem
+from .tasks.task import problem
 from .train import Curve, train
 
 NO_LOSSES = np.zeros(0, np.float32)

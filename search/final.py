@@ -18,14 +18,16 @@ from .config import Config
 from .contest import Contest, Place, Say, Standings, hold
 from .entrants import Entrant, from_text
 from .fitness import overall
-from .heats import Heats, Judged, Referee, heat
+from .heats import Heats, Referee, heat
 from .record import Scored, record_of, scored, write_record
 from .run import readable
 from .scoreboard import as_json
 from .store import Individual, Store, StoreError
-from .tasks.data import DataError, Labelled, test_images, training_images
-from .tasks.images import Classification, Images
-from .tasks.task import TASKS, Problem
+from .tasks.dataset import Dataset
+from .tasks.protocol import Problem
+from .tasks.sources import test_examples, training_examples
+from .tasks.splits import Judged
+from .tasks.task import TASKS
 from .tune import Budget
 
 FOLDER = "test"
@@ -39,19 +41,17 @@ class FinalReferee(Referee):
 
 
 def tested(config: Config, name: str, device: torch.device) -> Problem:
-    """The task, trained on what the search trained on, judged by the whole test split. Raises DataError."""
-    task, training = _images(name), config.training
-    data, unseen = training_images(name), test_images(name)
-    both = Labelled(np.concatenate([data.images, unseen.images]), np.concatenate([data.labels, unseen.labels]))
-    train = task.splits(config.seed, training.train_images, training.validation_images)["train"]
-    return Classification(task, both, train, np.arange(len(data), len(both)), device)
+    """The task, trained on what the search trained on, judged by the whole test split. Raises DataError.
 
-
-def _images(name: str) -> Images:
-    task = TASKS[name]
-    if not isinstance(task, Images):
-        raise DataError(f"`{name}` has no test split")
-    return task
+    What is made up as it goes, such as a landscape, is judged by a draw that nothing else uses.
+    """
+    task, training = TASKS[name], config.training
+    limits = (training.train_images, training.validation_images)
+    if not isinstance(task, Dataset):
+        return task.problem(config.seed, *limits, device, "test")
+    data, unseen = training_examples(task.data, task.form), test_examples(task.data, task.form)
+    train = task.splits(config.seed, *limits)["train"]
+    return task.ready(data.followed_by(unseen), train, np.arange(len(data), len(data) + len(unseen)), device)
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,6 @@ def _begun(store: Store, plan: Plan) -> dict[str, Any] | None:
 
 def _chosen(store: Store, config: Config, plan: Plan, heats: Heats, say: Say) -> dict[str, Any]:
     """The beginning of a record: who is to be tested, and why. The test split is not read."""
-    for task in config.training.tasks:
-        _images(task)
     candidates = _candidates(store, config, plan.top)
     say(f"the {len(candidates)} best again, on {plan.seeds} fresh seeds and the selection split")
     again = [_again(config, candidate, plan.seeds, heats) for candidate in candidates]

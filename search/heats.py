@@ -26,8 +26,9 @@ from .pool import Pool
 from .schedules import scheduled
 from .seeds import seed_of
 from .store import StoreError
-from .tasks.images import Part
-from .tasks.task import Problem, problem
+from .tasks.protocol import Problem
+from .tasks.splits import Judged
+from .tasks.task import problem
 from .train import Curve, train
 
 FILE = "heats.jsonl"
@@ -35,8 +36,6 @@ CURVE_POINTS = 100
 
 Purpose = Literal["tune", "final", "select", "test"]
 """What seeds are for: no two purposes ever share weights or batches."""
-Judged = Part | Literal["test"]
-"""What measures a heat's accuracy."""
 Progress = Callable[[int, int], None]
 """Told how many heats are done, and of how many."""
 

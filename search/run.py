@@ -77,7 +77,7 @@ def config_of(store: Store) -> Config:
 def _splits(config: Config, task: str) -> dict[str, npt.NDArray[np.int32]]:
     training = config.training
     splits = TASKS[task].splits(config.seed, training.train_images, training.validation_images)
-    return {f"{task}_{part}": indices.astype(np.int32) for part, indices in splits.items()}
+    return {f"{TASKS[task].name}_{part}": indices.astype(np.int32) for part, indices in splits.items()}
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .seeds import seed_of
-from .tasks.task import Problem
+from .tasks.protocol import Problem
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
 """(parameters, steps of the whole run) to an optimizer."""

@@ -1,12 +1,8 @@
-"""A data set's name to its training images as arrays, from `$OPTC_DATA`, a bundle or a download.
-
-The test split has a reader of its own, so that nothing that scores a rule can reach it by accident.
-"""
+"""What examples are, and what arrays must be to become some; where the data folder is. Nothing is read here."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +13,7 @@ import numpy.typing as npt
 
 from ...dsl.cache import cache_folder
 
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
-
-KEYS = ("x_train", "y_train", "x_test", "y_test")
-DIGITS_SPLIT_SEED = 8
-DIGITS_TEST_FRACTION = 0.2
+Array = npt.NDArray[Any]
 
 
 class DataError(Exception):
@@ -30,14 +21,25 @@ class DataError(Exception):
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Images (N, height, width, channels) of bytes and their classes (N,)."""
+class Examples:
+    """What a network is shown, (N, ...), and what it is to answer, (N,) or (N, ...).
 
-    images: Images
-    labels: Labels
+    Images are bytes (N, height, width, channels), a table is float32 (N, columns), a text int64 (N, characters).
+    Classes and characters are int64 from 0, numbers to be predicted float32.
+    """
+
+    inputs: Array
+    targets: Array
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+    def followed_by(self, more: Examples) -> Examples:
+        return Examples(np.concatenate([self.inputs, more.inputs]), np.concatenate([self.targets, more.targets]))
+
+
+Form = Callable[[Array, Array, str, str], Examples]
+"""(inputs, targets, where they are from, `train` or `test`) to examples. Raises DataError."""
 
 
 def data_folder() -> Path:
@@ -46,89 +48,42 @@ def data_folder() -> Path:
     return Path(named).expanduser() if named else cache_folder() / "data"
 
 
-def training_images(name: str) -> Labelled:
-    """The official training split. Raises DataError."""
-    return _images(name, "train")
-
-
-def test_images(name: str) -> Labelled:
-    """The official test split: for the final figures alone. Raises DataError."""
-    return _images(name, "test")
-
-
-def _images(name: str, split: str) -> Labelled:
-    path = data_folder() / f"{name}.npz"
-    if path.exists():
-        return _from_npz(path, split)
-    if name not in SOURCES:
-        raise DataError(f"there is no data set `{name}`: put {path} there, or choose one of {', '.join(SOURCES)}")
-    return SOURCES[name](split)
-
-
-def _from_npz(path: Path, split: str) -> Labelled:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in KEYS if key not in archive.files]
-            if missing:
-                raise DataError(f"{path} lacks {', '.join(missing)}; it must hold {', '.join(KEYS)}")
-            images, labels = archive[f"x_{split}"], archive[f"y_{split}"]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a readable .npz archive ({error})") from error
-    return _validated(images, labels, str(path), split)
-
-
-def _validated(images: npt.NDArray[Any], labels: npt.NDArray[Any], where: str, split: str) -> Labelled:
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4:
+def as_images(inputs: Array, targets: Array, where: str, split: str) -> Examples:
+    """Images and their classes. Raises DataError."""
+    if inputs.ndim == 3:
+        inputs = inputs[..., None]
+    if inputs.dtype != np.uint8 or inputs.ndim != 4:
         raise DataError(
             f"{where}: x_{split} must be bytes (uint8) of shape (N, height, width) or (N, height, width, channels), "
-            f"not {images.dtype} of shape {images.shape}"
+            f"not {inputs.dtype} of shape {inputs.shape}"
         )
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+    return Examples(inputs, _classes(targets, len(inputs), where, split))
+
+
+def as_table(inputs: Array, targets: Array, where: str, split: str) -> Examples:
+    """Rows of numbers, and their classes or the number to predict of each. Raises DataError."""
+    if inputs.ndim != 2 or inputs.dtype.kind not in "iufb" or not np.isfinite(inputs).all():
         raise DataError(
-            f"{where}: y_{split} must hold one whole number for each of the {len(images)} images, "
-            f"not {labels.dtype} of shape {labels.shape}"
+            f"{where}: x_{split} must be finite numbers of shape (N, columns), "
+            f"not {inputs.dtype} of shape {inputs.shape}{_holes(inputs)}"
         )
-    if len(images) == 0 or labels.min() < 0:
+    if targets.dtype.kind != "f":
+        return Examples(inputs.astype(np.float32), _classes(targets, len(inputs), where, split))
+    if targets.shape != inputs.shape[:1] or len(inputs) == 0 or not np.isfinite(targets).all():
+        raise DataError(f"{where}: y_{split} must hold one finite number for each of the {len(inputs)} rows")
+    return Examples(inputs.astype(np.float32), targets.astype(np.float32))
+
+
+def _holes(inputs: Array) -> str:
+    return " with NaN or infinity in it" if inputs.dtype.kind == "f" and not np.isfinite(inputs).all() else ""
+
+
+def _classes(targets: Array, count: int, where: str, split: str) -> Array:
+    if targets.shape != (count,) or targets.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: y_{split} must hold one whole number for each of the {count} examples, "
+            f"not {targets.dtype} of shape {targets.shape}"
+        )
+    if count == 0 or targets.min() < 0:
         raise DataError(f"{where}: x_{split} must not be empty and y_{split} must count classes from 0")
-    return Labelled(images, labels.astype(np.int64))
-
-
-def _digits(split: str) -> Labelled:
-    """scikit-learn's 1,797 handwritten digits of 8x8, a fifth set aside as the test split."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = (bunch.images * (255 / 16)).round().astype(np.uint8)[..., None]
-    order = np.random.default_rng(DIGITS_SPLIT_SEED).permutation(len(images))
-    cut = int(len(images) * DIGITS_TEST_FRACTION)
-    chosen = order[:cut] if split == "test" else order[cut:]
-    return Labelled(images[chosen], bunch.target[chosen].astype(np.int64))
-
-
-def _torchvision(dataset: str) -> Callable[[str], Labelled]:
-    def load(split: str) -> Labelled:
-        import torchvision
-
-        folder = data_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            loaded = getattr(torchvision.datasets, dataset)(str(folder), train=split == "train", download=True)
-        except (OSError, RuntimeError) as error:
-            raise DataError(
-                f"{dataset} is not in {folder} and could not be downloaded there ({error}). "
-                f"Connect to the network and try again, or set OPTC_DATA to a folder with NAME.npz files that hold "
-                f"{', '.join(KEYS)}."
-            ) from error
-        return _validated(np.asarray(loaded.data), np.asarray(loaded.targets), dataset, split)
-
-    return load
-
-
-SOURCES: dict[str, Callable[[str], Labelled]] = {
-    "digits": _digits,
-    "mnist": _torchvision("MNIST"),
-    "fashion_mnist": _torchvision("FashionMNIST"),
-    "cifar10": _torchvision("CIFAR10"),
-}
+    return targets.astype(np.int64)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..seeds import seed_of
-from .images import Indices, Part
+from .splits import Indices, Judged
 
 SIDE = 10
 SIZE = SIDE * SIDE
@@ -74,7 +74,7 @@ class Landscape:
     mask: Noise | None = None
 
     def problem(
-        self, seed: int, train_images: int, validation_images: int, device: torch.device, part: Part = "search"
+        self, seed: int, train_images: int, validation_images: int, device: torch.device, part: Judged = "search"
     ) -> Descent:
         """Turned in another way for each part."""
         return Descent(self, seed_of(seed, "rotation", self.name, part), device)

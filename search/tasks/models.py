@@ -1,8 +1,8 @@
-"""The networks that rules are judged on, as functions from (channels, classes) to a fresh module; no training here."""
+"""The networks that rules are judged on, as functions from (size of the input, of the output) to a fresh module."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def digits_cnn(channels: int, classes: int) -> nn.Module:
@@ -45,3 +45,59 @@ def _paper_block(channels: int, width: int) -> list[nn.Module]:
         nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
         nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
     ]  # fmt: skip
+
+
+def resnet18(channels: int, classes: int) -> nn.Module:
+    """ResNet-18 (He et al., arXiv:1512.03385) with a stem for small images: 11.2 million parameters."""
+    from torchvision.models import resnet18 as built
+
+    model: nn.Module = built(num_classes=classes)
+    model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def small_vit(channels: int, classes: int) -> nn.Module:
+    """A vision transformer (Dosovitskiy et al., arXiv:2010.11929) on 4x4 patches of 32x32: 0.55 million parameters."""
+    from torchvision.models import VisionTransformer
+
+    model: nn.Module = VisionTransformer(
+        image_size=32, patch_size=4, num_layers=4, num_heads=4, hidden_dim=128, mlp_dim=256, num_classes=classes
+    )
+    if channels != 3:
+        model.conv_proj = nn.Conv2d(channels, 128, 4, 4)
+    model.heads = nn.Linear(128, classes)  # torchvision's is 0 at first, under which nothing below it would learn
+    return model
+
+
+def mlp(columns: int, outputs: int) -> nn.Module:
+    """Two hidden layers of 64."""
+    return nn.Sequential(
+        nn.Linear(columns, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, outputs)
+    )  # fmt: skip
+
+
+class CharacterTransformer(nn.Module):
+    """A decoder-only transformer, normalised before each block (Radford et al., 2019), without dropout."""
+
+    def __init__(self, kinds: int, context: int, width: int = 64, layers: int = 2, heads: int = 4) -> None:
+        super().__init__()
+        self.characters, self.places = nn.Embedding(kinds, width), nn.Embedding(context, width)
+        nn.init.normal_(self.characters.weight, std=0.02)
+        nn.init.normal_(self.places.weight, std=0.02)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(layers)
+        )
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, kinds)
+        self.register_buffer("later", nn.Transformer.generate_square_subsequent_mask(context), persistent=False)
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """(B, context) characters to (B, context, kinds) logits of the one after each."""
+        x = self.characters(characters) + self.places.weight
+        for layer in self.layers:
+            x = layer(x, src_mask=self.later, is_causal=True)
+        logits: Tensor = self.head(self.norm(x))
+        return logits

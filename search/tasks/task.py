@@ -1,78 +1,54 @@
-"""What a task is to the search, and the table of all of them."""
+"""The table of tasks: a name to what can be trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
-
 import torch
-from torch import Tensor, nn
 
 from . import models
 from .augment import crop_and_flip
+from .cartpole import CartPole
 from .data import DataError, data_folder
-from .images import Images, Indices, Part
+from .images import Images
 from .landscapes import LANDSCAPES
-
-
-class Problem(Protocol):
-    """A task that is ready to train on. A batch is whatever its own `loss` understands."""
-
-    device: torch.device
-
-    def model(self) -> nn.Module:
-        """Fresh parameters, drawn from torch's global generator."""
-        ...
-
-    def batches(self, size: int, draw: torch.Generator) -> Iterator[Any]:
-        """Endless batches."""
-        ...
-
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """What training lowers; about 1 or more at the start, and 50 where it is hopeless."""
-        ...
-
-    def accuracy(self, model: nn.Module) -> float:
-        """How good the trained parameters are, from 0 to 1; NaN where they are not finite."""
-        ...
-
-
-class Task(Protocol):
-    """A row of TASKS."""
-
-    @property
-    def name(self) -> str: ...
-
-    def problem(
-        self, seed: int, train_images: int, validation_images: int, device: torch.device, part: Part
-    ) -> Problem:
-        """Ready to train on; a limit of 0 means all images. `part` says what accuracy is measured on.
-
-        Raises DataError.
-        """
-        ...
-
-    def splits(self, seed: int, train_images: int, validation_images: int) -> dict[str, Indices]:
-        """What a run records of how it split the data; empty where there is none. Raises DataError."""
-        ...
-
+from .own import is_own, own_task
+from .protocol import Problem, Task
+from .sources import inputs_of
+from .splits import Judged
+from .table import Table
+from .text import Text
 
 _ROWS: tuple[Task, ...] = (
     Images("digits", models.digits_cnn),
     Images("mnist", models.paper_cnn28),
     Images("fashion_mnist", models.paper_cnn28),
-    Images("cifar10", models.paper_cnn32, crop_and_flip),
+    Images("cifar10", models.paper_cnn32, augment=crop_and_flip),
+    Images("cifar10_resnet18", models.resnet18, "cifar10", crop_and_flip),
+    Images("cifar10_vit", models.small_vit, "cifar10", crop_and_flip),
+    Text("tinyshakespeare", models.CharacterTransformer),
+    Table("breast_cancer", models.mlp),
+    Table("wine", models.mlp),
+    Table("diabetes", models.mlp),
+    CartPole(),
     *LANDSCAPES,
 )
 
 
 class Tasks(dict[str, Task]):
-    """A name without a row is a data set of the user's own, `NAME.npz` in the data folder. Raises DataError."""
+    """A name without a row is the user's own: `FILE.py:NAME`, or NAME.npz or NAME.txt in the data folder.
+
+    Raises DataError.
+    """
 
     def __missing__(self, name: str) -> Task:
-        if not (data_folder() / f"{name}.npz").is_file():
-            raise DataError(f"no task `{name}`: there is {', '.join(self)}, or put {name}.npz into {data_folder()}")
-        return Images(name, models.any_size_cnn)
+        if is_own(name):
+            return own_task(name)
+        folder = data_folder()
+        if (folder / f"{name}.npz").is_file():
+            table = inputs_of(folder / f"{name}.npz").ndim == 2
+            return Table(name, models.mlp) if table else Images(name, models.any_size_cnn)
+        if (folder / f"{name}.txt").is_file():
+            return Text(name, models.CharacterTransformer)
+        raise DataError(f"no task `{name}`: there is {', '.join(self)}, or put {name}.npz or {name}.txt into {folder}")
 
 
 TASKS = Tasks({task.name: task for task in _ROWS})
@@ -84,7 +60,7 @@ def problem(
     train_images: int = 0,
     validation_images: int = 0,
     device: str | torch.device = "cpu",
-    part: Part = "search",
+    part: Judged = "search",
 ) -> Problem:
     """The named task of TASKS, ready to train on. Raises DataError."""
     return TASKS[name].problem(seed, train_images, validation_images, torch.device(device), part)

@@ -12,7 +12,9 @@ from optc.search import final
 from optc.search.config import checked
 from optc.search.pool import Inline
 from optc.search.record import lines
-from optc.search.tasks.data import training_images
+from optc.search.tasks.data import as_images
+from optc.search.tasks.sources import training_examples
+from optc.search.tasks.task import problem
 
 SOURCES = Path(optc.search.__file__).parent
 
@@ -52,7 +54,7 @@ def test_only_final_names_the_reader_of_test_splits():
     for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             named = {alias.name for alias in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else set()
-            if "test_images" in named or (isinstance(node, ast.Attribute) and node.attr == "test_images"):
+            if "test_examples" in named or (isinstance(node, ast.Attribute) and node.attr == "test_examples"):
                 readers.add(path.name)
     assert readers == {"final.py"}
 
@@ -165,11 +167,17 @@ def test_the_judged_images_are_the_whole_test_split_and_training_is_as_in_the_se
     given = images(False)
     np.testing.assert_array_equal(problem.validation[0][:, 0].numpy(), given["x_test"])
     np.testing.assert_array_equal(problem.validation[1].numpy(), given["y_test"])
-    assert len(problem.train[1]) == 100 and len(training_images("digits")) == 500
+    assert len(problem.train[1]) == 100 and len(training_examples("digits", as_images)) == 500
 
 
-def test_what_has_no_test_split_is_refused_in_words_and_leaves_no_record(optsearch, tiny):
+def test_what_is_made_up_is_judged_by_a_draw_of_its_own(optsearch, tiny):
+    import torch
+
+    config = checked({"training": {"tasks": ["rotated_1e4"]}}, "a test")
+    drawn = final.tested(config, "rotated_1e4", torch.device("cpu")).rotation
+    for part in ("search", "selection"):
+        assert not torch.equal(drawn, problem("rotated_1e4", config.seed, part=part).rotation)
     changes = ("--set", "search.generations=1", "--set", 'training.tasks=["saddle"]')
     assert optsearch("run", tiny, "--out", "run", *changes)[0] == 0
-    status, _, err = optsearch("test", "run", "--seeds", 2)
-    assert status == 1 and "`saddle` has no test split" in err and not Path("run/test.json").exists()
+    status, out, err = optsearch("test", "run", "--seeds", 2)
+    assert status == 0 and "shrinkage" in out, err

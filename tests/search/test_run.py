@@ -13,7 +13,7 @@ from optc.search.config import read_config
 from optc.search.evaluate import Evaluator
 from optc.search.run import create, run
 from optc.search.store import Store
-from optc.search.tasks import data
+from optc.search.tasks import sources
 
 from .conftest import COMMAND, contents
 
@@ -219,7 +219,7 @@ def test_the_test_split_is_never_touched(tiny, tmp_path, monkeypatch):
         {"x_test": np.full((9, 3, 3), np.nan), "y_test": np.full(7, -5)},
     ]
     found = []
-    monkeypatch.setattr(data, "test_images", None)
+    monkeypatch.setattr(sources, "test_examples", None)
     for k, poison in enumerate(poisons):
         np.savez(tmp_path / "digits.npz", **train, **poison)
         searched(tiny, tmp_path / f"run{k}")

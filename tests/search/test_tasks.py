@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from optc.search.config import Config
-from optc.search.tasks import data
+from optc.search.tasks import sources
 from optc.search.tasks.augment import crop_and_flip
-from optc.search.tasks.data import DataError, data_folder, training_images
-from optc.search.tasks.images import Classification, Labelled, split
+from optc.search.tasks.data import DataError, Examples, as_images, data_folder
+from optc.search.tasks.images import Classification
+from optc.search.tasks.sources import training_examples
+from optc.search.tasks.splits import split
 from optc.search.tasks.task import TASKS, problem
 from optc.search.train import train
 
@@ -17,6 +19,10 @@ from optc.search.train import train
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTC_DATA", str(tmp_path))
     return tmp_path
+
+
+def training_images(name):
+    return training_examples(name, as_images)
 
 
 def arrays(count=60, shape=(28, 28), classes=10, seed=0):
@@ -41,8 +47,8 @@ def test_an_npz_is_used_as_it_is(folder):
     given = arrays()
     np.savez(folder / "mnist.npz", **given)
     read = training_images("mnist")
-    np.testing.assert_array_equal(read.images[..., 0], given["x_train"])
-    np.testing.assert_array_equal(read.labels, given["y_train"])
+    np.testing.assert_array_equal(read.inputs[..., 0], given["x_train"])
+    np.testing.assert_array_equal(read.targets, given["y_train"])
 
 
 BROKEN = {
@@ -105,7 +111,7 @@ def test_an_npz_of_ones_own_is_a_task(folder):
 
 
 def test_a_task_that_is_neither_is_refused_in_words(folder):
-    with pytest.raises(DataError, match=r"no task `mine`.*put mine\.npz into"):
+    with pytest.raises(DataError, match=r"no task `mine`.*put mine\.npz or mine\.txt into"):
         problem("mine", 0)
 
 
@@ -133,10 +139,10 @@ def test_limits_keep_the_parts_apart():
 
 
 def test_the_digits_test_split_is_set_aside():
-    train, test = training_images("digits"), data.test_images("digits")
+    train, test = training_images("digits"), sources.test_examples("digits", as_images)
     assert (len(train), len(test)) == (1438, 359)
-    rows = {image.tobytes() for image in train.images}
-    assert sum(image.tobytes() in rows for image in test.images) == 0
+    rows = {image.tobytes() for image in train.inputs}
+    assert sum(image.tobytes() in rows for image in test.inputs) == 0
 
 
 # ---------------------------------------------------------------- batches
@@ -145,7 +151,7 @@ def test_the_digits_test_split_is_set_aside():
 def numbered(count=20):
     """Image k is all k, so that a batch shows which images it took."""
     images = np.repeat(np.arange(count, dtype=np.uint8), 64).reshape(count, 8, 8, 1)
-    return Labelled(images, np.arange(count) % 10)
+    return Examples(images, np.arange(count) % 10)
 
 
 def test_an_epoch_shows_every_image_once():
@@ -162,7 +168,7 @@ def test_an_epoch_shows_every_image_once():
 def test_batches_are_normalised_by_the_training_part_alone():
     given = numbered(100)
     parts = split(100, 0)
-    given.images[np.concatenate([parts.search, parts.selection])] = 255
+    given.inputs[np.concatenate([parts.search, parts.selection])] = 255
     made = Classification(TASKS["digits"], given, parts.train, parts.search, torch.device("cpu"))
     x, _ = next(made.batches(80, torch.Generator().manual_seed(0)))
     assert abs(float(x.mean())) < 1e-5 and abs(float(x.std(correction=0)) - 1) < 1e-5
@@ -172,7 +178,7 @@ def test_each_part_is_judged_by_its_own_images():
     parts = split(1438, 0)
     for part, indices in (("search", parts.search), ("selection", parts.selection)):
         judged = problem("digits", 0, part=part).validation[1]
-        np.testing.assert_array_equal(judged, training_images("digits").labels[indices])
+        np.testing.assert_array_equal(judged, training_images("digits").targets[indices])
 
 
 def test_a_batch_larger_than_the_data_is_the_data():
@@ -190,7 +196,7 @@ def test_the_networks_fit_their_images(name):
     given = arrays(shape=shape)
     images = given["x_train"].reshape(60, *shape[:2], -1)
     parts = split(60, 0)
-    labelled = Labelled(images, given["y_train"])
+    labelled = Examples(images, given["y_train"])
     made = Classification(TASKS[name], labelled, parts.train, parts.search, torch.device("cpu"))
     batch = next(made.batches(8, torch.Generator()))
     assert made.model()(batch[0]).shape == (8, 10)

@@ -1,0 +1,54 @@
+"""`FILE.py:NAME` to the task of that name in a file of the user's own; the file is Python, and is run."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+from .data import DataError
+from .protocol import Task
+
+
+def is_own(name: str) -> bool:
+    return ".py:" in name
+
+
+def own_task(reference: str) -> Task:
+    """The task, or the class of it, that the file has under the name. Raises DataError."""
+    path, _, name = reference.rpartition(":")
+    module = _module(Path(path).expanduser().resolve())
+    found = getattr(module, name, None)
+    if found is None:
+        raise DataError(f"{path} has no `{name}`")
+    try:
+        task = found() if isinstance(found, type) else found
+    except TypeError as error:
+        raise DataError(f"`{name}` of {path} cannot be made without arguments: {error}") from None
+    if not isinstance(task, Task):
+        missing = [method for method in ("name", "problem", "splits") if not hasattr(task, method)]
+        raise DataError(f"`{name}` of {path} is no task: it lacks {', '.join(missing)} (see docs/search.md)")
+    return task
+
+
+def absolute(reference: str) -> str:
+    """The same task, wherever it is asked for from."""
+    path, _, name = reference.rpartition(":")
+    return f"{Path(path).expanduser().resolve()}:{name}"
+
+
+@lru_cache
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; a task of your own is written as FILE.py:NAME")
+    spec = importlib.util.spec_from_file_location(f"optc_task_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DataError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    return module
