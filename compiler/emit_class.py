@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ..dsl.rule import Param
-from .emit_scalars import reads_sizes
+from .emit_scalars import reads_sizes, structural
 from .layout import STEP, WIDTH, docstring
 from .names import snake
 from .passes import NUMBERS, Passes
@@ -69,6 +69,7 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
         if segment is not None:
             entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', prefix + name)}")
     entries += [f"serves={prefix}serves"] if plan.serves is not None else []
+    entries += [f"structural={_tuple([str(i) for i in read])}"] if (read := structural(plan)) else []
     entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []

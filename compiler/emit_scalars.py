@@ -60,6 +60,12 @@ def reads_sizes(plan: Plan, segment: Segment) -> bool:
     return bool(_needed(plan.host, [s.value for s in segment.slots]) & set(SIZES))
 
 
+def structural(plan: Plan) -> list[int]:
+    """The indices of the hyperparameters that a parameter's structure depends on, or whether the rule serves it."""
+    read = _needed(plan.host, [*(f.value for f in plan.flags), *([plan.serves] if plan.serves is not None else [])])
+    return [i for i, (_, code) in enumerate(plan.params) if code in read]
+
+
 def emit_condition(plan: Plan, name: str, condition: Expr) -> list[str]:
     """The function that says whether the rule serves a parameter."""
     body = [f"{STEP}return bool({spell(condition)})"]

@@ -26,6 +26,7 @@ HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py")
 RUNTIME = {
     "runtime_rule.py": "what a rule is made of",
     "runtime_work.py": "what there is to do in one step",
+    "runtime_round.py": "a step's work, kept until the next",
     "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
     "runtime_triton.py": "running it by Triton",

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .runtime_round import Round
 from .runtime_rule import Function, Program, Settings, at_least_matrix, real, sizes
-from .runtime_work import Batch, Job, Work, begin, count_steps
+from .runtime_work import Batch, Job, Work, begin
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -29,7 +30,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if defaults["foreach"] and defaults["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         self._backend, self._compile = backend, compile
-        self._works: dict[int, Work] = {}
+        self._round: Round | None = None
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -60,31 +61,50 @@ class RuleOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            for job in self._gather(inputs or {}):
-                for run, batches in self._by_backend(job):
-                    run(batches, job.table)
+            settings = [[program.settings(group) for program in self.programs] for group in self.param_groups]
+            now = self._this_round(settings)
+            try:
+                self._give_inputs(now.works, inputs or {})
+                now.count(settings)
+                for job in now.jobs:
+                    for run, batches in self._by_backend(job):
+                        run(batches, job.table)
+            finally:
+                now.take_back()
         return loss
 
     # -------------------------------------------------------- a step's work
 
-    def _gather(self, inputs: dict[str, Any]) -> list[Job]:
-        """This step's work, one job for each program, and its steps counted."""
-        jobs = [Job(program) for program in self.programs]
-        found: list[tuple[Job, Work, int, Settings, bool]] = []
+    def _this_round(self, settings: list[list[Settings]]) -> Round:
+        """The last step's work with this step's gradients, where it still holds; otherwise new."""
+        structure = [self._structure(group, given) for group, given in zip(self.param_groups, settings, strict=True)]
+        last = self._round
+        if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
+            return last
+        jobs = self._gather(settings)
+        counter = None if last is None else last.counter
+        self._round = Round(self.param_groups, self.state, jobs, counter, structure)
+        self._round.lend()
+        return self._round
+
+    def _structure(self, group: dict[str, Any], settings: list[Settings]) -> list[Any]:
+        """What of a group decides how its parameters are stepped, and not only by which numbers."""
+        given = [settings[i][j] for i, program in enumerate(self.programs) for j in program.structural]
+        return [group["maximize"], group.get("seed", 0), *given]
+
+    def _gather(self, settings: list[list[Settings]]) -> list[Job]:
+        """All work that there is, one job for each program."""
+        jobs = [Job(program, i) for i, program in enumerate(self.programs)]
         place = -1
         for index, group in enumerate(self.param_groups):
-            settings = [program.settings(group) for program in self.programs]
             for p in group["params"]:
                 place += 1
                 if p.grad is not None:
-                    which = self._which(p, settings)
-                    work = self._work_on(p, place, self.programs[which], settings[which])
-                    work.seed, work.extra = group.get("seed", 0), self._extra(work.program, inputs, place, p)
-                    found.append((jobs[which], work, index, settings[which], group["maximize"]))
-        count_steps([work for _, work, *_ in found])
-        for job, work, index, given, maximize in found:
-            job.add(work, index, given, maximize)
-        return jobs
+                    which = self._which(p, settings[index])
+                    work = self._work_on(p, place, index, self.programs[which], settings[index][which])
+                    work.seed = group.get("seed", 0)
+                    jobs[which].works.append(work)
+        return [job for job in jobs if job.works]
 
     def _which(self, p: Tensor, settings: list[Settings]) -> int:
         """The index of the first program that serves a parameter."""
@@ -93,19 +113,18 @@ class RuleOptimizer(torch.optim.Optimizer):
                 return i
         raise ValueError(f"{type(self).__name__} does not apply to a parameter of shape {tuple(p.shape)}")
 
-    def _work_on(self, p: Tensor, place: int, program: Program, settings: Settings) -> Work:
-        """The work of the last step on the same parameter, where it still holds, with the new gradient."""
-        grad, memory = p.grad, self.state[p]
-        assert grad is not None
-        if grad.layout != torch.strided:
+    def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
+        memory = self.state[p]
+        if p.grad is not None and p.grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         if "trained" in memory:
             raise RuntimeError(f"{type(self).__name__}: call train() before step(), after eval()")
-        work = self._works.get(place)
-        if work is None or not work.holds(program, p, memory, settings):
-            work = self._works[place] = begin(program, place, p, memory, settings)
-        work.grad = real(grad)
-        return work
+        return begin(program, place, group, p, memory, settings)
+
+    def _give_inputs(self, works: list[Work], inputs: dict[str, Any]) -> None:
+        for work in works:
+            if work.program.inputs:
+                work.extra = self._extra(work.program, inputs, work.place, work.parameter)
 
     def _extra(self, program: Program, inputs: dict[str, Any], place: int, p: Tensor) -> list[Tensor]:
         for name in program.inputs:
@@ -133,7 +152,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
         by: dict[str, list[Batch]] = {}
-        for batch in job.batches.values():
+        for batch in job.batches:
             by.setdefault(self._backend_for(batch), []).append(batch)
         for chosen, batches in by.items():
             yield self.backends[chosen], batches
@@ -174,7 +193,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._works = {}
+        self._round = None
         for group in self.param_groups:
             for name, default in self.defaults.items():
                 group.setdefault(name, default)
@@ -194,5 +213,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         ids = [i for group in given["param_groups"] for i in group["params"]]
         for i, (p, *_) in zip(ids, self._parameters(), strict=True):
             for name, value in given["state"].get(i, {}).items():
-                if isinstance(value, Tensor) and name != "step":
-                    self.state[p][name] = value.detach().clone().to(p.device)
+                if isinstance(value, Tensor):
+                    home = self.state[p][name].device if name == "step" else p.device
+                    self.state[p][name] = value.detach().clone().to(home)

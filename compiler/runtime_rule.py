@@ -103,10 +103,11 @@ class Stage:
 class Program:
     """A rule. `flags` gives the structure for some sizes, `serves` whether the rule is for parameters of them.
 
-    `lockstep` says that `step.run` is a generator, which yields wherever it needs a value over all tensors, `noisy`
-    that its last argument is the key of its random numbers, `elementwise` that no element depends on another.
-    `kernel` steps on a GPU, after the passes of `measures`: kernels with the columns that each gives, each a sum or the
-    largest. `numbers` are the states that are one number a tensor.
+    `structural` are the indices of the hyperparameters that these two read. `lockstep` says that `step.run` is a
+    generator, which yields wherever it needs a value over all tensors, `noisy` that its last argument is the key of its
+    random numbers, `elementwise` that no element depends on another. `kernel` steps on a GPU, after the passes of
+    `measures`: kernels with the columns that each gives, each a sum or the largest. `numbers` are the states that are
+    one number a tensor.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -116,6 +117,7 @@ class Program:
     initial: Stage | None = None
     evaluate: Stage | None = None
     serves: Function | None = None
+    structural: tuple[int, ...] = ()
     lockstep: bool = False
     noisy: bool = False
     inputs: tuple[str, ...] = ()

@@ -18,12 +18,14 @@ from .runtime_rule import Program, Settings, Table, real, sizes
 class Work:
     """One parameter: what its step reads and writes. It outlives the step, so that the next need not look it all up.
 
-    Complex tensors come as pairs of reals. `row` is the row of the scalar table, `seed` and `place` (among all
-    parameters) with `t` are what random numbers depend on.
+    Complex tensors come as pairs of reals. `group` is the index of its group, `turn` its place among the work of a
+    step, `row` that of its numbers in the scalar table; `seed` and `place` (among all parameters) with `t` are what
+    random numbers depend on. `grad` is there during a step only.
     """
 
     program: Program
     place: int
+    group: int
     parameter: Tensor
     memory: dict[str, Any]
     theta: Tensor
@@ -32,9 +34,10 @@ class Work:
     states: list[Tensor | None]
     flags: tuple[Any, ...]
     kind: tuple[Any, ...]
+    seed: int = 0
     t: int = 0
     row: int = 0
-    seed: int = 0
+    turn: int = 0
 
     def tensors(self) -> list[Tensor | None]:
         """In the order of the arguments of a program's step."""
@@ -45,20 +48,9 @@ class Work:
         theta, grad, *rest = tensors
         return replace(self, theta=theta, grad=grad, extra=rest[: len(self.extra)], states=rest[len(self.extra) :])
 
-    def holds(self, program: Program, parameter: Tensor, memory: dict[str, Any], settings: Settings) -> bool:
-        """Whether this is still the work on a parameter: the same tensors, the same structure."""
-        if self.program is not program or self.parameter is not parameter or self.memory is not memory:
-            return False
-        if parameter.is_complex() or (
-            program.flags is not None and self.flags != program.structure(settings, self.theta)
-        ):
-            return False
-        states = zip(program.states, self.states, strict=True)
-        return all(x is None or memory.get(s.name) is x for s, x in states)
 
-
-def begin(program: Program, place: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
-    """Work on a parameter, its states made where it has none."""
+def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
+    """Work on a parameter of the group of an index, its states made where it has none."""
     theta, flags = real(p), program.structure(settings, real(p))
     if not memory:
         memory["step"] = torch.tensor(0.0, dtype=torch.float32)
@@ -66,45 +58,63 @@ def begin(program: Program, place: int, p: Tensor, memory: dict[str, Any], setti
         memory.update({**program.first_states(theta, settings), **memory})
     states = [memory.get(s.name) if s.flag is None or flags[s.flag] else None for s in program.states]
     kind = (theta.device, theta.dtype, *(None if x is None else x.dtype for x in states))
-    return Work(program, place, p, memory, theta, theta, [], states, flags, kind)
-
-
-def count_steps(works: list[Work]) -> None:
-    """Adds one to every parameter's number of steps."""
-    steps = [work.memory["step"] for work in works]
-    if steps:
-        torch._foreach_add_(steps, 1)
-        for work, t in zip(works, torch.stack(steps).tolist(), strict=True):
-            work.t = int(t)
+    return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind)
 
 
 @dataclass
 class Batch:
-    """Work that can be done together: one program, device, set of dtypes and set of flags."""
+    """Work that can be done together: one program, device, set of dtypes and set of flags.
+
+    `prepared` is what a backend keeps of it between steps, and `settled` says that this is all it needs, so that it
+    looks at tensors again only where `moved` says that some, gradients included, are elsewhere than at the last step.
+    """
 
     program: Program
     flags: tuple[Any, ...]
     maximize: bool
     works: list[Work] = field(default_factory=list)
+    prepared: Any = None
+    settled: bool = False
+    moved: bool = True
 
 
 @dataclass
 class Job:
-    """All the work of one program in one step, and the scalar table that it shares: equal rows are made once."""
+    """All the work of one program, and the scalar table that it shares: equal rows are made once.
+
+    `index` is the program's, and `firsts` has the first work of each row.
+    """
 
     program: Program
+    index: int
+    works: list[Work] = field(default_factory=list)
     table: Table = field(default_factory=list)
-    rows: dict[Any, int] = field(default_factory=dict)
-    batches: dict[Any, Batch] = field(default_factory=dict)
+    firsts: list[Work] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
 
-    def add(self, work: Work, group: int, settings: Settings, maximize: bool) -> None:
-        """Puts work with its like, and finds its row: one for a group and step, and for sizes where these matter."""
-        key = (group, work.t, work.theta.shape if self.program.step.sized else None)
-        if key not in self.rows:
-            self.rows[key] = len(self.table)
-            self.table.append(self.program.step.scalars(*settings, float(work.t), *sizes(work.theta)))
-        work.row = self.rows[key]
-        kind = (work.kind, work.grad.dtype, work.flags, maximize)
-        if kind not in self.batches:
-            self.batches[kind] = Batch(self.program, work.flags, maximize)
-        self.batches[kind].works.append(work)
+    def arrange(self, counts: list[float], maximize: list[bool]) -> None:
+        """Puts work with its like, and finds rows: one for a group and step, and for sizes where these matter."""
+        rows: dict[Any, int] = {}
+        batches: dict[Any, Batch] = {}
+        self.firsts = []
+        for work in self.works:
+            key = (work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None)
+            if key not in rows:
+                rows[key] = len(rows)
+                self.firsts.append(work)
+            work.row = rows[key]
+            kind = (work.kind, work.grad.dtype, work.flags, maximize[work.group])
+            if kind not in batches:
+                batches[kind] = Batch(self.program, work.flags, maximize[work.group])
+            batches[kind].works.append(work)
+        self.batches = list(batches.values())
+
+    def fill(self, counts: list[float], settings: list[list[Settings]]) -> None:
+        """This step's numbers. `settings` has them for each group, and there for each program."""
+        scalars = self.program.step.scalars
+        self.table = [
+            scalars(*settings[work.group][self.index], counts[work.turn], *sizes(work.theta)) for work in self.firsts
+        ]
+        if self.program.noisy:
+            for work in self.works:
+                work.t = int(counts[work.turn])

@@ -1,0 +1,173 @@
+"""What an optimizer remembers between steps: whatever is changed in between, it steps as one that remembers nothing."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from optc.compiler.load import load
+from optc.dsl.load import rule_from_text, zoo
+
+AdamW: Any = load(zoo("adamw"))
+WithMomentum: Any = load(
+    rule_from_text(
+        "param lr = 0.1\nparam mu = 0 in [0, 1)\nstate b = 0 when mu > 0\n"
+        "when mu > 0 { b <- mu*b + g\nlet u = b } else { let u = g }\nupdate = u"
+    )
+)
+Change = Callable[[torch.optim.Optimizer, list[Any]], Any]
+
+
+def parameters() -> list[Any]:
+    """Three with gradients, one without."""
+    draw = torch.Generator().manual_seed(0)
+    params = [nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((3, 4), (5,), (), (2, 2))]
+    for p in params[:3]:
+        p.grad = torch.randn(p.shape, generator=draw)
+    return params
+
+
+def one_more(o: torch.optim.Optimizer, _: list[Any]) -> None:
+    p = nn.Parameter(torch.ones(2))
+    p.grad = torch.ones(2)
+    o.add_param_group({"params": [p], "lr": 0.3})
+
+
+def other_dtype(_: torch.optim.Optimizer, ps: list[Any]) -> None:
+    grad, ps[0].grad = ps[0].grad, None
+    ps[0].data = ps[0].data.double()
+    ps[0].grad = grad.double()
+
+
+def other_shape(o: torch.optim.Optimizer, ps: list[Any]) -> None:
+    """The memory is the same, and so is the object."""
+    grad, ps[0].grad = ps[0].grad, None
+    ps[0].data = ps[0].data[:2]
+    ps[0].grad = grad[:2].clone()
+    o.state[ps[0]].update({k: x[:2].clone() for k, x in o.state[ps[0]].items() if k != "step"})
+
+
+def swapped_states(o: torch.optim.Optimizer, ps: list[Any]) -> None:
+    memory = o.state[ps[0]]
+    memory["m"], memory["v"] = memory["v"], memory["m"].square()
+
+
+def other_parameter(o: torch.optim.Optimizer, ps: list[Any]) -> None:
+    ps[1] = o.param_groups[0]["params"][1] = nn.Parameter(torch.full((5,), 2.0))
+    ps[1].grad = torch.ones(5)
+
+
+CHANGES: dict[str, Change] = {
+    "nothing": lambda o, ps: None,
+    "a new gradient": lambda o, ps: setattr(ps[0], "grad", -ps[0].grad),
+    "a gradient of another order": lambda o, ps: setattr(ps[0], "grad", -ps[0].grad.t().contiguous().t()),
+    "new memory of a gradient": lambda o, ps: setattr(ps[0].grad, "data", -ps[0].grad.data),
+    "a gradient written to": lambda o, ps: ps[0].grad.neg_(),
+    "a lazily negated gradient": lambda o, ps: setattr(ps[0], "grad", torch._neg_view(ps[0].grad)),
+    "a gradient less": lambda o, ps: setattr(ps[0], "grad", None),
+    "a gradient more": lambda o, ps: setattr(ps[3], "grad", torch.ones(2, 2)),
+    "no gradient at all": lambda o, ps: o.zero_grad(),
+    "new memory of a parameter": lambda o, ps: setattr(ps[0], "data", 2 * ps[0].data),
+    "a parameter of another order": lambda o, ps: setattr(ps[0], "data", ps[0].data.t().contiguous().t()),
+    "a parameter of another dtype": other_dtype,
+    "a parameter of another shape": other_shape,
+    "a parameter in place of another": other_parameter,
+    "a parameter less": lambda o, ps: o.param_groups[0]["params"].pop(0),
+    "a state in place of another": lambda o, ps: o.state[ps[0]].update(m=torch.ones(3, 4)),
+    "new memory of a state": lambda o, ps: setattr(o.state[ps[0]]["m"], "data", torch.ones(3, 4)),
+    "a state written to": lambda o, ps: o.state[ps[0]]["m"].fill_(1.0),
+    "states swapped": swapped_states,
+    "a count written to": lambda o, ps: o.state[ps[0]]["step"].fill_(7.0),
+    "a count in place of another": lambda o, ps: o.state[ps[0]].update(step=torch.tensor(7.0)),
+    "a count as a number": lambda o, ps: o.state[ps[0]].update(step=7),
+    "states of one forgotten": lambda o, ps: o.state[ps[0]].clear(),
+    "one without states": lambda o, ps: o.state.pop(ps[0]),
+    "all states forgotten": lambda o, ps: o.state.clear(),
+    "another rate": lambda o, ps: o.param_groups[0].update(lr=0.5),
+    "a rate as a tensor": lambda o, ps: o.param_groups[0].update(lr=torch.tensor(0.5)),
+    "the other direction": lambda o, ps: o.param_groups[0].update(maximize=True),
+    "one more group": one_more,
+    "an own state dict": lambda o, ps: o.load_state_dict(o.state_dict()),
+    "a copied state dict": lambda o, ps: o.load_state_dict(copy.deepcopy(o.state_dict())),
+}
+
+
+def forgetful_step(optimizer: torch.optim.Optimizer, params: list[Any]) -> torch.optim.Optimizer:
+    """A step of a copy, which has not stepped before, on the same parameters."""
+    kept = [*params, *(p for group in optimizer.param_groups for p in group["params"])]
+    twin = copy.deepcopy(optimizer, {id(p): p for p in kept})
+    twin.step()
+    return twin
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_between_steps_is_seen(change: str, backend: str) -> None:
+    ours, theirs = parameters(), parameters()
+    remembers = AdamW(ours, lr=0.1, backend=backend)
+    forgets = AdamW(theirs, lr=0.1, backend=backend)
+    for i in range(5):
+        if i == 3:
+            CHANGES[change](remembers, ours)
+            CHANGES[change](forgets, theirs)
+        remembers.step()
+        forgets = forgetful_step(forgets, theirs)
+    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+    for p, q in zip(ours, theirs, strict=True):
+        assert remembers.state[p].keys() == forgets.state[q].keys()
+        for name, x in remembers.state[p].items():
+            assert x.dtype == forgets.state[q][name].dtype
+            assert torch.equal(x, forgets.state[q][name])
+
+
+def test_the_structure_of_a_group_is_seen() -> None:
+    ours, theirs = parameters(), parameters()
+    remembers, forgets = WithMomentum(ours), WithMomentum(theirs)
+    for mu in (0.0, 0.0, 0.5, 0.5, 0.0, 0.9):
+        remembers.param_groups[0]["mu"] = forgets.param_groups[0]["mu"] = mu
+        remembers.step()
+        forgets = forgetful_step(forgets, theirs)
+    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_gradients_are_not_kept_in_memory(backend: str) -> None:
+    params = parameters()
+    optimizer = AdamW(params, backend=backend)
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        seen = [weakref.ref(p.grad) for p in params]
+        optimizer.step()
+        optimizer.zero_grad()
+        assert [ref() for ref in seen] == [None] * len(params)
+
+
+def test_a_count_is_the_same_tensor_from_step_to_step() -> None:
+    """As in torch, whoever holds it sees it advance."""
+    params = parameters()
+    optimizer = AdamW(params)
+    optimizer.step()
+    count = optimizer.state[params[0]]["step"]
+    params[1].grad = None
+    optimizer.step()
+    assert count.item() == 2.0
+    assert optimizer.state[params[1]]["step"].item() == 1.0
+    assert count is optimizer.state[params[0]]["step"]
+
+
+def test_a_loaded_count_is_a_copy() -> None:
+    params, others = parameters(), parameters()
+    optimizer, other = AdamW(params), AdamW(others)
+    optimizer.step()
+    other.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert other.state[others[0]]["step"].item() == 1.0
+    other.step()
+    assert optimizer.state[params[0]]["step"].item() == 2.0
