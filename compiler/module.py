@@ -29,6 +29,7 @@ RUNTIME = {
     "runtime_round.py": "a step's work, kept until the next",
     "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
+    "runtime_tables.py": "tables on their way to a GPU",
     "runtime_triton.py": "running it by Triton",
     "runtime.py": "what every optimizer does",
     "runtime_quantised.py": "states of one byte an element",
@@ -95,8 +96,9 @@ def emit(rule: Rule, target: Target = "auto") -> str:
 
 def _runtime(plan: Plan, passes: dict[str, Passes]) -> list[str]:
     """The files of the runtime that a module needs, in their order."""
-    spared = {"runtime_triton.py": not passes, "runtime_quantised.py": not quantised(plan)}
-    return [f for f in RUNTIME if not spared.get(f)]
+    spared = {"runtime_quantised.py"} if not quantised(plan) else set()
+    spared |= {"runtime_tables.py", "runtime_triton.py"} if not passes else set()
+    return [f for f in RUNTIME if f not in spared]
 
 
 def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str]) -> str:

@@ -7,6 +7,7 @@ This file's text is part of each generated module that has a kernel. It knows no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .runtime_rule import Table, computing
+from .runtime_tables import Tables
 from .runtime_torch import run_torch
 from .runtime_work import Batch, Work
 
@@ -33,25 +35,63 @@ def run_triton(batches: list[Batch], table: Table) -> None:
     return None
 
 
+@dataclass
+class Prepared:
+    """What is kept of a batch while its tensors stay where they are."""
+
+    tables: Tables
+    constants: list[Any]
+    chunks: int
+    aligned: list[bool]
+    bounds: Tensor
+
+
 def launch(batch: Batch, table: Table) -> None:
     """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
-    program, device, dtype = batch.program, batch.works[0].theta.device, batch.works[0].theta.dtype
+    program, device = batch.program, batch.works[0].theta.device
     interpreted = not isinstance(program.kernel, triton.JITFunction)
     if not interpreted and device.type == "cpu":
         raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
-    operands = [flat(work, interpreted, program.noisy) for work in batch.works]
-    chunks = chunk_table(operands, [work.row for work in batch.works], 0 if program.elementwise else 1)
-    addresses = torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
     scalars = torch.tensor(table, dtype=torch.float64)
-    types = [triton_type(dtype if x is None else x.dtype) for x in operands[0]]
-    if len(chunks):
-        tables = [x.to(device, non_blocking=True) for x in (addresses, chunks, scalars)]
-        constants = [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags, BLOCK]
-        with torch.cuda.device(device if device.type == "cuda" else -1):
-            tables += [] if program.elementwise else measured(batch, tables, chunks, constants)
-            program.kernel[(len(chunks),)](*tables, *constants, **OPTIONS)
-    for work, xs in zip(batch.works, operands, strict=True):
+    operands: list[list[Tensor | None]] = []
+    if batch.prepared is not None and batch.settled and not batch.moved:
+        batch.prepared.tables.send(scalars)
+    else:
+        operands = [flat(work, interpreted, program.noisy) for work in batch.works]
+        batch.prepared = prepared(batch, operands, scalars)
+        homes = [work.tensors() for work in batch.works]
+        batch.settled = all(
+            x is home for pair in zip(operands, homes, strict=True) for x, home in zip(*pair, strict=True)
+        )
+    run_kernels(batch, batch.prepared)
+    for work, xs in zip(batch.works, operands, strict=False):
         give_back(work, xs)
+
+
+def prepared(batch: Batch, operands: list[list[Tensor | None]], scalars: Tensor) -> Prepared:
+    """The last step's tables with the new addresses where they still fit, otherwise new ones."""
+    addresses = torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
+    aligned = (addresses % 16 == 0).all(1).tolist()
+    last: Prepared | None = batch.prepared
+    if last is not None and last.aligned == aligned:
+        last.tables.send(scalars, addresses)
+        return last
+    theta = batch.works[0].theta
+    chunks = chunk_table(operands, aligned, [work.row for work in batch.works], 0 if batch.program.elementwise else 1)
+    types = [triton_type(theta.dtype if x is None else x.dtype) for x in operands[0]]
+    constants = [*types, triton_type(computing(theta.dtype)), batch.maximize, *batch.flags, BLOCK]
+    tables = Tables(scalars, addresses, chunks, theta.device)
+    return Prepared(tables, constants, len(chunks), aligned, bounds_of(chunks, len(operands)).to(theta.device))
+
+
+def run_kernels(batch: Batch, ready: Prepared) -> None:
+    if not ready.chunks:
+        return
+    program, device = batch.program, batch.works[0].theta.device
+    tables = [ready.tables.addresses, ready.tables.chunks, ready.tables.scalars]
+    with torch.cuda.device(device if device.type == "cuda" else -1):
+        tables += [] if program.elementwise else measured(batch, tables, ready)
+        program.kernel[(ready.chunks,)](*tables, *ready.constants, **OPTIONS)
 
 
 def triton_type(dtype: torch.dtype) -> Any:
@@ -88,37 +128,39 @@ def give_back(work: Work, operands: list[Tensor | None]) -> None:
             home.copy_(used)
 
 
-def chunk_table(operands: list[list[Tensor | None]], rows: list[int], least: int) -> Tensor:
+def chunk_table(operands: list[list[Tensor | None]], aligned: list[bool], rows: list[int], least: int) -> Tensor:
     """int64 (chunks, 5): which tensor, from which element, how many, which row, and whether 128-bit access is safe."""
     sizes = torch.tensor([xs[0].numel() for xs in operands])  # type: ignore[union-attr]
-    aligned = torch.tensor([all(x is None or x.data_ptr() % 16 == 0 for x in xs) for xs in operands])
     each = ((sizes + BLOCK - 1) // BLOCK).clamp(min=least)
     owner = torch.repeat_interleave(torch.arange(len(operands)), each)
     first = torch.cumsum(each, 0) - each
     start = (torch.arange(len(owner)) - first[owner]) * BLOCK
     count = torch.clamp(sizes[owner] - start, max=BLOCK)
-    whole = (count == BLOCK) & aligned[owner]
+    whole = (count == BLOCK) & torch.tensor(aligned)[owner]
     return torch.stack([owner, start, count, torch.tensor(rows)[owner], whole.long()], 1)
 
 
 # ---------------------------------------------------------------- reductions
 
 
-def measured(batch: Batch, tables: list[Tensor], chunks: Tensor, constants: list[Any]) -> list[Tensor]:
+def measured(batch: Batch, tables: list[Tensor], ready: Prepared) -> list[Tensor]:
     """The tables of facts and of reduced numbers. Sums of chunks, then sums of these: the same bits every time."""
     device, program = tables[0].device, batch.program
     columns = sum(len(of_pass) for _, of_pass in program.measures)
     facts = fact_table(batch)
     reduced = torch.zeros(len(facts), max(columns, 1), dtype=torch.float64, device=device)
-    partials = torch.empty(len(chunks), max(columns, 1), dtype=torch.float64, device=device)
-    ends = torch.cumsum(torch.bincount(chunks[:, 0], minlength=len(batch.works)), 0)
-    bounds = torch.stack([torch.cat([ends[:1] * 0, ends[:1] * 0, ends[:-1]]), torch.cat([ends[-1:], ends])], 1)
-    bounds = bounds.to(device)
+    partials = torch.empty(ready.chunks, max(columns, 1), dtype=torch.float64, device=device)
     for kernel, of_pass in program.measures:
-        kernel[(len(chunks),)](*tables, facts, reduced, partials, *constants, **OPTIONS)
+        kernel[(ready.chunks,)](*tables, facts, reduced, partials, *ready.constants, **OPTIONS)
         for column, largest in of_pass:
-            combine[(len(facts),)](partials, bounds, reduced, column, columns, largest, BLOCK)
+            combine[(len(facts),)](partials, ready.bounds, reduced, column, columns, largest, BLOCK)
     return [facts, reduced]
+
+
+def bounds_of(chunks: Tensor, tensors: int) -> Tensor:
+    """int64 (1 + tensors, 2): the first chunk and the one after the last, of all tensors and then of each."""
+    ends = torch.cumsum(torch.bincount(chunks[:, 0], minlength=tensors), 0)
+    return torch.stack([torch.cat([ends[:1] * 0, ends[:1] * 0, ends[:-1]]), torch.cat([ends[-1:], ends])], 1)
 
 
 def fact_table(batch: Batch) -> Tensor:

@@ -1,0 +1,69 @@
+"""The tables that drive a kernel: what of them is sent at which step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from optc.compiler.load import load
+from optc.compiler.runtime_tables import RING, Tables
+from optc.dsl.load import zoo
+
+AdamW: Any = load(zoo("adamw"))
+HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_what_is_not_sent_stays() -> None:
+    scalars, addresses, chunks = torch.rand(3, 3, dtype=torch.float64), torch.arange(8), torch.arange(10, 15)
+    tables = Tables(scalars, addresses, chunks, HERE)
+    for _ in range(2 * RING + 1):
+        scalars, addresses = scalars + 1, addresses + 1
+        tables.send(scalars)
+        assert torch.equal(tables.scalars[:9].cpu(), scalars.view(-1))
+        assert torch.equal(tables.addresses.cpu(), addresses - 1)
+        tables.send(scalars, addresses)
+        assert torch.equal(tables.addresses.cpu(), addresses)
+        assert torch.equal(tables.chunks[:5].cpu(), chunks)
+    assert len(tables.staging) == RING
+
+
+def test_every_part_begins_where_triton_finds_it_aligned() -> None:
+    tables = Tables(torch.rand(1, 3, dtype=torch.float64), torch.arange(5), torch.arange(5), HERE)
+    assert [part.data_ptr() % 16 for part in (tables.scalars, tables.addresses, tables.chunks)] == [0, 0, 0]
+
+
+Change = Callable[[Any, list[Any]], Any]
+SENT: dict[str, tuple[Change, list[int]]] = {
+    "nothing": (lambda o, ps: None, [1]),
+    "another rate": (lambda o, ps: o.param_groups[0].update(lr=0.5), [1]),
+    "a gradient elsewhere": (lambda o, ps: setattr(ps[0], "grad", ps[0].grad.clone()), [2]),
+    "an unaligned gradient": (lambda o, ps: setattr(ps[0], "grad", torch.ones(2001)[1:]), [3]),
+    "a state elsewhere": (lambda o, ps: o.state[ps[0]].update(m=torch.ones(2000)), [3]),
+    "a gradient less": (lambda o, ps: setattr(ps[0], "grad", None), [3]),
+    "a count written to": (lambda o, ps: o.state[ps[0]]["step"].fill_(7.0), [3]),
+}
+
+
+@pytest.mark.parametrize("change", SENT)
+def test_only_what_is_new_is_sent(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One part is the scalars, two are the addresses besides, three all tables."""
+    params = [nn.Parameter(torch.ones(2000)), nn.Parameter(torch.ones(3))]
+    for p in params:
+        p.grad = torch.ones_like(p)
+    optimizer = AdamW(params, backend="triton")
+    made: Any = sys.modules[AdamW.__module__].Tables
+    send, sent = made.send, []
+    monkeypatch.setattr(made, "send", lambda self, *parts: (sent.append(len(parts)), send(self, *parts)))
+    optimizer.step()
+    optimizer.step()
+    assert sent == [3, 1]
+    act, expected = SENT[change]
+    act(optimizer, params)
+    optimizer.step()
+    optimizer.step()
+    assert sent[2:] == [*expected, 1]
