@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,8 @@ def _search(store: Store, config: Config) -> None:
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many of the best to show.")
 @in_words
 def status(run: Path, top: int) -> None:
-    """Show how far a search is, and its best rules."""
+    """Show how far a search is, its best rules, and where its candidates went."""
+    from .ledger import ledger, lines
     from .run import config_of
     from .store import Store
 
@@ -134,11 +136,12 @@ def status(run: Path, top: int) -> None:
     if best:
         click.echo(f"best fitness: {best[0]:.4f} in the first generation, {max(best):.4f} now")
     _print_hall(store, top)
-    reasons = store.reasons()
-    if reasons:
-        click.echo("\nwithout a score of their own:")
-        for reason, count in list(reasons.items())[:top]:
-            click.echo(f"  {count:>5}  {reason}")
+    click.echo("\n" + "\n".join(lines(ledger(store, config), config)))
+    failures = Counter(reason for _, reason in store.failures())
+    if failures:
+        click.echo("\nwhy training runs failed:")
+        for reason, count in failures.most_common(top):
+            click.echo(f"  {count:>6,}  {reason}")
     if len(best) < config.search.generations:
         click.echo(f"\ngo on: optsearch resume {run}")
 

@@ -84,12 +84,18 @@ class Search(Section):
 
 
 class Training(Section):
-    """What a rule is judged on: every task with every seed, `steps` steps each. An image limit of 0 means all."""
+    """What a rule is judged on: every task with every seed, `steps` steps each. An image limit of 0 means all.
+
+    `rungs` are shorter schedules that a rule must do well on first, as shares of `steps`: better than the quantile
+    `hurdle` of those that were there before.
+    """
 
     tasks: tuple[str, ...] = ("digits",)
     steps: int = Field(default=500, ge=1)
     batch: int = Field(default=128, ge=1)
     seeds: int = Field(default=2, ge=1)
+    rungs: tuple[float, ...] = ()
+    hurdle: float = Field(default=0.5, ge=0, le=1)
     train_images: int = Field(default=0, ge=0)
     validation_images: int = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -103,16 +109,25 @@ class Training(Section):
             raise ValueError("a task is named twice")
         return tuple(map(_task, names))
 
+    @field_validator("rungs")
+    @classmethod
+    def _rising(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if list(shares) != sorted(set(shares)) or not all(0 < share < 1 for share in shares):
+            raise ValueError("rungs are shares of `steps` between 0 and 1, each larger than the one before")
+        return shares
+
 
 class Machine(Section):
     """Where training runs. `workers` 0 fills the cores; `threads` are each worker's, and the only setting here that
-    results depend on; `timeout` is how many seconds one training run may take before it is given up, 0 for ever."""
+    results depend on; `timeout` is how many seconds one training run may take before it is given up, 0 for ever;
+    `cache` shares the scores of training runs with the user's other searches."""
 
     pool: Literal["processes", "inline"] = "processes"
     workers: int = Field(default=0, ge=0, le=1024)
     threads: int = Field(default=1, ge=1, le=256)
     device: str = "auto"
     timeout: float = Field(default=3600.0, ge=0)
+    cache: bool = False
 
     @field_validator("device")
     @classmethod

@@ -52,12 +52,11 @@ def _seconds(config: Config, text: str, task: str) -> float:
 
 def _timed(config: Config, text: str, task: str, steps: int) -> float:
     """On a CPU, the processor's time: what else runs on the machine now is not the search's cost."""
-    short = config.model_copy(update={"training": config.training.model_copy(update={"steps": steps})})
-    evaluator = Evaluator(short)
-    evaluator(Job("warm-up", text, task, 0))
+    evaluator = Evaluator(config)
+    evaluator(Job("warm-up", text, task, 0, steps))
     clock = time.perf_counter if evaluator.device.type == "cuda" else time.process_time
     start = clock()
-    evaluator(Job("timed", text, task, 0))
+    evaluator(Job("timed", text, task, 0, steps))
     return (clock() - start) / (1 if clock is time.perf_counter else config.machine.threads)
 
 

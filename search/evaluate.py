@@ -23,12 +23,16 @@ NO_LOSSES = np.zeros(0, np.float32)
 
 @dataclass(frozen=True)
 class Job:
-    """One training run that is wanted: the rule whose cache key is `key`, on a task, with the seed's number."""
+    """One training run that is wanted: the rule whose cache key is `key`, on a task, with the seed's number.
+
+    `steps` is the length of the whole run, and so of a schedule in it.
+    """
 
     key: str
     text: str
     task: str
     replicate: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Evaluator:
         return train(
             optimizer_of(job.text),
             self._problem(job.task),
-            steps=training.steps,
+            steps=job.steps,
             batch_size=training.batch,
             seed=seed_of(self.config.seed, "train", job.task, job.replicate),
             precision=training.precision,

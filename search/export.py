@@ -77,7 +77,7 @@ def _data(store: Store, hall: Sequence[Individual]) -> dict[str, Any]:
 def _run(job: Job, outcome: Outcome) -> dict[str, Any]:
     """A training run without its losses. A fitness is finite always, so that this is JSON."""
     kept = {name: getattr(outcome, name) for name in ("fitness", "accuracy", "seconds", "reason")}
-    return {"key": job.key, "task": job.task, "replicate": job.replicate, **kept}
+    return {"key": job.key, "task": job.task, "replicate": job.replicate, "steps": job.steps, **kept}
 
 
 def _write_table(store: Store, path: Path) -> Path:

@@ -44,7 +44,6 @@ Progress = Callable[[int, int], None]
 class Heat(Job):
     """One training run in a contest: `steps` long, under a schedule, judged by one part of the images."""
 
-    steps: int
     schedule: str
     part: Judged
     purpose: Purpose

@@ -15,12 +15,13 @@ from ..dsl.check import check
 from .export import formula
 from .fitness import DIVERGED
 from .measure import complexity, front
-from .population import Candidate, Generation
+from .population import Candidate, Generation, Merit
 from .progress import Tally, duration
 from .trees import tidied
 
 ROWS, REASONS = 5, 4
 TRAINING_FAILED = "failed in training"
+STOPPED = "stopped at rung {}"
 REFRESHES = 2
 """A second. Redrawing is done by a thread, which reads only what is replaced as a whole."""
 
@@ -56,6 +57,11 @@ class Board:
         if not failed:
             entry = complexity(tidied(candidate.tree)), fitness, candidate
             self.front = tuple(front([*self.front, entry], lambda e: e[0], lambda e: e[1]))
+
+    def stopped(self, candidate: Candidate, merit: Merit) -> None:
+        self.tally.add(None, True)
+        self.number = candidate.generation
+        self.reasons = self.reasons + Counter([*(r.reason for r in candidate.refused), STOPPED.format(merit.rung + 1)])
 
     def generation(self, generation: Generation) -> None:
         members = [member.candidate for member in generation.members]

@@ -40,6 +40,8 @@ gates = [{gates}]
 tasks = [{tasks}]
 steps = 500                    # of every training run
 batch = 128
+rungs = []                     # [0.11, 0.33]: schedules of these shares of `steps` first; a rule goes on only if it
+hurdle = 0.5                   # scores over this quantile of those that were on that rung before
 seeds = 2                      # training runs of a rule on each task; its fitness is the mean
 train_images = 0               # 0: all of the 80% that are learnt from
 validation_images = 0          # 0: all of the 10% that fitness is measured on
@@ -51,6 +53,7 @@ workers = 0                    # 0: as many as there are cores; results do not d
 threads = 1                    # of each worker; results do depend on it, in the last bits
 device = "auto"                # "cpu", "cuda", "cuda:1", ...
 timeout = 3600.0               # seconds after which a training run is given up
+cache = false                  # true: share the scores of training runs with your other searches, to the same bits
 """
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .population import Candidate, Generation
-from .run import Listener
+from .listener import Listener
+from .population import Candidate, Generation, Merit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,10 +36,11 @@ class Tally:
         self.done = self.trained = 0
         self.best = float("-inf")
 
-    def add(self, fitness: float, fresh: bool) -> None:
+    def add(self, fitness: float | None, fresh: bool) -> None:
         self.done += 1
         self.trained += fresh
-        self.best = max(self.best, fitness)
+        if fitness is not None:
+            self.best = max(self.best, fitness)
 
     @property
     def seconds(self) -> float:
@@ -63,10 +64,13 @@ class Lines:
         again = f", going on from {known} recorded training runs" if known else ""
         print(f"searching {individuals} individuals{again}", flush=True)
 
-    def scored(self, candidate: Candidate, fitness: float, fresh: bool) -> None:
+    def scored(self, candidate: Candidate, fitness: float | None, fresh: bool) -> None:
         self.tally.add(fitness, fresh)
         if time.monotonic() - self.spoke > SECONDS_BETWEEN_LINES:
             self._say(f"generation {candidate.generation}")
+
+    def stopped(self, candidate: Candidate, merit: Merit) -> None:
+        self.scored(candidate, None, True)
 
     def generation(self, generation: Generation) -> None:
         self._say(f"generation {generation.number} done")

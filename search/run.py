@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +14,21 @@ import numpy.typing as npt
 from ..dsl.format import format_file
 from ..dsl.parser import parse
 from .config import Config, checked, to_toml
-from .evaluate import Job
 from .evolve import evolve
-from .fitness import DIVERGED, overall
+from .fitness import DIVERGED
 from .founders import founder_texts, opened_by
 from .gates import Gatekeeper
-from .keys import key_of
-from .pool import Pool, make_pool
-from .population import Candidate, Generation, Merit
+from .listener import Listener
+from .pool import make_pool
+from .scorer import Scorer
+from .scores import Scores
 from .selection import Breeding
 from .space import SPACES
-from .store import Individual, Rejected, Store, StoreError
+from .store import Individual, Store, StoreError
 from .tasks.task import TASKS
 from .trees import named, tidied, unplaced
 
 PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
-
-
-class Listener(Protocol):
-    """Whoever shows a run to the user."""
-
-    def started(self, individuals: int, known: int) -> None:
-        """So many individuals will be born at most; so many training runs are on record."""
-        ...
-
-    def scored(self, candidate: Candidate, fitness: float, fresh: bool) -> None:
-        """An individual's score is in; `fresh` where it was trained for it."""
-        ...
-
-    def generation(self, generation: Generation) -> None: ...
-
-    def finished(self) -> None: ...
 
 
 # ---------------------------------------------------------------- a run's folder
@@ -97,9 +80,9 @@ def run(store: Store, config: Config, listener: Listener) -> None:
     """Search from wherever the store stands to the end. Whatever interrupts it, what is scored is in the store."""
     search = config.search
     breeding = Breeding.of(search)
-    pool = make_pool(config)
+    pool, scores = make_pool(config), Scores(config)
     try:
-        scorer = _Scorer(store, config, pool, listener)
+        scorer = Scorer(store, config, pool, scores, listener)
         listener.started(breeding.individuals, len(scorer.known))
         gates = Gatekeeper(search.gates, config.training.steps)
         space = opened_by(SPACES[search.space], json.loads(store.about("founders")))
@@ -110,6 +93,7 @@ def run(store: Store, config: Config, listener: Listener) -> None:
                 raise StoreError(_hopeless(store))
     finally:
         pool.close()
+        scores.close()
         listener.finished()
     write_best(store)
 
@@ -136,57 +120,3 @@ def readable(individual: Individual, name: str = "Bred") -> str:
     score = "unscored" if individual.fitness is None else f"fitness {individual.fitness:.4f}"
     origin = ", ".join(individual.operators)
     return f"## Individual {individual.id} of a search: {score}, by {origin}.\n{format_file(tree)}"
-
-
-class _Scorer:
-    """Candidates to fitnesses: from the store where a rule of the same key was scored, else by training."""
-
-    def __init__(self, store: Store, config: Config, pool: Pool, listener: Listener) -> None:
-        self.store, self.pool, self.listener = store, pool, listener
-        self.tasks, self.replicates = config.training.tasks, range(config.training.seeds)
-        self.known = store.fitness_of_runs()
-
-    def __call__(self, candidates: Sequence[Candidate]) -> list[Merit]:
-        keys = [key_of(candidate.tree) for candidate in candidates]
-        self._write_births(candidates, keys)
-        waiting: dict[str, list[Candidate]] = {}
-        for candidate, key in zip(candidates, keys, strict=True):
-            waiting.setdefault(key, []).append(candidate)
-        for key in list(waiting):
-            if not list(self._missing(key)):
-                self._announce(key, waiting.pop(key), fresh=False)
-        jobs = [
-            Job(key, format_file(tidied(same[0].tree)), task, replicate)
-            for key, same in waiting.items()
-            for task, replicate in self._missing(key)
-        ]
-        for job, outcome in self.pool.run(jobs):
-            self.store.record(job, outcome)
-            self.known[job.key, job.task, job.replicate] = outcome.fitness
-            if not list(self._missing(job.key)):
-                self._announce(job.key, waiting.pop(job.key), fresh=True)
-        return [Merit(0, self._fitness(key)) for key in keys]
-
-    def _missing(self, key: str) -> Iterator[tuple[str, int]]:
-        return ((t, r) for t in self.tasks for r in self.replicates if (key, t, r) not in self.known)
-
-    def _fitness(self, key: str) -> float:
-        return overall({task: [self.known[key, task, r] for r in self.replicates] for task in self.tasks})
-
-    def _announce(self, key: str, same: Sequence[Candidate], fresh: bool) -> None:
-        fitness = self._fitness(key)
-        self.store.score(key, fitness)
-        for candidate in same:
-            self.listener.scored(candidate, fitness, fresh and candidate is same[0])
-
-    def _write_births(self, candidates: Sequence[Candidate], keys: Sequence[str]) -> None:
-        individuals = [
-            Individual(c.id, c.generation, c.place, key, format_file(c.tree), c.operators, c.parents)
-            for c, key in zip(candidates, keys, strict=True)
-        ]
-        rejected = [
-            Rejected(c.id, attempt, format_file(refusal.tree), refusal.reason)
-            for c in candidates
-            for attempt, refusal in enumerate(c.refused)
-        ]
-        self.store.born(individuals, rejected)

@@ -22,18 +22,19 @@ FILE = "run.sqlite"
 LOCK = "run.lock"
 APPLICATION = 0x6F707463
 """`optc` in ASCII: SQLite's application_id, by which a foreign file is told apart."""
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE individuals (
     id TEXT PRIMARY KEY, generation INTEGER NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL,
-    operators TEXT NOT NULL, parents TEXT NOT NULL, fitness REAL);
+    operators TEXT NOT NULL, parents TEXT NOT NULL, fitness REAL, rung INTEGER);
 CREATE TABLE refusals (individual TEXT NOT NULL, attempt INTEGER NOT NULL, text TEXT NOT NULL, reason TEXT NOT NULL,
     PRIMARY KEY (individual, attempt)) WITHOUT ROWID;
 CREATE TABLE runs (
-    key TEXT NOT NULL, task TEXT NOT NULL, replicate INTEGER NOT NULL, fitness REAL NOT NULL, accuracy REAL,
-    losses BLOB NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (key, task, replicate));
+    key TEXT NOT NULL, task TEXT NOT NULL, replicate INTEGER NOT NULL, steps INTEGER NOT NULL, fitness REAL NOT NULL,
+    accuracy REAL, losses BLOB NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL, cached INTEGER NOT NULL,
+    PRIMARY KEY (key, task, replicate, steps));
 CREATE TABLE members (generation INTEGER NOT NULL, rank INTEGER NOT NULL, individual TEXT NOT NULL,
     PRIMARY KEY (generation, rank)) WITHOUT ROWID;
 CREATE INDEX individuals_by_fitness ON individuals (fitness DESC);
@@ -46,7 +47,10 @@ class StoreError(Exception):
 
 @dataclass(frozen=True)
 class Individual:
-    """A rule that was born in a run; `fitness` is None until every training run of it is in."""
+    """A rule that was born in a run; `rung` is None until it is judged.
+
+    It is how many rungs the rule went past. One that was stopped at a rung has no fitness, and one that failed has -1.
+    """
 
     id: str
     generation: int
@@ -56,6 +60,7 @@ class Individual:
     operators: tuple[str, ...]
     parents: tuple[str, ...]
     fitness: float | None = None
+    rung: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,23 +136,23 @@ class Store:
                     )
         with _speaking_of(self.folder), self._database:
             self._database.executemany(
-                "INSERT OR IGNORE INTO individuals VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_row, individuals)
+                "INSERT OR IGNORE INTO individuals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, individuals)
             )
             rows = [(r.individual, r.attempt, r.text, r.reason) for r in rejected]
             self._database.executemany("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?)", rows)
 
-    def record(self, job: Job, outcome: Outcome) -> None:
-        """Write down one training run, in a transaction of its own."""
+    def record(self, job: Job, outcome: Outcome, cached: bool = False) -> None:
+        """Write down one training run, in a transaction of its own; `cached` where another search had run it."""
         losses = np.asarray(outcome.losses, np.float32).tobytes()
-        scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason
+        scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason, cached
         with _speaking_of(self.folder), self._database:
-            row = job.key, job.task, job.replicate, *scores
-            self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            row = job.key, job.task, job.replicate, job.steps, *scores
+            self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def score(self, key: str, fitness: float) -> None:
-        """Every individual of that key has this fitness."""
+    def judge(self, key: str, rung: int, fitness: float | None) -> None:
+        """Every individual of that key went past so many rungs, and has this fitness if it went past all or failed."""
         with _speaking_of(self.folder), self._database:
-            self._database.execute("UPDATE individuals SET fitness = ? WHERE key = ?", (fitness, key))
+            self._database.execute("UPDATE individuals SET rung = ?, fitness = ? WHERE key = ?", (rung, fitness, key))
 
     def generation(self, number: int, ids: Sequence[str]) -> None:
         """Write down who made up a population, the best first."""
@@ -162,9 +167,10 @@ class Store:
             return str(value)
         raise StoreError(f"{self.folder / FILE} is damaged: it does not say its {key}")
 
-    def fitness_of_runs(self) -> dict[tuple[str, str, int], float]:
-        """The fitness of every finished training run by (key, task, replicate)."""
-        return {(k, t, r): f for k, t, r, f in self._rows("SELECT key, task, replicate, fitness FROM runs")}
+    def fitness_of_runs(self) -> dict[tuple[str, str, int, int], float]:
+        """The fitness of every finished training run by (key, task, replicate, steps)."""
+        rows = self._rows("SELECT key, task, replicate, steps, fitness FROM runs")
+        return {(key, task, replicate, steps): fitness for key, task, replicate, steps, fitness in rows}
 
     def individuals(self) -> list[Individual]:
         """Everyone, in the order of birth."""
@@ -184,22 +190,23 @@ class Store:
         return list(best.values())
 
     def best_by_generation(self) -> list[float]:
-        """The best fitness of every finished generation."""
+        """The best fitness of every finished generation; -1 where none came through."""
         rows = self._rows(
-            "SELECT fitness FROM members JOIN individuals ON individual = id WHERE rank = 0 ORDER BY members.generation"
+            "SELECT COALESCE(MAX(fitness), -1) FROM members JOIN individuals ON individual = id "
+            "GROUP BY members.generation ORDER BY members.generation"
         )
         return [fitness for (fitness,) in rows]
 
     def outcomes(self, key: str) -> list[tuple[Job, Outcome]]:
-        """The training runs of a rule, with their losses."""
+        """The training runs of a rule, with their losses; those of the longest schedule last."""
         rows = self._rows(
-            "SELECT task, replicate, fitness, accuracy, losses, seconds, reason FROM runs WHERE key = ? "
-            "ORDER BY task, replicate",
+            "SELECT task, replicate, steps, fitness, accuracy, losses, seconds, reason FROM runs WHERE key = ? "
+            "ORDER BY steps, task, replicate",
             key,
         )
         return [
-            (Job(key, "", task, replicate), Outcome(fitness, accuracy, np.frombuffer(losses, np.float32), *rest))
-            for task, replicate, fitness, accuracy, losses, *rest in rows
+            (Job(key, "", task, replicate, steps), Outcome(fitness, accuracy, np.frombuffer(losses, np.float32), *rest))
+            for task, replicate, steps, fitness, accuracy, losses, *rest in rows
         ]
 
     def populations(self) -> list[list[str]]:
@@ -216,7 +223,7 @@ class Store:
 
     def failures(self) -> list[tuple[str, str]]:
         """The key and the reason of every training run that failed."""
-        return list(self._rows("SELECT key, reason FROM runs WHERE reason != '' ORDER BY key, task, replicate"))
+        return list(self._rows("SELECT key, reason FROM runs WHERE reason != '' ORDER BY key, task, replicate, steps"))
 
     def reasons(self) -> dict[str, int]:
         """Why children were refused and training runs failed, with how often, the most frequent first."""
@@ -225,6 +232,11 @@ class Store:
             "SELECT 'training: ' || reason FROM runs WHERE reason != '') GROUP BY why ORDER BY COUNT(*) DESC, why"
         )
         return dict(rows)
+
+    def runs(self) -> tuple[int, int]:
+        """How many training runs are on record, and how many of them other searches had run."""
+        (counts,) = self._rows("SELECT COUNT(*), TOTAL(cached) FROM runs")
+        return int(counts[0]), int(counts[1])
 
     def training_seconds(self) -> float:
         (total,) = next(self._rows("SELECT TOTAL(seconds) FROM runs"))
@@ -238,13 +250,13 @@ class Store:
 def _row(individual: Individual) -> tuple[object, ...]:
     i = individual
     operators, parents = json.dumps(i.operators), json.dumps(i.parents)
-    return i.id, i.generation, i.place, i.key, i.text, operators, parents, i.fitness
+    return i.id, i.generation, i.place, i.key, i.text, operators, parents, i.fitness, i.rung
 
 
 def _individual(row: Sequence[object]) -> Individual:
-    identity, generation, place, key, text, operators, parents, fitness = row
+    identity, generation, place, key, text, operators, parents, *merit = row
     lists = tuple(json.loads(str(operators))), tuple(json.loads(str(parents)))
-    return Individual(str(identity), int(generation), int(place), str(key), str(text), *lists, fitness)  # type: ignore[call-overload, arg-type]
+    return Individual(str(identity), int(generation), int(place), str(key), str(text), *lists, *merit)  # type: ignore[call-overload, arg-type]
 
 
 def _make(folder: Path, about: Mapping[str, str]) -> None:

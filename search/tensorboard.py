@@ -48,8 +48,10 @@ def _write_generations(store: Store, writer: Any) -> None:
 def _write_losses(store: Store, individual: Individual, writer: Any) -> None:
     """A diverged run's curve is shorter than the others and is left out."""
     curves: dict[str, list[Any]] = {}
-    for job, outcome in store.outcomes(individual.key):
-        if not outcome.reason:
+    outcomes = store.outcomes(individual.key)
+    longest = max(job.steps for job, _ in outcomes)
+    for job, outcome in outcomes:
+        if job.steps == longest and not outcome.reason:
             curves.setdefault(job.task, []).append(outcome.losses)
     for task, losses in curves.items():
         for step, loss in enumerate(np.mean(losses, axis=0), 1):

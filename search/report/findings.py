@@ -147,7 +147,7 @@ class Findings:
     @cached_property
     def spreads(self) -> list[Spread]:
         """One for each finished generation."""
-        return [_spread([_fitness(i) for i in population]) for population in self.populations]
+        return [_spread(population) for population in self.populations]
 
     @cached_property
     def scored(self) -> list[Scored]:
@@ -183,11 +183,11 @@ class Findings:
     def tasks(self) -> list[Seeds]:
         """The winner and the best founders: every seed of every task."""
         shown = {"winner": self.winner} | {i.operators[0].removeprefix("founder "): i for i in self.founders[:RIVALS]}
-        found = []
+        found, steps = [], self.config.training.steps
         for task in self.config.training.tasks:
             for name, individual in shown.items():
                 runs = self._store.outcomes(individual.key)
-                values = tuple(outcome.fitness for job, outcome in runs if job.task == task)
+                values = tuple(o.fitness for job, o in runs if (job.task, job.steps) == (task, steps))
                 if values:
                     found.append(Seeds(name, task, values))
         return found
@@ -215,10 +215,12 @@ def _fitness(individual: Individual) -> float:
     return DIVERGED if individual.fitness is None else individual.fitness
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def _spread(population: Sequence[Individual]) -> Spread:
+    """Of those that have a fitness; who was stopped at a rung has none."""
+    values = [_fitness(i) for i in population if i.rung is None or i.fitness is not None] or [DIVERGED]
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     failed = sum(value <= DIVERGED for value in values)
-    return Spread(max(values), float(median), float(low), float(high), failed, len(values))
+    return Spread(max(values), float(median), float(low), float(high), failed, len(population))
 
 
 def _shares(counts: Iterable[Counter[str]]) -> dict[str, list[float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,13 @@ class Dataset(ABC):
     @property
     def data(self) -> str:
         return self.source or self.name
+
+    def digest(self) -> str:
+        """A digest of the training examples; scores of other data are others. Raises DataError."""
+        data = training_examples(self.data, self.form)
+        found = blake2b(repr((data.inputs.shape, data.inputs.dtype, data.targets.dtype)).encode(), digest_size=16)
+        found.update(data.inputs.tobytes() + data.targets.tobytes())
+        return found.hexdigest()
 
     @abstractmethod
     def ready(self, data: Examples, train: Indices, judged: Indices, device: torch.device) -> Supervised:

@@ -73,6 +73,10 @@ class Landscape:
     noise: Noise | None = None
     mask: Noise | None = None
 
+    def digest(self) -> str:
+        """Nothing: a landscape has no data."""
+        return ""
+
     def problem(
         self, seed: int, train_images: int, validation_images: int, device: torch.device, part: Judged = "search"
     ) -> Descent:

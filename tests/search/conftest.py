@@ -69,6 +69,7 @@ def contents(folder: Path) -> dict[str, list[tuple]]:
             "members": database.execute("SELECT * FROM members ORDER BY generation, rank").fetchall(),
             "refusals": database.execute("SELECT * FROM refusals ORDER BY individual, attempt").fetchall(),
             "runs": database.execute(
-                "SELECT key, task, replicate, fitness, accuracy, losses, reason FROM runs ORDER BY key, task, replicate"
+                "SELECT key, task, replicate, steps, fitness, accuracy, losses, reason FROM runs "
+                "ORDER BY key, task, replicate, steps"
             ).fetchall(),
         }

@@ -30,6 +30,9 @@ class Silent:
     def scored(self, candidate, fitness, fresh):
         self.fitness.append(fitness)
 
+    def stopped(self, candidate, merit):
+        self.fitness.append(None)
+
     def generation(self, generation):
         pass
 
@@ -63,16 +66,16 @@ def test_every_individual_is_scored_and_stored_as_text(reference):
 
     individuals = reference["individuals"]
     assert len(individuals) == 6 + 2 * 4
-    for _id, generation, _place, _key, text, _operators, parents, fitness in individuals:
+    for _id, generation, _place, _key, text, _operators, parents, fitness, rung in individuals:
         rule_from_text(text)
-        assert -1 <= fitness <= 1.05
+        assert -1 <= fitness <= 1.05 and rung == 0
         assert (parents == "[]") == (generation == 0)
     assert len(reference["members"]) == 3 * 6
 
 
 def test_a_fitness_is_what_its_runs_say(reference):
-    for _id, _g, _p, key, *_rest, fitness in reference["individuals"]:
-        runs = [row[3] for row in reference["runs"] if row[0] == key]
+    for _id, _g, _p, key, *_rest, fitness, _rung in reference["individuals"]:
+        runs = [row[4] for row in reference["runs"] if row[0] == key]
         assert len(runs) == 2 and fitness == pytest.approx(np.mean(runs), abs=1e-15)
 
 
@@ -199,7 +202,8 @@ def test_rules_that_diverge_or_raise_cost_their_own_score_only(tiny):
         "no task": "optimizer Good\nparam lr = 0.01\nupdate = sign(g)",
     }
     outcomes = {
-        name: evaluator(Job(name, text, "none" if name == "no task" else "digits", 0)) for name, text in texts.items()
+        name: evaluator(Job(name, text, "none" if name == "no task" else "digits", 0, 6))
+        for name, text in texts.items()
     }
     good = outcomes.pop("good")
     assert good.fitness > 0 and good.reason == ""

@@ -25,6 +25,7 @@ tournament = 2
 tasks = ["quadratic_1e2", "saddle"]
 steps = 12
 seeds = 1
+rungs = [0.5]
 [machine]
 pool = "inline"
 """
