@@ -5,35 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lark import Token, Transformer, v_args
-
 from . import syntax as s
 from .diagnostics import Span
 from .operators import INFIX
 
 
-class Located(Token):
-    """A token that knows its span."""
+class Located(str):
+    """A token: its text, its kind in the grammar, and where it stands."""
 
+    __slots__ = ("span", "type")
+    type: str
     span: Span
 
     def __new__(cls, kind: str, text: str, span: Span) -> Located:
-        token: Located = str.__new__(cls, text)  # lark's own way of making one takes thrice as long
-        token.type, token.value, token.span = kind, text, span
-        token.start_pos, token.end_pos = span.start, span.end
+        token = str.__new__(cls, text)
+        token.type, token.span = kind, span
         return token
 
 
-def cover(*parts: Any) -> Span:
-    """The span of all the parts that are there."""
-    spans = [part.span for part in parts if part is not None]
-    whole: Span = spans[0].to(spans[-1])
-    return whole
+def cover(first: Any, *others: Any) -> Span:
+    """The span of parts in the order of their text, some of which may be missing."""
+    last = first
+    for part in others:
+        last = part if part is not None else last
+    span: Span = first.span
+    return Span(span.source, span.start, last.span.end)
 
 
-@v_args(inline=True)
-class Builder(Transformer):  # type: ignore[type-arg]
-    """Stateless, so that one parser serves every text and thread."""
+class Builder:
+    """Stateless, so that one serves every text and thread."""
 
     def file(self, *items: Any) -> tuple[s.Item, ...]:
         return tuple(item for item in items if item is not None)

@@ -20,7 +20,7 @@ from .expand import expand
 from .library import Library, bring
 from .resolve import Resolver
 from .rule import Applies as RuleApplies
-from .rule import Interval, Param, Rule, RuleStatement, State, Value
+from .rule import Interval, Param, Rule, RuleStatement, State, Value, flattened
 from .scope import Entity, declared_twice
 from .shapes import ELEMENT, HOST
 from .static import require_static
@@ -247,7 +247,7 @@ class _Checker:
         if "update" not in sure:
             self._no_update()
             return
-        given = {s.name for s in _outputs(self.body.out)}
+        given = {s.name for s in _outputs(tuple(self.body.out))}
         if "step_size" not in sure:
             lr = self.resolver.names.get("lr")
             if lr is None or lr.kind != "param":
@@ -278,8 +278,8 @@ _PYTHON = frozenset(dir(builtins)) | {"torch", "triton", "tl", "math", "Optimize
 """What a class must not be called, since the module that it lives in speaks of these."""
 
 
-def _outputs(body: Iterable[RuleStatement]) -> list[Output]:
-    return [n for s in body for n in walk(s) if isinstance(n, Output)]
+def _outputs(body: tuple[RuleStatement, ...]) -> list[Output]:
+    return [s for s in flattened(body) if isinstance(s, Output)]
 
 
 def _surely(body: Iterable[object]) -> set[str]:

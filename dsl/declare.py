@@ -11,12 +11,13 @@ from . import constants
 from .diagnostics import Diagnostic, Label, Span
 from .resolve import Resolver
 from .rule import Interval, Param, ParamType, Prior, Rule, State, Value
-from .scope import nearest
+from .scope import GIVENS, nearest
 from .syntax import DTYPES, STATE_SCOPES, Call, Expr, Number, ParamDecl, Scope, StateDecl
 from .syntax import Interval as IntervalNode
 from .syntax import Prior as PriorNode
 
 Report = Callable[[Diagnostic], None]
+_KNOWN = {name: GIVENS[name] for name in ("pi", "inf")}
 
 TYPES = ("real", "int", "bool")
 FAMILIES = {"uniform": 2, "loguniform": 2, "normal": 2}
@@ -50,8 +51,9 @@ def _name(decl: ParamDecl, report: Report) -> None:
 
 def _constant(e: Expr, report: Report) -> Value | None:
     """The value of an expression of literals; anything else is reported and is None."""
-    resolver = Resolver(report, lambda d, c, a: a[0])
-    resolver.names = {n: entity for n, entity in resolver.names.items() if n in ("pi", "inf")}
+    if isinstance(e, Number) and constants.literal(e) is None:
+        return e.value
+    resolver = Resolver(report, lambda d, c, a: a[0], dict(_KNOWN))
     typed = resolver.expr(e)
     value = constants.evaluate(typed.expr) if typed.ok else None
     if typed.ok and value is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from unicodedata import combining, east_asian_width
 
 Severity = Literal["error", "warning"]
@@ -36,11 +36,10 @@ class Source:
         return self.text[start : end if end >= 0 else None].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Characters `start` up to, not including, `end` of a source."""
+class Span(NamedTuple):
+    """Characters `start` up to, not including, `end` of a source. A tuple, since a text has one a token."""
 
-    source: Source = field(repr=False)
+    source: Source
     start: int
     end: int
 

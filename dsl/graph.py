@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .analysis import assigned
 from .operators import GIVEN
@@ -32,8 +32,7 @@ from .syntax import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """`op` is an operator's name or a kind of leaf; `data` tells nodes of one op apart (a name, a literal, a scope)."""
 
     op: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from .analysis import settle
 from .facts import (
@@ -26,13 +27,13 @@ LeafFact = Callable[[Node], Fact]
 
 def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
     """The fact of a node from those of its arguments, or from `leaf_fact` where it has none."""
+    if not node.args and node.op != "bool":
+        return _literal(node.data) if node.op == "number" else leaf_fact(node)
     args = [facts[a] for a in node.args]
     match node.op:
-        case "number":
-            return literal(float(node.data))
         case "sum":
             terms = zip(node.data, args, strict=True)
-            return _folded("add", [f if c == "1.0" else apply("mul", (literal(float(c)), f)) for c, f in terms])
+            return _folded("add", [f if c == "1.0" else apply("mul", (_literal(c), f)) for c, f in terms])
         case "product":
             return _folded("mul", [power(f, n) for f, n in zip(args, node.data, strict=True)])
         case "mul" if node.args[0] == node.args[1]:
@@ -53,6 +54,12 @@ def fact_of(node: Node, facts: Sequence[Fact], leaf_fact: LeafFact) -> Fact:
     return apply(node.op, tuple(args)) if node.op in OPERATORS else leaf_fact(node)
 
 
+@lru_cache(maxsize=1 << 12)
+def _literal(text: str) -> Fact:
+    """Cached by its text, since 0.0 and -0.0 are equal."""
+    return literal(float(text))
+
+
 CONSTANT_CONDITION = apply("eq", (literal(0.0), literal(0.0)))
 
 
@@ -65,8 +72,14 @@ def _folded(op: str, facts: list[Fact]) -> Fact:
 
 def leaf_facts(rule: Rule, states: dict[str, Fact]) -> LeafFact:
     """What is known of a rule's leaves, given what is known of its states."""
-    known = {**GIVEN, **{p.name: of_param(p) for p in rule.params}, **states}
+    return _leaf_facts({**_before_any_step(rule), **states})
 
+
+def _before_any_step(rule: Rule) -> dict[str, Fact]:
+    return {**GIVEN, **{p.name: of_param(p) for p in rule.params}}
+
+
+def _leaf_facts(known: dict[str, Fact]) -> LeafFact:
     def leaf_fact(node: Node) -> Fact:
         if node.op == "noise":
             return NOISE
@@ -83,9 +96,10 @@ def facts_of_all(
     starts = [i for m in memory.values() for i in (m.init, m.update)]
     needed = reachable(nodes, starts, dict.fromkeys(shapes, ()))
     facts: list[Fact] = [UNKNOWN] * len(nodes)
+    start = _before_any_step(rule)
 
     def follow(states: dict[str, Fact], live: list[int]) -> None:
-        leaf_fact = leaf_facts(rule, states)
+        leaf_fact = _leaf_facts({**start, **states})
         for i in live:
             facts[i] = fact_of(nodes[i], facts, leaf_fact)
 
@@ -93,7 +107,7 @@ def facts_of_all(
         follow(states, needed)
         return {name: facts[m.update]._replace(shape=shapes[name]) for name, m in memory.items()}
 
-    follow({}, needed)
+    follow({}, reachable(nodes, [m.init for m in memory.values()], dict.fromkeys(shapes, ())))
     states = settle({name: facts[m.init]._replace(shape=shapes[name]) for name, m in memory.items()}, after)
     live = reachable(nodes, [*roots, *starts], dict.fromkeys(shapes, ()))
     follow(states, live)

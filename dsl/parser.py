@@ -8,48 +8,25 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import fields, replace
 from functools import cache
-from pathlib import Path
-from typing import Any
-
-from lark import Lark, UnexpectedToken
 
 from .build import Builder, Located
-from .cache import cache_folder
 from .diagnostics import MAX_ERRORS, Diagnostic, OptError, Source, Span
+from .machine import Machine
 from .mistakes import explain
 from .syntax import MAX_DEPTH, Call, Comment, Expr, File, Item, Node, children
-from .tokens import SET_ASIDE, Tokens, tokenize
-
-GRAMMAR = Path(__file__).parent.parent / "grammar" / "opt.lark"
-
-
-class _KeepAll:
-    """Tells lark to keep the tokens that no rule of the grammar names."""
-
-    always_accept = SET_ASIDE
-
-    def process(self, stream: Any) -> Any:
-        return stream
+from .table import table
+from .tokens import Tokens, tokenize
 
 
 @cache
-def _lark() -> Lark:
-    # The parse table costs a tenth of a second to build, so lark keeps it in the user's cache folder, keyed by the
-    # grammar's text, its own version and Python's. A folder that cannot be written costs that tenth and nothing else.
-    options: dict[str, Any] = {"parser": "lalr", "lexer": "basic", "start": "file", "postlex": _KeepAll()}
-    text = GRAMMAR.read_text(encoding="utf-8")
-    try:
-        folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        return Lark(text, transformer=Builder(), cache=str(folder / "grammar.lark"), **options)
-    except OSError:
-        return Lark(text, transformer=Builder(), **options)
+def _machine() -> Machine:
+    return Machine(table(), Builder())
 
 
 def parse(text: str, name: str = "<rule>") -> File:
     """The parse tree of a text; `name` is what messages call it. Raises OptError with at most ten syntax errors."""
     source = Source(name, text)
-    found = tokenize(_lark(), source)
+    found = tokenize(table(), source)
     items, problems = _items(found.tokens, source)
     lines = {source.position(d.span.start)[0]: d for d in reversed(found.problems)}  # the first of each line
     problems = sorted([*lines.values(), *problems], key=lambda d: d.span.start)
@@ -61,32 +38,29 @@ def parse(text: str, name: str = "<rule>") -> File:
 
 def _items(located: list[Located], source: Source) -> tuple[tuple[Item, ...], list[Diagnostic]]:
     """The statements that parse, and an error for each that does not: after an error, on at the next line's end."""
-    parser = _lark().parse_interactive()
-    state = parser.parser_state.copy(deepcopy_values=False)
-    problems: list[Diagnostic] = []
-    begin = i = 0
-    while i < len(located):
-        try:
-            parser.feed_token(located[i])
-        except UnexpectedToken as error:
-            problem = explain(located, i, begin, error.expected)
-            problems += [problem] if problem is not None else []
-            if len(problems) >= MAX_ERRORS:
-                break
-            i = begin = _next_statement(located, begin, i)
-            parser.parser_state = state.copy(deepcopy_values=False)
+    machine, problems, begin = _machine(), list[Diagnostic](), 0
+    reading = machine.start()
+    tokens = [*located, Located("$END", "", Span(source, len(source.text), len(source.text)))]
+    while begin < len(tokens) and len(problems) < MAX_ERRORS:
+        sound, end = reading.copy(), _line_end(tokens, begin)
+        bad = begin + machine.feed(reading, tokens[begin:end])
+        if bad == end:
+            begin = end
             continue
-        i += 1
-        if located[i - 1].type == "_NL":
-            begin, state = i, parser.parser_state.copy(deepcopy_values=False)
-    end = Located("$END", "", Span(source, len(source.text), len(source.text)))
-    try:
-        return parser.feed_token(end), problems
-    except UnexpectedToken as error:
-        problem = explain([*located, end], len(located), begin, error.expected)
-        if not problems and problem is not None:
-            problems.append(problem)
-        return (), problems
+        problem = explain(tokens, bad, begin, machine.expected(reading, tokens[bad].type))
+        last = tokens[bad].type == "$END"
+        problems += [problem] if problem is not None and not (last and problems) else []
+        if last:
+            return (), problems
+        reading, begin = sound, _next_statement(tokens, begin, bad)
+    return () if problems else machine.value(reading), problems
+
+
+def _line_end(tokens: list[Located], begin: int) -> int:
+    for i in range(begin, len(tokens)):
+        if tokens[i].type == "_NL":
+            return i + 1
+    return len(tokens)
 
 
 def _next_statement(tokens: list[Located], begin: int, at: int) -> int:
@@ -101,7 +75,7 @@ def _next_statement(tokens: list[Located], begin: int, at: int) -> int:
             depth += 1
         elif tokens[i].type == "_NL" and depth <= 0 and i >= at:
             return i + 1
-    return len(tokens)
+    return len(tokens) - 1
 
 
 def _too_deep(item: Item) -> Diagnostic | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import NamedTuple
 
 from . import constants
 from .diagnostics import Diagnostic, OptError, Span
@@ -34,8 +35,7 @@ from .syntax import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(NamedTuple):
     """A resolved expression with its shape. `ok` is False where an error was reported for it or for a part of it."""
 
     expr: Expr
@@ -121,7 +121,8 @@ class Resolver:
             return wrong(e)
         if entity.kind == "state":
             self.reading(entity.name, e.span)
-        return Typed(replace(e, id=entity.name), entity.shape, entity.boolean)
+        named = e if entity.name == e.id else replace(e, id=entity.name)
+        return Typed(named, entity.shape, entity.boolean)
 
     # ------------------------------------------------------------ operators
 
@@ -239,7 +240,7 @@ class Resolver:
         if not isinstance(dtype, Name) or dtype.id not in known:
             self.report(Diagnostic("E204", "unknown dtype", dtype.span, help=f"a cast is to {', '.join(known)}"))
             return wrong(e)
-        return replace(value, expr=Cast(value.expr, dtype.id, e.span))
+        return value._replace(expr=Cast(value.expr, dtype.id, e.span))
 
     def _noise(self, e: Call) -> Typed:
         if not self._arity(e, "noise()", 0, 0):

@@ -98,7 +98,7 @@ class Rule:
 
     def statements(self) -> Iterator[RuleStatement]:
         """Every statement, those inside blocks too, in textual order."""
-        yield from _flatten(self.body)
+        yield from flattened(self.body)
 
     def writes_theta(self) -> bool:
         return any(isinstance(s, Assign) and s.name == "theta" for s in self.statements())
@@ -110,11 +110,12 @@ class Rule:
         return frozenset(n for part in (*exprs, *self.body) for n in names(part))
 
 
-def _flatten(body: tuple[RuleStatement, ...]) -> Iterator[RuleStatement]:
+def flattened(body: tuple[RuleStatement, ...]) -> Iterator[RuleStatement]:
+    """Every statement of a body, those inside blocks too, in textual order."""
     for s in body:
         yield s
         if isinstance(s, When):
-            yield from _flatten(s.then)  # type: ignore[arg-type]
-            yield from _flatten(s.otherwise)  # type: ignore[arg-type]
+            yield from flattened(s.then)  # type: ignore[arg-type]
+            yield from flattened(s.otherwise)  # type: ignore[arg-type]
         elif isinstance(s, Repeat):
-            yield from _flatten(s.body)  # type: ignore[arg-type]
+            yield from flattened(s.body)  # type: ignore[arg-type]

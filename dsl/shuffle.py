@@ -7,8 +7,9 @@ two equal rules look different. Python's own `hash` of text differs from process
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from zlib import crc32
 
 from .graph import Node
@@ -62,25 +63,25 @@ def coefficient(text: str, plain: bool) -> str:
     return text if text in ("1.0", "-1.0") and not plain else LIFTED
 
 
-def edges(node: Node, one: int, values: bool = False) -> Iterator[tuple[int, int]]:
+def edges(node: Node, one: int, values: bool = False) -> Iterable[tuple[int, int]]:
     """(What an argument is to its node, the argument), in the node's order; `one` is the term of a plain literal."""
-    match node.op:
-        case "sum":
-            for text, a in zip(node.data, node.args, strict=True):
-                slot = word(coefficient(text, a == one))
-                yield (mix(slot, bits(float(text))) if values else slot), a
-        case "product":
-            for n, a in zip(node.data, node.args, strict=True):
-                yield word(str(n)), a
-        case _:
-            unordered = is_unordered(node)
-            for i, a in enumerate(node.args):
-                yield (0 if unordered else i + 1), a
+    if node.op == "sum":
+        slots = [_slot(text, a == one, values) for text, a in zip(node.data, node.args, strict=True)]
+        return zip(slots, node.args, strict=True)
+    if node.op == "product":
+        return zip([word(str(n)) for n in node.data], node.args, strict=True)
+    return zip(repeat(0), node.args, strict=False) if is_unordered(node) else enumerate(node.args, 1)
+
+
+@lru_cache(maxsize=4096)
+def _slot(text: str, plain: bool, values: bool) -> int:
+    slot = word(coefficient(text, plain))
+    return mix(slot, bits(float(text))) if values else slot
 
 
 def key_of(node: Node, keys: Sequence[int], one: int = 0, values: bool = False, itself: int | None = None) -> int:
     """A node's key from its arguments'. A sum of mixed keys, since addition does not see the order."""
     key = own(node, values) if itself is None else itself
-    for slot, a in edges(node, one, values):
+    for slot, a in edges(node, one, values) if node.args else ():
         key += mix(slot, keys[a])
     return mix(key & MASK, len(node.args))

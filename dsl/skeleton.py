@@ -161,6 +161,8 @@ def _written(node: Node) -> list[int]:
     """A node's arguments as often as the text has them: a power is written out."""
     if node.op != "product":
         return list(node.args)
+    if set(node.data) == {1}:
+        return list(node.args)
     return [a for n, a in zip(node.data, node.args, strict=True) for _ in range(n)]
 
 

@@ -5,21 +5,19 @@ It does not know which tokens may follow which; what cannot be a token at all it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-from lark import Lark, Token
 
 from .build import Located
 from .diagnostics import Diagnostic, OptError, Source, Span
 from .fold import ROOTS, SUPERSCRIPTS, describe, fold_name
 from .syntax import Comment
+from .table import SET_ASIDE, Table
 
 MAX_BYTES = 256 * 1024
 MAX_TOKENS = 20_000
 MAX_NESTING = 100
-SET_ASIDE = ("COMMENT", "ROOT", "SUPERSCRIPT", "INFINITY", "OTHER")
 
 KEYWORDS = frozenset(
     ("optimizer", "use", "applies", "when", "otherwise", "param", "state", "input", "def", "let", "var", "evaluate",
@@ -64,33 +62,39 @@ class Tokens:
     problems: list[Diagnostic] = field(default_factory=list)
 
 
-def span_of(source: Source, token: Token) -> Span:
-    return Span(source, token.start_pos or 0, token.end_pos or 0)
-
-
-def tokenize(lark: Lark, source: Source) -> Tokens:
+def tokenize(table: Table, source: Source) -> Tokens:
     """All tokens of a source. Raises OptError at once for input too large or too deeply nested to look at."""
     if len(source.text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         message = f"this file is larger than {MAX_BYTES // 1024} KiB"
         hint = "a rule is a page of text; is this the right file?"
         raise OptError(Diagnostic("E003", message, Span(source, 0, 0), help=hint))
     out = Tokens()
-    root: Token | None = None
-    for raw in _lexed(lark, source.text):
-        out.tokens.extend(_fold(raw, source, out, root))
+    root: Located | None = None
+    for raw in _raw(table, source):
+        if root is None and raw.type not in UNFINISHED and raw.isascii():
+            out.tokens.append(raw)
+        else:
+            out.tokens.extend(_fold(raw, out, root))
+            root = raw if raw.type == "ROOT" else None
         if len(out.tokens) > MAX_TOKENS:
             message = f"this file has more than {MAX_TOKENS:,} words and signs"
-            raise OptError(Diagnostic("E003", message, span_of(source, raw), help="a rule is a page of text"))
-        root = raw if raw.type == "ROOT" else None
+            raise OptError(Diagnostic("E003", message, raw.span, help="a rule is a page of text"))
     out.tokens = list(_join_lines(out.tokens))
     return out
 
 
-def _lexed(lark: Lark, text: str) -> Iterator[Token]:
-    """The tokens of a text by the parser's own lexer; `lark.lex` would build another for every text."""
-    thread: Any = lark.parse_interactive(text).lexer_thread
-    tokens: Iterator[Token] = thread.lex(None)
-    return tokens
+UNFINISHED = frozenset((*SET_ASIDE, "NUMBER", "CARET"))
+"""Tokens that are folded or set aside even where they are ASCII."""
+
+
+def _raw(table: Table, source: Source) -> Iterator[Located]:
+    """The text cut up by the grammar's terminals, of which one fits at any place."""
+    for found in re.compile(table.pattern).finditer(source.text):
+        kind: str = found.lastgroup  # type: ignore[assignment]
+        text, end = found[kind], found.end()
+        if kind in ("NAME", "OTHER"):
+            kind = table.words.get(text, kind)
+        yield Located(kind, text, Span(source, end - len(text), end))
 
 
 def _join_lines(tokens: list[Located]) -> Iterator[Located]:
@@ -125,15 +129,14 @@ def _begins_statement(following: list[Located]) -> bool:
     return bool(types) and (types[0] in STATEMENT_WORDS or types == ["NAME", "_ARROW"])
 
 
-def _fold(raw: Token, source: Source, out: Tokens, root: Token | None) -> Iterator[Located]:
-    span = span_of(source, raw)
-    kind, text = raw.type, str(raw)
+def _fold(raw: Located, out: Tokens, root: Located | None) -> Iterator[Located]:
+    kind, text, span = raw.type, str(raw), raw.span
     if kind == "COMMENT":
         _set_aside(text, span, out)
     elif kind == "ROOT":
         return
     elif root is not None:
-        yield from _rooted(raw, root, source, out)
+        yield from _rooted(raw, root, out)
     elif kind == "NAME":
         yield Located(kind, text, span) if text.isascii() else _name(raw, span, out)
     elif kind == "SUPERSCRIPT":
@@ -163,7 +166,7 @@ def _ascii_operator(kind: str, text: str, span: Span, out: Tokens) -> Located:
     return Located(kind, plain, span)
 
 
-def _name(raw: Token, span: Span, out: Tokens) -> Located:
+def _name(raw: Located, span: Span, out: Tokens) -> Located:
     name, bad = fold_name(str(raw))
     if bad is not None:
         at = Span(span.source, span.start + max(0, str(raw).find(bad)), span.start + max(0, str(raw).find(bad)) + 1)
@@ -177,7 +180,7 @@ def _name(raw: Token, span: Span, out: Tokens) -> Located:
     return Located("NAME", name or "x", span)
 
 
-def _superscript(raw: Token, span: Span, out: Tokens) -> Iterator[Located]:
+def _superscript(raw: Located, span: Span, out: Tokens) -> Iterator[Located]:
     """g² is `g ^ 2`, β₁ᵗ is `beta1 ^ t`, x⁻¹ is `x ^ -1`."""
     text = "".join(SUPERSCRIPTS[c] for c in str(raw))
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
@@ -193,14 +196,14 @@ def _superscript(raw: Token, span: Span, out: Tokens) -> Iterator[Located]:
     yield Located("NAME" if digits.isalpha() else "NUMBER", digits, span)
 
 
-def _rooted(raw: Token, root: Token, source: Source, out: Tokens) -> Iterator[Located]:
+def _rooted(raw: Located, root: Located, out: Tokens) -> Iterator[Located]:
     """√(v) is `sqrt(v)`, and √v is too."""
-    span, here = span_of(source, root), span_of(source, raw)
+    span, here = root.span, raw.span
     function = Located("NAME", ROOTS[str(root)], span)
     yield function
     if raw.type not in ("NAME", "NUMBER"):
         out.folded.append((span, str(function)))
-        yield from _fold(raw, source, out, None)
+        yield from _fold(raw, out, None)
         return
     before = len(out.folded)
     inner = _name(raw, here, out) if raw.type == "NAME" else Located(raw.type, str(raw), here)

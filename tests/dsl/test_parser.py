@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from optc.dsl.check import check
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import decode, rule_from_text
-from optc.dsl.parser import GRAMMAR, parse
+from optc.dsl.parser import parse
 from optc.dsl.syntax import Apply, Expr, File, Let, Name, Number, Short, children, walk
+from optc.dsl.table import GRAMMAR
 from optc.dsl.tokens import KEYWORDS
 
 
