@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from .cache import cache_folder
 
@@ -61,8 +60,7 @@ class Table:
 def table() -> Table:
     """The grammar's table. A cache folder that cannot be read or written costs a fifth of a second, nothing else."""
     grammar = GRAMMAR.read_bytes()
-    key = sha256(grammar + Path(__file__).read_bytes()).hexdigest()[:16]
-    path = cache_folder() / f"grammar-{key}.json"
+    path = cache_folder() / f"grammar-{_checksum(grammar + Path(__file__).read_bytes())}.json"
     kept = _kept(path)
     if kept is not None:
         return kept
@@ -76,7 +74,7 @@ def _kept(path: Path) -> Table | None:
     try:
         text = path.read_text(encoding="utf-8")
         digest, _, body = text.partition("\n")
-        if digest != sha256(body.encode()).hexdigest():
+        if digest != _checksum(body.encode()):
             return None
         data = json.loads(body)
         rows = tuple(Row(**{**row, "take": tuple(row["take"])}) for row in data["rows"])
@@ -85,12 +83,18 @@ def _kept(path: Path) -> Table | None:
         return None
 
 
+def _checksum(data: bytes) -> str:
+    return f"{len(data):x}-{crc32(data):08x}"
+
+
 def _keep(path: Path, made: Table) -> None:
+    from tempfile import NamedTemporaryFile  # slow to import, and seldom needed
+
     body = json.dumps(asdict(made))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(f"{sha256(body.encode()).hexdigest()}\n{body}")
+        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            file.write(f"{_checksum(body.encode())}\n{body}")
         os.replace(file.name, path)  # whoever reads meanwhile sees all of it or nothing  # noqa: PTH105
     except OSError:
         return

@@ -32,8 +32,8 @@ TOP = (
     ast.Try,
 )
 MODULES = frozenset(
-    ("__future__", "collections.abc", "dataclasses", "functools", "math", "torch", "torch.optim.optimizer", "triton",
-     "triton.language", "typing")
+    ("__future__", "collections", "collections.abc", "dataclasses", "functools", "itertools", "math", "operator",
+     "torch", "torch.optim.optimizer", "triton", "triton.language", "typing", "weakref")
 )  # fmt: skip
 FORBIDDEN = frozenset(("__import__", "eval", "exec", "globals", "open", "setattr"))
 
