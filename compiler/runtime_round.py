@@ -20,6 +20,7 @@ from .runtime_rule import Settings, real
 from .runtime_work import Job, Work
 
 END = object()
+LAYOUT, DTYPE = operator.attrgetter("layout"), operator.attrgetter("dtype")
 
 
 class Counter:
@@ -71,7 +72,7 @@ class Round:
         self.silent = [p for p in self.parameters if id(p) not in acting]
         self.memory = list(chain.from_iterable(map(dict.values, state.values())))
         self.homes = [x for work in self.works for x in (work.parameter, *work.states) if x is not None]
-        self.kinds = [kind_of(p.grad) for p in self.active]
+        self.kinds = kinds_of([grad for p in self.active if (grad := p.grad) is not None])
         self.seen: list[Any] = []
         self.grads_at: list[int] = []
         try:  # what has no address, or changes on its way to one, is looked at anew at each step
@@ -84,7 +85,7 @@ class Round:
         places = None if counter is None else counter.places_of(self.works)
         if counter is None or places is None:
             counter, places = Counter(self.works), list(range(len(self.works)))
-        self.counter, self.counts_at = counter, places
+        self.counter, self.counts_at = counter, places if places != list(range(len(counter.steps))) else None
         self.amounts = torch.zeros_like(counter.steps)
         self.amounts[places] = 1.0
 
@@ -108,9 +109,9 @@ class Round:
         """
         grads = [grad for p in self.active if (grad := p.grad) is not None]
         if not identical(map(operator.call, self.seen), grads):
-            if [kind_of(grad) for grad in grads] != self.kinds:
+            if kinds_of(grads) != self.kinds:
                 return False
-            self.seen = [weakref.ref(grad) for grad in grads]
+            self.seen = list(map(weakref.ref, grads))
         at = addresses(grads) if self.ordinary else []
         moved = at != self.grads_at or not self.ordinary
         self.grads_at = at
@@ -136,7 +137,7 @@ class Round:
         counter.steps.add_(self.amounts)
         counter.left.copy_(counter.steps)
         steps = counter.steps.tolist()
-        counts = [steps[i] for i in self.counts_at]
+        counts = steps if self.counts_at is None else [steps[i] for i in self.counts_at]
         for job in self.jobs:
             if self.rearrange:
                 job.arrange(counts, self.maximize)
@@ -152,11 +153,20 @@ def addresses(tensors: list[Tensor]) -> list[int]:
     return list(map(Tensor.data_ptr, tensors))
 
 
-def kind_of(grad: Tensor | None) -> Any:
-    """What must not change from one gradient to the next."""
-    if grad is None or grad.layout != torch.strided:
-        return None
-    return type(grad), grad.dtype, grad.stride(), grad.is_neg(), grad.is_conj()
+def kinds_of(grads: list[Tensor]) -> list[tuple[Any, ...]]:
+    """What must not change from one gradient to the next, each property of all gradients in one pass."""
+    if any(layout != torch.strided for layout in map(LAYOUT, grads)):
+        return []
+    return list(
+        zip(
+            map(type, grads),
+            map(DTYPE, grads),
+            map(Tensor.stride, grads),
+            map(Tensor.is_neg, grads),
+            map(Tensor.is_conj, grads),
+            strict=True,
+        )
+    )
 
 
 def is_ordinary(x: Tensor | None) -> bool:

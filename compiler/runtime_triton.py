@@ -7,7 +7,9 @@ This file's text is part of each generated module that has a kernel. It knows no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import torch
@@ -37,51 +39,58 @@ def run_triton(batches: list[Batch], table: Table) -> None:
 
 @dataclass
 class Prepared:
-    """What is kept of a batch while its tensors stay where they are."""
+    """What is kept of a batch while its tensors stay where they are; `addresses` is the table on the host."""
 
     tables: Tables
-    constants: list[Any]
-    chunks: int
+    addresses: Tensor
     aligned: list[bool]
+    chunks: int
     bounds: Tensor
+    constants: list[Any]
 
 
 def launch(batch: Batch, table: Table) -> None:
     """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
-    program, device = batch.program, batch.works[0].theta.device
-    interpreted = not isinstance(program.kernel, triton.JITFunction)
-    if not interpreted and device.type == "cpu":
+    interpreted = not isinstance(batch.program.kernel, triton.JITFunction)
+    if not interpreted and batch.works[0].theta.device.type == "cpu":
         raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
     scalars = torch.tensor(table, dtype=torch.float64)
-    operands: list[list[Tensor | None]] = []
-    if batch.prepared is not None and batch.settled and not batch.moved:
+    if batch.settled and not batch.moved:
         batch.prepared.tables.send(scalars)
+    elif batch.settled:  # only gradients can be elsewhere, and they are of the same kind as before
+        batch.prepared.addresses[:, 1] = torch.tensor([work.grad.data_ptr() for work in batch.works])
+        batch.prepared = sent(batch, batch.prepared.addresses, batch.prepared.constants, scalars)
     else:
-        operands = [flat(work, interpreted, program.noisy) for work in batch.works]
-        batch.prepared = prepared(batch, operands, scalars)
-        homes = [work.tensors() for work in batch.works]
-        batch.settled = all(
-            x is home for pair in zip(operands, homes, strict=True) for x, home in zip(*pair, strict=True)
-        )
+        return launch_on(batch, [flat(work, interpreted, batch.program.noisy) for work in batch.works], scalars)
     run_kernels(batch, batch.prepared)
-    for work, xs in zip(batch.works, operands, strict=False):
-        give_back(work, xs)
+    return None
 
 
-def prepared(batch: Batch, operands: list[list[Tensor | None]], scalars: Tensor) -> Prepared:
-    """The last step's tables with the new addresses where they still fit, otherwise new ones."""
+def launch_on(batch: Batch, operands: list[list[Tensor | None]], scalars: Tensor) -> None:
+    """A step on operands that may be copies. If none is, the next step need not look at them."""
     addresses = torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
+    dtype = batch.works[0].theta.dtype
+    types = [triton_type(dtype if x is None else x.dtype) for x in operands[0]]
+    constants = [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags, BLOCK]
+    batch.prepared = sent(batch, addresses, constants, scalars)
+    run_kernels(batch, batch.prepared)
+    for work, xs in zip(batch.works, operands, strict=True):
+        give_back(work, xs)
+    homes = chain.from_iterable(work.tensors() for work in batch.works)
+    batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
+
+
+def sent(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor) -> Prepared:
+    """The last step's tables with the new addresses where chunks are as they were, otherwise new ones."""
     aligned = (addresses % 16 == 0).all(1).tolist()
     last: Prepared | None = batch.prepared
     if last is not None and last.aligned == aligned:
         last.tables.send(scalars, addresses)
-        return last
-    theta = batch.works[0].theta
-    chunks = chunk_table(operands, aligned, [work.row for work in batch.works], 0 if batch.program.elementwise else 1)
-    types = [triton_type(theta.dtype if x is None else x.dtype) for x in operands[0]]
-    constants = [*types, triton_type(computing(theta.dtype)), batch.maximize, *batch.flags, BLOCK]
-    tables = Tables(scalars, addresses, chunks, theta.device)
-    return Prepared(tables, constants, len(chunks), aligned, bounds_of(chunks, len(operands)).to(theta.device))
+        return replace(last, addresses=addresses)
+    device = batch.works[0].theta.device
+    chunks = chunk_table(batch.works, aligned, 0 if batch.program.elementwise else 1)
+    bounds = bounds_of(chunks, len(batch.works)).to(device)
+    return Prepared(Tables(scalars, addresses, chunks, device), addresses, aligned, len(chunks), bounds, constants)
 
 
 def run_kernels(batch: Batch, ready: Prepared) -> None:
@@ -128,16 +137,16 @@ def give_back(work: Work, operands: list[Tensor | None]) -> None:
             home.copy_(used)
 
 
-def chunk_table(operands: list[list[Tensor | None]], aligned: list[bool], rows: list[int], least: int) -> Tensor:
+def chunk_table(works: list[Work], aligned: list[bool], least: int) -> Tensor:
     """int64 (chunks, 5): which tensor, from which element, how many, which row, and whether 128-bit access is safe."""
-    sizes = torch.tensor([xs[0].numel() for xs in operands])  # type: ignore[union-attr]
+    sizes = torch.tensor([work.theta.numel() for work in works])
     each = ((sizes + BLOCK - 1) // BLOCK).clamp(min=least)
-    owner = torch.repeat_interleave(torch.arange(len(operands)), each)
+    owner = torch.repeat_interleave(torch.arange(len(works)), each)
     first = torch.cumsum(each, 0) - each
     start = (torch.arange(len(owner)) - first[owner]) * BLOCK
     count = torch.clamp(sizes[owner] - start, max=BLOCK)
     whole = (count == BLOCK) & torch.tensor(aligned)[owner]
-    return torch.stack([owner, start, count, torch.tensor(rows)[owner], whole.long()], 1)
+    return torch.stack([owner, start, count, torch.tensor([work.row for work in works])[owner], whole.long()], 1)
 
 
 # ---------------------------------------------------------------- reductions

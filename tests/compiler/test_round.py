@@ -136,6 +136,17 @@ def test_the_structure_of_a_group_is_seen() -> None:
     assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
 
 
+def test_inputs_are_this_steps() -> None:
+    rule: Any = load(rule_from_text("param lr = 0.1\ninput h\nstate m = 0\nm <- m + h*g\nupdate = m"))
+    ours, theirs = parameters(), parameters()
+    by_triton, by_torch = rule(ours, backend="triton"), rule(theirs, backend="torch")
+    for i in range(4):
+        inputs = [torch.full_like(p, 0.1 * i) for p in ours]
+        by_triton.step(inputs={"h": inputs})
+        by_torch.step(inputs={"h": inputs})
+    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+
+
 @pytest.mark.parametrize("backend", ["torch", "triton"])
 def test_gradients_are_not_kept_in_memory(backend: str) -> None:
     params = parameters()
