@@ -19,17 +19,22 @@ OPTIONS = {
     "fused": ("bool | None", "None"),
     "capturable": ("bool", "False"),
     "differentiable": ("bool", "False"),
+    "rounding": ("str", '"nearest"'),
+    "master": ("str | None", "None"),
+    "state_dtype": ("Any", "None"),
+    "seed": ("int", "0"),
 }
-"""torch's own options, kept in the groups as torch does; type and default."""
-
-SEED = {"seed": ("int", "0")}
-"""The option that rules with `noise()` have besides."""
+"""torch's own options and ours, kept in the groups as torch does; type and default."""
 
 HOW = {"backend": ("str", '"auto"'), "compile": ("bool", "False")}
 
 ARGUMENTS = (
     "maximize: ascend instead of descend",
     "foreach, fused, capturable, differentiable: torch's options of these names",
+    'rounding: "nearest", or "stochastic" for parameters and states of 16 or 8 bits',
+    'master: None, "float32" or "bits": what parameters of 16 bits are the rounding of',
+    "state_dtype: of the states, where it is not the rule's: None, one for all, or a dict by their names",
+    "seed: which random numbers rounding and `noise()` take",
     'backend: "auto" chooses by the device of the parameters; others insist',
     "compile: run the torch backend through torch.compile",
 )
@@ -40,10 +45,6 @@ def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
     yield from ((p.name, p) for p, _ in plan.params)
     if plan.fallback is not None:
         yield from ((f"{snake(plan.fallback.name)}_{p.name}", p) for p, _ in plan.fallback.params)
-
-
-def noisy(plan: Plan) -> bool:
-    return plan.noisy or (plan.fallback is not None and plan.fallback.noisy)
 
 
 def quantised(plan: Plan) -> bool:
@@ -74,8 +75,7 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += _kernels(plan, prefix, passes) if passes is not None else []
-    made = "QuantisedProgram" if plan.quantised else "Program"
-    return "\n".join([f"{prefix.upper()}PROGRAM = {made}(", *(f"{STEP}{e}," for e in entries), ")"])
+    return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
 
 
 def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
@@ -129,20 +129,20 @@ def _state(m: Memory, flags: list[str]) -> str:
     args += [] if m.fill == 0 else [f"fill={None if m.fill is None else number(m.fill)}"]
     args += [f"flag={flags.index(m.flag)}"] if m.flag is not None else []
     args += [] if m.written else ["written=False"]
+    args += ["nonnegative=True"] if m.nonnegative else []
     return f"{'Quantised' if m.dtype in QUANTISED else 'State'}({', '.join(args)})"
 
 
 def emit_class(plan: Plan, kernel: bool) -> str:
     """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
     given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
-    options = OPTIONS | (SEED if noisy(plan) else {})
-    fixed = [f"{name}: {type} = {default}" for name, (type, default) in (options | HOW).items()]
-    defaults = [*(key for key, _ in parameters(plan)), *options]
+    fixed = [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
+    defaults = [*(key for key, _ in parameters(plan)), *OPTIONS]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
     runs = [f"run_{how}" for how in ("torch", "compiled", *(["triton"] if kernel else []))]
     backends = [f"{_text(run.removeprefix('run_'))}: {run}" for run in runs]
     lines = [
-        f"class {plan.name}({'QuantisedOptimizer' if quantised(plan) else 'RuleOptimizer'}):",
+        f"class {plan.name}(PreciseOptimizer):",
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",
@@ -173,5 +173,4 @@ def _about(plan: Plan) -> str:
     for key, p in parameters(plan):
         facts = [p.doc, "required" if p.default is None else "", f"in {p.interval}" if p.interval is not None else ""]
         out.append(f"{STEP}{key}: {'; '.join(f for f in facts if f) or p.type}")
-    seeded = ["seed: which random numbers `noise()` gives"] * noisy(plan)
-    return "\n".join([*out, *(f"{STEP}{line}" for line in (*ARGUMENTS, *seeded))])
+    return "\n".join([*out, *(f"{STEP}{line}" for line in ARGUMENTS)])

@@ -9,19 +9,27 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
+from ..dsl.analysis import Analysis
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.rule import Rule, State
-from ..dsl.syntax import Apply, Assign, Bool, Expr, Name, Noise, Number, walk
+from ..dsl.syntax import Apply, Assign, Bool, Expr, Name, Number
+from .emit_class import HOW, OPTIONS
 from .homes import RESULT, Homes
 from .plan import QUANTISED, Memory, Plan, Segment, verify
 from .segments import Builder
 
-KEYWORDS = frozenset(
-    ("self", "params", "inputs", "backend", "compile", "maximize", "foreach", "fused", "capturable", "differentiable")
-)
+KEYWORDS = frozenset({"self", "params", "inputs", *OPTIONS, *HOW})
 """Keyword arguments that every generated optimizer has, so that no hyperparameter may."""
 
 GROUP_KEYS = frozenset({"param_names", "initial_lr", "step"})
+
+KEPT_BESIDE = {
+    "step": "the count of steps",
+    "trained": "the parameter itself while evaluation sees another",
+    "master": "the parameter in float32",
+    "missing_bits": "what the parameter lacks of a float32",
+}
+"""What may stand beside the states in an optimizer's memory of a parameter."""
 
 
 def lower(rule: Rule, reserved: frozenset[str] = frozenset()) -> Plan:
@@ -34,14 +42,12 @@ def lower(rule: Rule, reserved: frozenset[str] = frozenset()) -> Plan:
 
 
 def _refuse(rule: Rule) -> None:
-    noisy = any(isinstance(part, Noise) for s in rule.body for part in walk(s))
-    taken = KEYWORDS | GROUP_KEYS | ({"seed"} if noisy else set())
     for p in rule.params:
-        if p.name in taken:
+        if p.name in KEYWORDS | GROUP_KEYS:
             raise OptError(_taken(p.name, "hyperparameter", "torch's own keyword argument or group entry of that name"))
     for s in rule.states:
-        if s.name == "step":
-            raise OptError(_taken(s.name, "state", "torch's own state of that name: the count of steps"))
+        if s.name in KEPT_BESIDE:
+            raise OptError(_taken(s.name, "state", f"what is kept beside states: {KEPT_BESIDE[s.name]}"))
         if s.dtype in QUANTISED:
             _refuse_codes(s, rule)
 
@@ -65,7 +71,8 @@ def _taken(name: str, what: str, why: str) -> Diagnostic:
 
 def _plan(rule: Rule, reserved: frozenset[str]) -> Plan:
     homes = Homes(rule, reserved)
-    memories = tuple(_memory(homes, s) for s in rule.states)
+    facts = Analysis(rule).start
+    memories = tuple(_memory(homes, s, facts[s.name].nonnegative) for s in rule.states)
     step = Builder(homes).step(("theta", "g", *rule.inputs, *(s.name for s in rule.states)))
     computed = tuple(s for s, m in zip(rule.states, memories, strict=True) if m.fill is None)
     return Plan(
@@ -84,7 +91,10 @@ def _plan(rule: Rule, reserved: frozenset[str]) -> Plan:
     )
 
 
-def _memory(homes: Homes, state: State) -> Memory:
+def _memory(homes: Homes, state: State, nonnegative: bool) -> Memory:
+    if state.dtype == "ufp8" and not nonnegative:
+        text = f"state `{state.name}` is ufp8, which has no sign, and is not proven to be 0 or above at every step"
+        raise OptError(Diagnostic("E403", text, state.init.span, help="declare it fp8, or store max(…, 0)"))
     return Memory(
         key=state.name,
         name=homes.names.of(state.name),
@@ -93,6 +103,7 @@ def _memory(homes: Homes, state: State) -> Memory:
         fill=literal(state.init),
         flag=None if state.when is None else homes.flag(state.when, "bool"),
         written=any(isinstance(s, Assign) and s.name == state.name for s in homes.rule.statements()),
+        nonnegative=nonnegative,
     )
 
 

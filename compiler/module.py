@@ -9,7 +9,7 @@ from .. import __version__
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.format import file_of, format_file
 from ..dsl.rule import Rule
-from .emit_class import emit_class, emit_program, quantised
+from .emit_class import emit_class, emit_program
 from .emit_kernel import FACTS, PARTIALS, TABLES, emit_kernel, emit_measure
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
@@ -25,14 +25,18 @@ Target = Literal["auto", "triton", "torch"]
 HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py")
 RUNTIME = {
     "runtime_rule.py": "what a rule is made of",
+    "runtime_rounding.py": "rounding at random",
+    "runtime_quantised.py": "states of one byte an element",
+    "runtime_master.py": "parameters of 16 bits, and what they are the rounding of",
     "runtime_work.py": "what there is to do in one step",
     "runtime_round.py": "a step's work, kept until the next",
     "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
     "runtime_tables.py": "tables on their way to a GPU",
     "runtime_triton.py": "running it by Triton",
+    "runtime_memory.py": "numbers around a step",
     "runtime.py": "what every optimizer does",
-    "runtime_quantised.py": "states of one byte an element",
+    "runtime_precision.py": "how precisely it keeps parameters and states",
 }
 FUNCTIONS = ("scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
 IN_KERNEL = (
@@ -86,7 +90,7 @@ def emit(rule: Rule, target: Target = "auto") -> str:
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
     passes = {} if target == "torch" else {prefix: cut(p) for prefix, p in plans.items() if refusal(p) is None}
-    runtime = _runtime(plan, passes)
+    runtime = _runtime(passes)
     body = _body(plans, passes, runtime)
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
@@ -94,11 +98,9 @@ def emit(rule: Rule, target: Target = "auto") -> str:
     return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if passes else "") + f"\n\n{body}\n"
 
 
-def _runtime(plan: Plan, passes: dict[str, Passes]) -> list[str]:
+def _runtime(passes: dict[str, Passes]) -> list[str]:
     """The files of the runtime that a module needs, in their order."""
-    spared = {"runtime_quantised.py"} if not quantised(plan) else set()
-    spared |= {"runtime_tables.py", "runtime_triton.py"} if not passes else set()
-    return [f for f in RUNTIME if f not in spared]
+    return [f for f in RUNTIME if passes or f not in ("runtime_tables.py", "runtime_triton.py")]
 
 
 def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str]) -> str:

@@ -15,7 +15,7 @@ from ..dsl.operators import Kind
 from ..dsl.rule import Param
 from ..dsl.syntax import Expr, Matrix, Name, Noise, Prev, Reduce, Scope, walk
 
-QUANTISED = {"int8": "torch.int8", "fp8": "torch.float8_e4m3fn"}
+QUANTISED = {"int8": "torch.int8", "fp8": "torch.float8_e4m3fn", "ufp8": "torch.uint8"}
 """The dtypes of states that are kept in blocks with a scale each, and what torch calls those of their codes."""
 
 GIVEN_SCALARS = ("t", "ndim", "rows", "cols", "numel")
@@ -103,7 +103,8 @@ class Segment:
 class Memory:
     """A state as it is stored. `fill` is its first value, None where the `initial` segment computes it.
 
-    `key` names it in the optimizer's `state_dict`, `name` in the code; `flag` says whether it is kept at all.
+    `key` names it in the optimizer's `state_dict`, `name` in the code; `flag` says whether it is kept at all,
+    `nonnegative` that it is proven never to be below 0.
     """
 
     key: str
@@ -113,6 +114,7 @@ class Memory:
     fill: float | None
     flag: str | None
     written: bool
+    nonnegative: bool
 
 
 @dataclass(frozen=True, slots=True)

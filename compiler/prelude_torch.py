@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .runtime_rounding import LOW, philox
+
 
 def tensor_sign(x: Tensor) -> Tensor:
     """torch.sign, save that tensor_sign(NaN) is NaN."""
@@ -101,20 +103,6 @@ def orthonormal_factor(a: Tensor) -> Tensor:
     """Q of a = Q R; (..., n, n) in and out."""
     q, _ = torch.linalg.qr(a)
     return torch.as_tensor(q)
-
-
-LOW = 0xFFFFFFFF
-
-
-def philox(counter: list[Tensor], key: list[Tensor]) -> list[Tensor]:
-    """Philox 4x32-10 (Salmon et al., 2011): four words of 32 bits from four of counter and two of key, as int64."""
-    a, b, c, d = counter
-    k0, k1 = key
-    for _ in range(10):
-        p, q = a * 0xD2511F53, c * 0xCD9E8D57
-        a, b, c, d = ((q >> 32) & LOW) ^ b ^ k0, q & LOW, ((p >> 32) & LOW) ^ d ^ k1, p & LOW
-        k0, k1 = (k0 + 0x9E3779B9) & LOW, (k1 + 0xBB67AE85) & LOW
-    return [a, b, c, d]
 
 
 def noise(theta: Tensor, key: Tensor, index: int) -> Tensor:

@@ -60,6 +60,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if self._skips():
+            return loss
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             settings = [[program.settings(group) for program in self.programs] for group in self.param_groups]
             now = self._this_round(settings)
@@ -72,6 +74,24 @@ class RuleOptimizer(torch.optim.Optimizer):
             finally:
                 now.take_back()
         return loss
+
+    # -------------------------------------------------------- gradient scaling
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether torch's GradScaler leaves unscaling and skipping to us, as it does to torch's fused optimizers."""
+        return bool(self.defaults["fused"])
+
+    def _skips(self) -> bool:
+        """Divides gradients by `grad_scale`, if that is set, unless `found_inf` says that the step must not be."""
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if found_inf is not None and float(found_inf) != 0:
+            return True
+        if scale is not None:
+            grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+            for grad in grads:
+                grad.detach().div_(float(scale))
+        return False
 
     # -------------------------------------------------------- a step's work
 
@@ -90,19 +110,20 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _structure(self, group: dict[str, Any], settings: list[Settings]) -> list[Any]:
         """What of a group decides how its parameters are stepped, and not only by which numbers."""
         given = [settings[i][j] for i, program in enumerate(self.programs) for j in program.structural]
-        return [group["maximize"], group.get("seed", 0), *given]
+        return [group["maximize"], group["seed"], *given]
 
     def _gather(self, settings: list[list[Settings]]) -> list[Job]:
         """All work that there is, one job for each program."""
         jobs = [Job(program, i) for i, program in enumerate(self.programs)]
         place = -1
         for index, group in enumerate(self.param_groups):
+            programs = self._programs_of(group)
             for p in group["params"]:
                 place += 1
                 if p.grad is not None:
                     which = self._which(p, settings[index])
-                    work = self._work_on(p, place, index, self.programs[which], settings[index][which])
-                    work.seed = group.get("seed", 0)
+                    work = self._work_on(p, place, index, programs[which], settings[index][which])
+                    work.seed = group["seed"]
                     jobs[which].works.append(work)
         return [job for job in jobs if job.works]
 
@@ -120,6 +141,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if "trained" in memory:
             raise RuntimeError(f"{type(self).__name__}: call train() before step(), after eval()")
         return begin(program, place, group, p, memory, settings)
+
+    def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:
+        """The programs with states as a group keeps them."""
+        return self.programs
 
     def _give_inputs(self, works: list[Work], inputs: dict[str, Any]) -> None:
         for work in works:
@@ -142,13 +167,13 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise ValueError(f"input {name!r} of parameter {place} is {what}; it must have the shape {tuple(p.shape)}")
         return x
 
-    def _parameters(self) -> Iterator[tuple[Tensor, Program, Settings]]:
-        """Every parameter with the program that serves it and its settings."""
+    def _parameters(self) -> Iterator[tuple[Tensor, Program, dict[str, Any]]]:
+        """Every parameter with the program that serves it and its group."""
         for group in self.param_groups:
             settings = [program.settings(group) for program in self.programs]
+            programs = self._programs_of(group)
             for p in group["params"]:
-                i = self._which(p, settings)
-                yield p, self.programs[i], settings[i]
+                yield p, programs[self._which(p, settings)], group
 
     def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
         by: dict[str, list[Batch]] = {}
@@ -170,14 +195,19 @@ class RuleOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def eval(self) -> None:
         """Puts the parameters that evaluation should see in place of those that training moves, if the rule says so."""
-        for p, program, settings in self._parameters():
+        for p, program, group in self._parameters():
             memory = self.state.get(p, {})
             if program.evaluate is None or not memory or "trained" in memory:
                 continue
-            states = [memory.get(s.name) for s in program.states]
-            (seen,) = program.run_stage(program.evaluate, real(p), states, settings, float(memory["step"]))
+            theta, states = self._numbers(p, program, group)
+            settings, t = program.settings(group), float(memory["step"])
+            (seen,) = program.run_stage(program.evaluate, theta, states, settings, t)
             memory["trained"] = p.detach().clone()
             at_least_matrix(real(p)).copy_(seen)
+
+    def _numbers(self, p: Tensor, program: Program, group: dict[str, Any]) -> tuple[Tensor, list[Tensor | None]]:
+        """A parameter and its states as arithmetic sees them."""
+        return real(p), [self.state[p].get(s.name) for s in program.states]
 
     @torch.no_grad()
     def train(self) -> None:

@@ -57,7 +57,8 @@ class Hyperparameter:
 class State:
     """Memory between steps. `dtype` None is float32, or float64 for float64 parameters; `fill` None is computed.
 
-    `flag` is the index of the flag that says whether the state is kept at all, None where it always is.
+    `flag` is the index of the flag that says whether the state is kept at all, None where it always is; `nonnegative`
+    says that it is proven never to be below 0.
     """
 
     name: str
@@ -66,6 +67,15 @@ class State:
     fill: float | None = 0.0
     flag: int | None = None
     written: bool = True
+    nonnegative: bool = False
+
+    def kept(self, x: Tensor) -> dict[str, Tensor]:
+        """What is put into a parameter's memory for the numbers x."""
+        return {self.name: x.to(self.dtype) if isinstance(self.dtype, torch.dtype) else x}
+
+    def read(self, memory: dict[str, Any], dtype: torch.dtype) -> Tensor:
+        """The numbers that a parameter's memory has of it."""
+        return memory[self.name]  # type: ignore[no-any-return]
 
     def first(self, theta: Tensor) -> Tensor:
         """The state before the first step; 0 where its value is yet to be computed."""
@@ -136,7 +146,7 @@ class Program:
 
     @torch.no_grad()
     def first_states(self, theta: Tensor, settings: Settings) -> dict[str, Tensor]:
-        """The states of a parameter before its first step."""
+        """What a parameter's memory has of its states before its first step."""
         flags = self.structure(settings, theta)
         out = {s.name: s.first(theta) for s in self.states if s.flag is None or flags[s.flag]}
         if self.initial is not None:
@@ -145,7 +155,7 @@ class Program:
             for name, value in zip(computed, values, strict=True):
                 if name in out:
                     at_least_matrix(out[name]).copy_(value)
-        return out
+        return {key: x for s in self.states if s.name in out for key, x in s.kept(out[s.name]).items()}
 
     def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
         """A stage for one parameter, outside of a step."""

@@ -6,12 +6,19 @@ This file's text is part of each generated module.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .runtime_rule import Program, Settings, Table, real, sizes
+
+
+class Precision(NamedTuple):
+    """How results are rounded, and what a parameter of 16 bits is the rounding of: None, "float32" or "bits"."""
+
+    rounding: str = "nearest"
+    master: str | None = None
 
 
 @dataclass
@@ -38,6 +45,7 @@ class Work:
     t: int = 0
     row: int = 0
     turn: int = 0
+    precision: Precision | None = None
 
     def tensors(self) -> list[Tensor | None]:
         """In the order of the arguments of a program's step."""
@@ -82,7 +90,7 @@ class Batch:
 class Job:
     """All the work of one program, and the scalar table that it shares: equal rows are made once.
 
-    `index` is the program's, and `firsts` has the first work of each row.
+    `index` is the program's, and `firsts` has the first work of each row, `dated` what must know which step it is.
     """
 
     program: Program
@@ -90,6 +98,7 @@ class Job:
     works: list[Work] = field(default_factory=list)
     table: Table = field(default_factory=list)
     firsts: list[Work] = field(default_factory=list)
+    dated: list[Work] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
 
     def arrange(self, counts: list[float], maximize: list[bool]) -> None:
@@ -97,15 +106,16 @@ class Job:
         rows: dict[Any, int] = {}
         batches: dict[Any, Batch] = {}
         self.firsts = []
+        self.dated = [work for work in self.works if self.program.noisy or work.precision is not None]
         for work in self.works:
             key = (work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None)
             if key not in rows:
                 rows[key] = len(rows)
                 self.firsts.append(work)
             work.row = rows[key]
-            kind = (work.kind, work.grad.dtype, work.flags, maximize[work.group])
+            kind = (work.kind, work.grad.dtype, work.flags, maximize[work.group], work.precision)
             if kind not in batches:
-                batches[kind] = Batch(self.program, work.flags, maximize[work.group])
+                batches[kind] = Batch(work.program, work.flags, maximize[work.group])
             batches[kind].works.append(work)
         self.batches = list(batches.values())
 
@@ -115,6 +125,5 @@ class Job:
         self.table = [
             scalars(*settings[work.group][self.index], counts[work.turn], *sizes(work.theta)) for work in self.firsts
         ]
-        if self.program.noisy:
-            for work in self.works:
-                work.t = int(counts[work.turn])
+        for work in self.dated:
+            work.t = int(counts[work.turn])

@@ -34,7 +34,7 @@ from .syntax import (
 
 PEDANTIC = frozenset(("W511", "W512", "W513", "W514"))
 
-SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8, "int8": 1, "fp8": 1}
+SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8, "int8": 1, "fp8": 1, "ufp8": 1}
 """Bytes of one value."""
 
 STICKS = {"bfloat16": (0.997, 2.0**-9), "float16": (0.9996, 2.0**-12)}

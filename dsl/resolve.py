@@ -236,7 +236,7 @@ class Resolver:
         if not self._arity(e, "cast(x, dtype)", 2, 2):
             return wrong(e)
         value, dtype = self.expr(e.args[0]), e.args[1]
-        known = [d for d in DTYPES if d not in ("int8", "fp8", "like_param")]
+        known = [d for d in DTYPES if d not in ("int8", "fp8", "ufp8", "like_param")]
         if not isinstance(dtype, Name) or dtype.id not in known:
             self.report(Diagnostic("E204", "unknown dtype", dtype.span, help=f"a cast is to {', '.join(known)}"))
             return wrong(e)

@@ -16,7 +16,7 @@ Scope = Literal["element", "row", "col", "matrix", "tensor", "model", "row_pair"
 SCOPES: tuple[Scope, ...] = ("element", "row", "col", "matrix", "tensor", "model")
 STATE_SCOPES: tuple[Scope, ...] = (*SCOPES, "row_pair", "col_pair")
 """A state may also hold one value for each pair of rows, or of columns: the square matrices of Shampoo and SOAP."""
-DTYPES = ("float32", "bfloat16", "float16", "float64", "like_param", "int8", "fp8")
+DTYPES = ("float32", "bfloat16", "float16", "float64", "like_param", "int8", "fp8", "ufp8")
 OUTPUTS = ("update", "step_size", "decay")
 MAX_DEPTH = 120
 """Operations inside one another, calls of functions included: every pass recurses over expressions."""
