@@ -9,10 +9,10 @@ from .layout import STEP
 from .plan import Memory
 
 
-def load(name: str, memory: Memory | None, offset: str, mask: str, indent: str) -> list[str]:
-    """`name` from `name_at + offset`, in the dtype of arithmetic. `memory` is its state, None for other operands."""
+def load(name: str, memory: Memory | None, offset: str, mask: str, indent: str, source: str) -> list[str]:
+    """`name` from `source_at + offset`, in the dtype of arithmetic. `memory` is its state, None for other operands."""
     cast = "" if memory is not None and memory.dtype == "float64" else ".to(compute)"
-    lines = kept(memory, [f"{name} = tl.load({name}_at + {offset}{_masked(mask)}){cast}"], indent)
+    lines = kept(memory, [f"{name} = tl.load({source}_at + {offset}{_masked(mask)}){cast}"], indent)
     if memory is not None and memory.flag is not None:
         lines += [f"{indent}else:", f"{indent}{STEP}{name} = theta  # not kept, so nothing reads it"]
     return lines

@@ -9,7 +9,7 @@ from ..dsl.rule import Param
 from .emit_scalars import reads_sizes, structural
 from .layout import STEP, WIDTH, docstring
 from .names import snake
-from .passes import NUMBERS, Passes
+from .passes import LINES, NUMBERS, Passes
 from .plan import QUANTISED, Memory, Plan, Segment
 
 TYPES = {"real": "float", "int": "int", "bool": "bool"}
@@ -80,11 +80,17 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
 
 def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
     out = [f"kernel=None if triton is None else {prefix}kernel"]
+    out += [] if plan.elementwise else ["reduce=run_reduced"]
     if passes.measures:
-        columns = [_tuple([f"({c.index}, {c.op == 'max_of'})" for c in m.columns]) for m in passes.measures]
-        out += _table("measures", [f"({prefix}measure{i}, {text})" for i, text in enumerate(columns, 1)])
+        columns = [[f"({c.index}, {c.op == 'max_of'}, {_text(c.per)})" for c in m.columns] for m in passes.measures]
+        out += _table("measures", [f"({prefix}measure{i}, {_tuple(those)})" for i, those in enumerate(columns, 1)])
     numbers = [str(i) for i, m in enumerate(plan.memories) if m.scope in NUMBERS]
-    return [*out, f"numbers={_tuple(numbers)}"] if numbers else out
+    out += [f"numbers={_tuple(numbers)}"] if numbers else []
+    out += [f"counts={_tuple([_text(x) for x in passes.counts])}"] if len(passes.counts) > 1 else []
+    if passes.tiled:
+        olds = _tuple([str(i) for i, m in enumerate(plan.memories) if m.scope in LINES and m.written])
+        out.append(f"tiled=Tiled({olds}, {_tuple([f'({c.index}, {_text(c.per)})' for c in passes.lines])})")
+    return out
 
 
 def _table(name: str, rows: list[str]) -> list[str]:

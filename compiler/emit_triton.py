@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..dsl.syntax import Cast, Expr, Matrix, walk
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
-from .passes import NUMBERS, Column, Measure, Passes, UncutError, cut, noise_name
+from .passes import LINES, NUMBERS, Column, Measure, Passes, UncutError, cut, noise_name
 from .plan import QUANTISED, Plan
 from .spell import ARITHMETIC, IF, ON_TENSORS, Speller, Spelling, call
 
@@ -44,7 +44,7 @@ def refusal(plan: Plan) -> str | None:
     for kind, words in NOT_YET:
         if any(isinstance(part, kind) for b in plan.step.binds() for part in walk(b.value)):
             return f"there is no Triton kernel yet for {words}"
-    if other := [m.scope for m in plan.memories if m.scope not in ("element", *NUMBERS)]:
+    if other := [m.scope for m in plan.memories if m.scope not in ("element", *LINES, *NUMBERS)]:
         return f"there is no Triton kernel yet for states per {other[0]}"
     if coded := [m.dtype for m in plan.memories if m.dtype in QUANTISED]:
         return f"there is no Triton kernel yet for states in {coded[0]}"

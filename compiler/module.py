@@ -10,7 +10,8 @@ from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.format import file_of, format_file
 from ..dsl.rule import Rule
 from .emit_class import emit_class, emit_program
-from .emit_kernel import FACTS, PARTIALS, TABLES, emit_kernel, emit_measure
+from .emit_geometry import WORDS
+from .emit_kernel import FACTS, PARTIALS, emit_kernel, emit_measure
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
 from .emit_triton import emit_block, emit_terms, refusal
@@ -34,27 +35,14 @@ RUNTIME = {
     "runtime_torch.py": "running it by torch",
     "runtime_tables.py": "tables on their way to a GPU",
     "runtime_triton.py": "running it by Triton",
+    "runtime_reduced.py": "rules with reductions",
+    "runtime_tiles.py": "rules with rows and columns",
     "runtime_memory.py": "numbers around a step",
     "runtime.py": "what every optimizer does",
     "runtime_precision.py": "how precisely it keeps parameters and states",
 }
 FUNCTIONS = ("scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
-IN_KERNEL = (
-    *TABLES,
-    *FACTS,
-    PARTIALS,
-    "partial",
-    "fact",
-    "chunk",
-    "tensor",
-    "key",
-    "start",
-    "row",
-    "at",
-    "mask",
-    "compute",
-    "BLOCK",
-)
+IN_KERNEL = (*WORDS, *FACTS, PARTIALS, "partial", "fact", "result", "key", "row", "compute")
 
 TRY_TRITON = """
 try:
@@ -90,7 +78,7 @@ def emit(rule: Rule, target: Target = "auto") -> str:
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
     passes = {} if target == "torch" else {prefix: cut(p) for prefix, p in plans.items() if refusal(p) is None}
-    runtime = _runtime(passes)
+    runtime = _runtime(plans, passes)
     body = _body(plans, passes, runtime)
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
@@ -98,9 +86,15 @@ def emit(rule: Rule, target: Target = "auto") -> str:
     return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if passes else "") + f"\n\n{body}\n"
 
 
-def _runtime(passes: dict[str, Passes]) -> list[str]:
+def _runtime(plans: dict[str, Plan], passes: dict[str, Passes]) -> list[str]:
     """The files of the runtime that a module needs, in their order."""
-    return [f for f in RUNTIME if passes or f not in ("runtime_tables.py", "runtime_triton.py")]
+    spared = {
+        "runtime_tables.py": not passes,
+        "runtime_triton.py": not passes,
+        "runtime_reduced.py": all(plans[prefix].elementwise for prefix in passes),
+        "runtime_tiles.py": not any(p.tiled for p in passes.values()),
+    }
+    return [f for f in RUNTIME if not spared.get(f)]
 
 
 def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str]) -> str:

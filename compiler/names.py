@@ -29,7 +29,7 @@ class Names:
         """An identifier like `wish` that nothing else has."""
         base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "x"
         base = base if not base[0].isdigit() else f"x{base}"
-        base = f"{base}_" if re.search(r"_(at|type)$|^(reduced|term|terms|measure|noise)\d+$", base) else base
+        base = f"{base}_" if re.search(r"_(at|type|old)$|^(reduced|term|terms|measure|noise)\d+$", base) else base
         candidate, n = base, 1
         while candidate in self._taken:
             n += 1

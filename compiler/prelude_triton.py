@@ -112,15 +112,29 @@ def block_cast(x, dtype: tl.constexpr):
 @triton.jit
 def block_total(x):
     """The sum of a block, in float64."""
-    return tl.sum(x.to(tl.float64), axis=0)
+    return tl.sum(x.to(tl.float64))
 
 
 @triton.jit
 def block_largest(x):
     """The largest of a block, in float64; NaN if any is."""
     wide = x.to(tl.float64)
-    undefined = tl.max((wide != wide).to(tl.int32), axis=0)
-    return tl.where(undefined > 0, float("nan"), tl.max(wide, axis=0))
+    undefined = tl.max((wide != wide).to(tl.int32))
+    return tl.where(undefined > 0, float("nan"), tl.max(wide))
+
+
+@triton.jit
+def tile_total(x, axis: tl.constexpr):
+    """The sums along an axis, in float64; the axis stays."""
+    return tl.sum(x.to(tl.float64), axis=axis, keep_dims=True)
+
+
+@triton.jit
+def tile_largest(x, axis: tl.constexpr):
+    """The largest along an axis, in float64, NaN if any is; the axis stays."""
+    wide = x.to(tl.float64)
+    undefined = tl.max((wide != wide).to(tl.int32), axis=axis, keep_dims=True)
+    return tl.where(undefined > 0, float("nan"), tl.max(wide, axis=axis, keep_dims=True))
 
 
 @triton.jit

@@ -115,9 +115,10 @@ class Program:
 
     `structural` are the indices of the hyperparameters that these two read. `lockstep` says that `step.run` is a
     generator, which yields wherever it needs a value over all tensors, `noisy` that its last argument is the key of its
-    random numbers, `elementwise` that no element depends on another. `kernel` steps on a GPU, after the passes of
-    `measures`: kernels with the columns that each gives, each a sum or the largest. `numbers` are the states that are
-    one number a tensor.
+    random numbers, `elementwise` that no element depends on another. `kernel` steps on a GPU; where that takes more than
+    one launch, `reduce` runs it, after the passes of `measures`: kernels with the columns that each gives, that is,
+    their number, whether they are the largest and not sums, and what there is one for. `numbers` are the states that are
+    one number a tensor, `counts` what is counted in every tensor, and `tiled` says what there is of rows and columns.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -133,8 +134,11 @@ class Program:
     inputs: tuple[str, ...] = ()
     elementwise: bool = False
     kernel: Any = None
-    measures: tuple[tuple[Any, tuple[tuple[int, bool], ...]], ...] = ()
+    reduce: Function | None = None
+    measures: tuple[tuple[Any, tuple[tuple[int, bool, str], ...]], ...] = ()
     numbers: tuple[int, ...] = ()
+    counts: tuple[str, ...] = ("element",)
+    tiled: Any = None
 
     def settings(self, group: dict[str, Any]) -> Settings:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""

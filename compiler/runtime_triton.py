@@ -1,4 +1,4 @@
-"""Runs a program's Triton kernels: one launch a pass for all tensors that share dtypes, driven by tables.
+"""Runs a program's Triton kernel: one launch for all tensors that share dtypes, driven by tables.
 
 This file's text is part of each generated module that has a kernel. It knows no rule.
 """
@@ -17,9 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .runtime_rule import Table, computing
+from .runtime_rule import Program, Table, computing
 from .runtime_tables import Tables
-from .runtime_torch import run_torch
 from .runtime_work import Batch, Work
 
 BLOCK = 1024
@@ -29,12 +28,12 @@ OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
 
 def run_triton(batches: list[Batch], table: Table) -> None:
-    """All the work of one program, one launch a pass for each device, set of dtypes and set of flags."""
-    if len(batches) > 1 and batches[0].program.lockstep:  # a value over all tensors needs them in one launch
-        return run_torch(batches, table)
+    """All the work of one program, one launch for each device, set of dtypes and set of flags."""
+    if batches[0].program.reduce is not None:
+        batches[0].program.reduce(batches, table)
+        return
     for batch in batches:
         launch(batch, table)
-    return None
 
 
 @dataclass
@@ -45,15 +44,12 @@ class Prepared:
     addresses: Tensor
     aligned: list[bool]
     chunks: int
-    bounds: Tensor
     constants: list[Any]
 
 
 def launch(batch: Batch, table: Table) -> None:
     """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
-    interpreted = not isinstance(batch.program.kernel, triton.JITFunction)
-    if not interpreted and batch.works[0].theta.device.type == "cpu":
-        raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
+    interpreted = interprets(batch.program, batch.works[0].theta.device)
     scalars = torch.tensor(table, dtype=torch.float64)
     if batch.settled and not batch.moved:
         batch.prepared.tables.send(scalars)
@@ -61,18 +57,14 @@ def launch(batch: Batch, table: Table) -> None:
         batch.prepared.addresses[:, 1] = torch.tensor([work.grad.data_ptr() for work in batch.works])
         batch.prepared = sent(batch, batch.prepared.addresses, batch.prepared.constants, scalars)
     else:
-        return launch_on(batch, [flat(work, interpreted, batch.program.noisy) for work in batch.works], scalars)
+        return launch_on(batch, [flat(work, interpreted, False) for work in batch.works], scalars)
     run_kernels(batch, batch.prepared)
     return None
 
 
 def launch_on(batch: Batch, operands: list[list[Tensor | None]], scalars: Tensor) -> None:
     """A step on operands that may be copies. If none is, the next step need not look at them."""
-    addresses = torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
-    dtype = batch.works[0].theta.dtype
-    types = [triton_type(dtype if x is None else x.dtype) for x in operands[0]]
-    constants = [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags, BLOCK]
-    batch.prepared = sent(batch, addresses, constants, scalars)
+    batch.prepared = sent(batch, address_table(operands), [*constants_of(batch, operands[0]), BLOCK], scalars)
     run_kernels(batch, batch.prepared)
     for work, xs in zip(batch.works, operands, strict=True):
         give_back(work, xs)
@@ -82,25 +74,49 @@ def launch_on(batch: Batch, operands: list[list[Tensor | None]], scalars: Tensor
 
 def sent(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor) -> Prepared:
     """The last step's tables with the new addresses where chunks are as they were, otherwise new ones."""
-    aligned = (addresses % 16 == 0).all(1).tolist()
+    aligned = aligned_in(addresses)
     last: Prepared | None = batch.prepared
     if last is not None and last.aligned == aligned:
         last.tables.send(scalars, addresses)
         return replace(last, addresses=addresses)
     device = batch.works[0].theta.device
-    chunks = chunk_table(batch.works, aligned, 0 if batch.program.elementwise else 1)
-    bounds = bounds_of(chunks, len(batch.works)).to(device)
-    return Prepared(Tables(scalars, addresses, chunks, device), addresses, aligned, len(chunks), bounds, constants)
+    chunks = chunk_table(batch.works, aligned, 0)
+    return Prepared(Tables(scalars, addresses, chunks, device), addresses, aligned, len(chunks), constants)
 
 
 def run_kernels(batch: Batch, ready: Prepared) -> None:
     if not ready.chunks:
         return
-    program, device = batch.program, batch.works[0].theta.device
+    device = batch.works[0].theta.device
     tables = [ready.tables.addresses, ready.tables.chunks, ready.tables.scalars]
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        tables += [] if program.elementwise else measured(batch, tables, ready)
-        program.kernel[(ready.chunks,)](*tables, *ready.constants, **OPTIONS)
+        batch.program.kernel[(ready.chunks,)](*tables, *ready.constants, **OPTIONS)
+
+
+def interprets(program: Program, device: torch.device) -> bool:
+    """Whether kernels run in Triton's interpreter. Raises RuntimeError where they cannot run at all."""
+    if isinstance(program.kernel, triton.JITFunction):
+        if device.type == "cpu":
+            raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
+        return False
+    return True
+
+
+def constants_of(batch: Batch, operands: list[Tensor | None]) -> list[Any]:
+    """A kernel's compile-time arguments but for the sizes of its pieces: dtypes and flags."""
+    dtype = batch.works[0].theta.dtype
+    types = [triton_type(dtype if x is None else x.dtype) for x in operands]
+    return [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags]
+
+
+def address_table(operands: list[list[Tensor | None]]) -> Tensor:
+    """int64 (tensors, operands): where each operand is, 0 for one that is not kept."""
+    return torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
+
+
+def aligned_in(addresses: Tensor) -> list[bool]:
+    """Of which tensors every operand begins where 128-bit accesses may."""
+    return (addresses % 16 == 0).all(1).tolist()
 
 
 def triton_type(dtype: torch.dtype) -> Any:
@@ -147,59 +163,3 @@ def chunk_table(works: list[Work], aligned: list[bool], least: int) -> Tensor:
     count = torch.clamp(sizes[owner] - start, max=BLOCK)
     whole = (count == BLOCK) & torch.tensor(aligned)[owner]
     return torch.stack([owner, start, count, torch.tensor([work.row for work in works])[owner], whole.long()], 1)
-
-
-# ---------------------------------------------------------------- reductions
-
-
-def measured(batch: Batch, tables: list[Tensor], ready: Prepared) -> list[Tensor]:
-    """The tables of facts and of reduced numbers. Sums of chunks, then sums of these: the same bits every time."""
-    device, program = tables[0].device, batch.program
-    columns = sum(len(of_pass) for _, of_pass in program.measures)
-    facts = fact_table(batch)
-    reduced = torch.zeros(len(facts), max(columns, 1), dtype=torch.float64, device=device)
-    partials = torch.empty(ready.chunks, max(columns, 1), dtype=torch.float64, device=device)
-    for kernel, of_pass in program.measures:
-        kernel[(ready.chunks,)](*tables, facts, reduced, partials, *ready.constants, **OPTIONS)
-        for column, largest in of_pass:
-            combine[(len(facts),)](partials, ready.bounds, reduced, column, columns, largest, BLOCK)
-    return [facts, reduced]
-
-
-def bounds_of(chunks: Tensor, tensors: int) -> Tensor:
-    """int64 (1 + tensors, 2): the first chunk and the one after the last, of all tensors and then of each."""
-    ends = torch.cumsum(torch.bincount(chunks[:, 0], minlength=tensors), 0)
-    return torch.stack([torch.cat([ends[:1] * 0, ends[:1] * 0, ends[:-1]]), torch.cat([ends[-1:], ends])], 1)
-
-
-def fact_table(batch: Batch) -> Tensor:
-    """float64: elements, the states of one number, seed, place and step. Row 0 is about all tensors, then one each."""
-    counts = torch.tensor([float(work.theta.numel()) for work in batch.works], dtype=torch.float64)
-    table = [torch.cat([counts.sum(0, keepdim=True), counts])]
-    device, nothing = batch.works[0].theta.device, torch.zeros((), dtype=torch.float64)
-    for i in batch.program.numbers:
-        values = [nothing.to(device), *(work.states[i] for work in batch.works)]
-        table.append(torch.stack([nothing.to(device) if x is None else x.double() for x in values]))
-    if batch.program.noisy:
-        keys = [(0, 0, 0), *((work.seed, work.place, work.t) for work in batch.works)]
-        table += torch.tensor(keys, dtype=torch.float64).unbind(1)
-    return torch.stack([column.to(device) for column in table], 1)
-
-
-@triton.jit
-def combine(
-    partials, bounds, reduced, column: tl.constexpr, columns: tl.constexpr, largest: tl.constexpr, BLOCK: tl.constexpr
-):
-    """One column of one row: the sum, or the largest, of its chunks' partial results, in their order."""
-    row = tl.program_id(0)
-    end = tl.load(bounds + 2 * row + 1)
-    at = tl.load(bounds + 2 * row) + tl.arange(0, BLOCK)
-    kept = tl.full([BLOCK], float("-inf") if largest else 0.0, tl.float64)
-    undefined = tl.full([BLOCK], 0, tl.int32)
-    while tl.min(at, axis=0) < end:
-        x = tl.load(partials + columns * at + column, mask=at < end, other=float("-inf") if largest else 0.0)
-        undefined = undefined | (x != x).to(tl.int32)
-        kept = tl.maximum(kept, x) if largest else kept + x
-        at += BLOCK
-    total = tl.max(kept, axis=0) if largest else tl.sum(kept, axis=0)
-    tl.store(reduced + columns * row + column, tl.where(tl.max(undefined, axis=0) > 0, float("nan"), total))

@@ -5,11 +5,13 @@ Each expression is split into what the host can compute, which becomes slots, an
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
 from ..dsl.operators import OPERATORS, Kind
 from ..dsl.rule import RuleStatement
-from ..dsl.syntax import Apply, Assign, Cast, Expr, Matrix, Name, Number, Output, Prev, Reduce, Repeat, When, walk
+from ..dsl.shapes import ELEMENT, HOST, OF_GIVEN, OF_SCOPE, Shape, shape_of
+from ..dsl.syntax import Apply, Assign, Bool, Cast, Expr, Matrix, Name, Number, Output, Prev, Reduce, Repeat, When, walk
 from .homes import RESULT, Homes
 from .plan import Bind, Branch, Loop, Segment, Slot, Statement
 
@@ -24,6 +26,11 @@ class Builder:
         self.homes = homes
         self.slots: dict[tuple[Expr, Kind], Slot] = {}
         self.pending: list[Statement] = []
+        parts = [part for s in homes.rule.body for part in walk(s)]
+        self.gathers = any(isinstance(part, Reduce | Matrix) for part in parts)
+        self.kept = {s.name: OF_SCOPE[s.scope] for s in homes.rule.states}
+        inputs = dict.fromkeys(homes.rule.inputs, ELEMENT)
+        self.shapes: defaultdict[str, Shape] = defaultdict(lambda: HOST, {**OF_GIVEN, **inputs, **self.kept})
 
     def segment(self, inputs: tuple[str, ...], body: tuple[Statement, ...], outputs: tuple[str, ...]) -> Segment:
         return Segment(
@@ -82,13 +89,22 @@ class Builder:
 
     def bind(self, name: str, value: Expr) -> list[Statement]:
         """`name = value`, after the reductions inside it, each under a name of its own."""
-        if isinstance(value, Reduce):
+        spread = self._spreads(name, value)
+        if isinstance(value, Reduce) and not spread:
             lowered = self._reduce(value)
         else:
             lowered = self.lower(value, "bool" if name in self.homes.bools else "real", False)
+        if spread:
+            lowered = Apply("where", (self._slot(Bool(True), "bool", False), lowered, Name(self.homes.names.of(name))))
         out = [*self.pending, Bind(self.homes.names.of(name), lowered)]
         self.pending = []
         return out
+
+    def _spreads(self, name: str, value: Expr) -> bool:
+        """Whether a state is set to a value of fewer axes: it must get all of its own, for whoever sums it up."""
+        shape, kept = shape_of(value, self.shapes), self.kept.get(name)
+        self.shapes[name] = kept or shape
+        return kept is not None and kept.level == "matrix" and shape != kept and self.gathers
 
     # -------------------------------------------------------- expressions
 

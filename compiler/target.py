@@ -19,7 +19,7 @@ AMD = {"gfx90a": 64, "gfx942": 64, "gfx950": 64, "gfx1100": 32, "gfx1200": 32}
 KINDS = {"ttir": "any", "ptx": "cuda", "sass": "cuda", "cubin": "cuda", "amdgcn": "hip", "hsaco": "hip"}
 """What can be asked for, and of which vendor's architectures; cubin and hsaco are bytes."""
 
-TABLES = {"addresses": "*i64", "chunks": "*i64", "bounds": "*i64"}
+TABLES = {"addresses": "*i64", "work": "*i64", "bounds": "*i64"}
 """Tables of integers; all others are float64."""
 
 
@@ -75,7 +75,9 @@ def constants_of(module: ModuleType, plan: Plan, dtype: str) -> dict[str, Any]:
     arithmetic = "float64" if dtype == "float64" else "float32"
     stored = {m.name: {None: arithmetic, "like_param": dtype}.get(m.dtype, m.dtype) for m in plan.memories}
     constants = {f"{x}_type": getattr(tl, str(stored.get(x, dtype))) for x in plan.step.inputs}
-    constants |= {"compute": getattr(tl, arithmetic), "maximize": False, "BLOCK": module.BLOCK}
+    constants |= {"compute": getattr(tl, arithmetic), "maximize": False}
+    tiled = module.PROGRAM.tiled is not None
+    constants |= {"MATRICES": 1, "ROWS": 16, "COLS": 64} if tiled else {"BLOCK": module.BLOCK}
     if plan.flags:
         settings = [1.0 if p.default is None else p.default for p, _ in plan.params]
         values = module.flags(*settings, 2, 1024, 1024, 1024**2)
