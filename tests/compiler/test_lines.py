@@ -102,3 +102,20 @@ def noise_of(rule: Rule) -> interpret.NoiseSource:
 def test_float64_is_the_interpreter(name: str, backend: str) -> None:
     for ours, expected in zip(*run(RULES[name], torch.float64, backend), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_values_over_all_tensors_are_those_of_every_dtype() -> None:
+    """float32, bfloat16 and float64 parameters, and more than one structure: several launches, one value."""
+    text = "param lr = 0.01\nlet n = norm(g per model)\nwhen ndim > 1 {\nupdate = g/n\n} else {\nupdate = sign(g)/n\n}"
+    draw = torch.Generator().manual_seed(2)
+    thetas = [torch.randn(s, generator=draw) for s in ((5, 4), (7,), (3,), (1100,))]
+    dtypes = (torch.float32, torch.bfloat16, torch.float64, torch.float32)
+    params = [x.to(dtype).requires_grad_() for x, dtype in zip(thetas, dtypes, strict=True)]
+    for p in params:
+        p.grad = torch.randn(p.shape, generator=draw).to(p.dtype)
+    n = float(torch.sqrt(sum((p.grad.double().square().sum() for p in params), torch.zeros(()))))
+    moved = [p.detach().double() - 0.01 * (p.grad if p.ndim > 1 else p.grad.sign()).double() / n for p in params]
+    load(rule_from_text(text))(params, backend="triton").step()
+    # a hundredth of what depends on squares of float32 numbers is added to the float64 parameter
+    for p, expected, unit in zip(params, moved, (2**-24, 2**-8, 2**-24 / 100, 2**-24), strict=True):
+        torch.testing.assert_close(p.detach().double(), expected, rtol=4 * unit, atol=4 * unit)
