@@ -33,6 +33,9 @@ class Search(Section):
     islands: int = Field(default=4, ge=2)
     restart: int = Field(default=10, ge=1)
     objectives: tuple[str, ...] = ("fitness", "complexity", "memory")
+    tune_every: int = Field(default=0, ge=0)
+    tune_top: int = Field(default=1, ge=1)
+    tune_trials: int = Field(default=16, ge=1)
     founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
 

@@ -7,33 +7,29 @@ scores of an interrupted run therefore continues it exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..dsl.syntax import File
-from .population import Candidate, Generation, Member, Merit, Refusal, ranked
+from .polish import ATTEMPTS, Admit, Polisher, Score
+from .population import Candidate, Generation, Member, Refusal, ranked
 from .seeds import generator
 from .selection import SELECTIONS, Breeding, Members, winner
 from .space import Space
-
-ATTEMPTS = 10
-
-Score = Callable[[Sequence[Candidate]], Sequence[Merit]]
-Admit = Callable[[File], str]
-"""Why a tree is not worth training; empty if it is."""
 
 
 def evolve(space: Space, breeding: Breeding, seed: int, admit: Admit, score: Score) -> Iterator[Generation]:
     """The generations of a run in order; who lives on from one to the next keeps the score it has."""
     selection = SELECTIONS[breeding.selection](breeding)
+    polish = Polisher(breeding, seed, space.literals, admit, score)
     members: Members = ()
     for number in range(breeding.generations):
         nursery = _Nursery(space, breeding, seed, number, selection.pools(members) if number else (), admit)
         born = [nursery.birth(place) for place in range(selection.births if number else breeding.population)]
         children = tuple(Member(candidate, merit) for candidate, merit in zip(born, score(born), strict=True))
-        members = selection.next(members, ranked(children), number, seed)
+        members = polish(selection.next(members, ranked(children), number, seed), number)
         yield Generation(number, members)
 
 

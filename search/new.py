@@ -31,6 +31,9 @@ crossover = 1.0                # the share of children with two parents
 islands = 4                    # under "islands": how many, and after how many generations the worse half
 restart = 10                   # begins again with a rule of the better half
 objectives = [{objectives}] # what "pareto" selects by
+tune_every = 0                 # after every so many generations (0: never), the constants of
+tune_top = 1                   # so many of the best rules are tuned inside their skeletons,
+tune_trials = 16               # with so many trials each, by an evolution strategy
 founders = []                  # rules to begin with: names of the zoo, or .opt files; empty: the space's own
 # Rules that are refused without any training, and why; [] trains everything:
 gates = [{gates}]

@@ -43,9 +43,15 @@ def stepped(tree: File, rng: np.random.Generator) -> File:
         return tree
     place = pick(rng, declared)
     item = tree.items[place]
-    assert isinstance(item, ParamDecl) and item.prior is not None
-    changed = _with(item, _moved(number_of(item.default), item.prior, rng.normal(0, STEP)))
+    assert isinstance(item, ParamDecl)
+    changed = moved(item, rng.normal(0, STEP))
     return replace(tree, items=(*tree.items[:place], changed, *tree.items[place + 1 :]))
+
+
+def moved(item: ParamDecl, step: float) -> ParamDecl:
+    """A hyperparameter with a prior and a default, after a step of so many widths of the prior."""
+    assert item.prior is not None
+    return _with(item, _moved(number_of(item.default), item.prior, step))
 
 
 def _with(item: ParamDecl, value: float) -> ParamDecl:

@@ -33,7 +33,8 @@ class Breeding:
 
     `generations` counts the first. `tournament` rules compete for each parent's place. `children` are the births of a
     generation, where elites do not say. `crossover` is the share of children that have two parents. The worse half of
-    the `islands` is emptied after every `restart` generations.
+    the `islands` is emptied after every `restart` generations. After every `tune_every`, if it is not 0, the constants
+    of the `tune_top` best rules are tuned with `tune_trials` trials each.
     """
 
     population: int
@@ -46,6 +47,9 @@ class Breeding:
     islands: int = 4
     restart: int = 10
     objectives: tuple[str, ...] = ("fitness", "complexity", "memory")
+    tune_every: int = 0
+    tune_top: int = 1
+    tune_trials: int = 16
 
     @classmethod
     def of(cls, search: Search) -> Breeding:
@@ -59,8 +63,9 @@ class Breeding:
 
     @property
     def individuals(self) -> int:
-        """How many are born in a whole run, tuned variants aside."""
-        return self.population + self.births * (self.generations - 1)
+        """How many are born in a whole run, at most."""
+        tunings = self.generations // self.tune_every if self.tune_every else 0
+        return self.population + self.births * (self.generations - 1) + tunings * self.tune_top * self.tune_trials
 
 
 class Selection(Protocol):

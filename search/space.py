@@ -21,6 +21,7 @@ class Space:
 
     `founders` are trees with which every search begins; `mutate` takes the strength of a mutation, from 1 at the
     start of a search to 1/2 at its end, and names what it did. All are pure; all randomness is the argument's.
+    `literals` says whether the numbers in an update may be tuned; hyperparameters always may.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Space:
     random: Random
     cross: Cross
     mutate: Mutate
+    literals: bool = True
 
 
 SPACES: dict[str, Space] = {
@@ -41,6 +43,7 @@ SPACES: dict[str, Space] = {
             vary.random_tree,
             vary.cross,
             vary.mutate,
+            literals=False,
         ),
         Space(
             "expression",

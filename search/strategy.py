@@ -39,7 +39,15 @@ class Evolution:
         """Positions to score, (size, n)."""
         values, self.axes = np.linalg.eigh(self.covariance)
         self.scales = np.sqrt(np.maximum(values, 1e-20))
-        z = self.rng.standard_normal((self.size, len(self.mean)))
+        return self._drawn(self.size)
+
+    def again(self) -> Floats:
+        """One more position of the round last asked for, (n,)."""
+        out: Floats = self._drawn(1)[0]
+        return out
+
+    def _drawn(self, count: int) -> Floats:
+        z = self.rng.standard_normal((count, len(self.mean)))
         out: Floats = self.mean + self.sigma * (z * self.scales) @ self.axes.T
         return out
 

@@ -9,6 +9,7 @@ from .augment import crop_and_flip
 from .cartpole import CartPole
 from .data import DataError, data_folder
 from .images import Images
+from .imitation import imitation, is_imitation
 from .landscapes import LANDSCAPES
 from .own import is_own, own_task
 from .protocol import Problem, Task
@@ -34,7 +35,7 @@ _ROWS: tuple[Task, ...] = (
 
 
 class Tasks(dict[str, Task]):
-    """A name without a row is the user's own: `FILE.py:NAME`, or NAME.npz or NAME.txt in the data folder.
+    """A name without a row is `imitate:RULE`, or the user's own: `FILE.py:NAME`, or NAME.npz or NAME.txt with the data.
 
     Raises DataError.
     """
@@ -42,6 +43,8 @@ class Tasks(dict[str, Task]):
     def __missing__(self, name: str) -> Task:
         if is_own(name):
             return own_task(name)
+        if is_imitation(name):
+            return imitation(name)
         folder = data_folder()
         if (folder / f"{name}.npz").is_file():
             table = inputs_of(folder / f"{name}.npz").ndim == 2

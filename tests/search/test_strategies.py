@@ -33,7 +33,7 @@ pool = "inline"
 STRATEGIES = {
     "aging": 'selection = "aging"\nchildren = 3',
     "islands": 'selection = "islands"\nislands = 2\nrestart = 1',
-    "pareto": 'selection = "pareto"',
+    "pareto": 'selection = "pareto"\ntune_every = 2\ntune_trials = 7',
 }
 
 

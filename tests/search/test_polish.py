@@ -1,0 +1,138 @@
+"""Constants tuned inside a skeleton: what moves and what does not, the budget, the record, and who gets whose place."""
+
+from math import log10
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optc.dsl.canonical import canonical
+from optc.dsl.check import check
+from optc.dsl.syntax import Number, ParamDecl
+from optc.search.dials import Dials
+from optc.search.evolve import evolve
+from optc.search.expression import founder
+from optc.search.population import Merit
+from optc.search.selection import Breeding
+from optc.search.sites import parts, sites
+from optc.search.space import SPACES
+from optc.search.trees import number_of, tidied
+
+TUNED = Breeding(8, 4, 2, 2, tune_every=2, tune_top=2, tune_trials=25)
+
+
+def values(tree):
+    return {item.name: number_of(item.default) for item in tree.items if isinstance(item, ParamDecl) and item.default}
+
+
+def literals(tree):
+    return [p.value for site in sites(tree, whole_program=False) for _, p in parts(site.value) if isinstance(p, Number)]
+
+
+@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+def test_turning_changes_what_is_read_and_keeps_the_skeleton(steps):
+    tree = founder("0.5*m + 2*sign(g)")
+    dials = Dials.of(tree, literals=True)
+    turned = dials.turned(steps[: len(dials)])
+    assert len(dials) == 5  # lr, beta1, wd; 0.5 and 2
+    assert canonical(check(turned)).skeleton == canonical(check(tree)).skeleton
+    assert all(values(turned)[unread] == values(tree)[unread] for unread in ("beta2", "eps"))
+    assert 1e-5 <= values(turned)["lr"] <= 0.1 and 0.5 <= values(turned)["beta1"] <= 0.999
+    assert literals(turned) == pytest.approx([0.5 * np.exp(5 * steps[3]), 2 * np.exp(5 * steps[4])], rel=1e-5)
+
+
+def test_no_step_is_no_change():
+    tree = founder("0.5*m + 2*sign(g)")
+    assert Dials.of(tree, literals=True).turned([0.0] * 5).items == tree.items
+
+
+def test_the_papers_weights_are_dials_and_its_literals_are_not():
+    tree = SPACES["paper"].founders["adam"]
+    dials = Dials.of(tree, literals=SPACES["paper"].literals)
+    assert not dials.literals and len(dials) == len(
+        [i for i in tidied(tree).items if isinstance(i, ParamDecl) and i.prior and i.default]
+    )
+
+
+# ---------------------------------------------------------------- in the loop
+
+
+def nearness(candidates):
+    """Best at a learning rate of 0.02 and a beta1 of 0.6, whatever the rule."""
+    return [
+        Merit(0, 1 - abs(log10(values(c.tree)["lr"] / 0.02)) / 5 - abs(values(c.tree)["beta1"] - 0.6) / 5)
+        for c in candidates
+    ]
+
+
+def admit_all(tree):
+    return ""
+
+
+def searched(breeding=TUNED, admit=admit_all, space="expression", score=nearness):
+    born = []
+
+    def scored(candidates):
+        born.extend(candidates)
+        return score(candidates)
+
+    return list(evolve(SPACES[space], breeding, 3, admit, scored)), born
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_it_finds_better_constants_within_its_budget(space):
+    found, born = searched(space=space)
+    tuned = [c for c in born if c.operators == ("tuned",)]
+    assert {c.generation for c in tuned} == {1, 3} and len(born) <= TUNED.individuals
+    assert len({c.id for c in born}) == len(born)
+    best = {k: max(m.fitness for m in nearness([c for c in tuned if c.generation == k])) for k in (1, 3)}
+    before = max(m.fitness for m in nearness([c for c in born if c.generation == 0]))
+    assert best[1] > before + 0.02
+    assert found[1].best.fitness == best[1]
+
+
+def test_a_trial_has_its_rules_skeleton_and_takes_its_place_if_better():
+    found, born = searched()
+    trees = {c.id: c.tree for c in born}
+    for c in born:
+        if c.operators == ("tuned",):
+            (parent,) = c.parents
+            assert canonical(check(c.tree)).skeleton == canonical(check(trees[parent])).skeleton
+    members = {m.candidate.id for m in found[1].members}
+    winner = found[1].best.candidate
+    assert winner.operators == ("tuned",) and not members & set(winner.parents)
+    assert len(found[1].members) == 8
+
+
+def test_a_skeleton_is_tuned_once():
+    _, born = searched(Breeding(8, 9, 2, 2, tune_every=1, tune_top=1, tune_trials=9))
+    trees = {c.id: c.tree for c in born}
+    rules = {(c.generation, c.parents[0]) for c in born if c.operators == ("tuned",)}
+    skeletons = [canonical(check(trees[parent])).skeleton for _, parent in rules]
+    assert len(set(skeletons)) == len(skeletons) > 1
+
+
+def test_gates_are_asked_of_every_trial_and_refusals_recorded():
+    def no_large_steps(tree):
+        return "too large" if values(tree)["lr"] > 0.01 else ""
+
+    _, born = searched(admit=no_large_steps)
+    tuned = [c for c in born if c.operators == ("tuned",)]
+    refused = [r for c in tuned for r in c.refused]
+    assert refused and all(r.reason == "too large" and values(r.tree)["lr"] > 0.01 for r in refused)
+    assert all(values(c.tree)["lr"] <= 0.01 for c in tuned if len(c.refused) < 9)
+
+
+def test_worse_trials_replace_no_one():
+    def first_is_best(candidates):
+        return [Merit(0, 0.0 if c.operators == ("tuned",) else 0.5) for c in candidates]
+
+    found, born = searched(score=first_is_best)
+    assert any(c.operators == ("tuned",) for c in born)
+    assert not any(m.candidate.operators == ("tuned",) for g in found for m in g.members)
+
+
+def test_without_being_asked_nothing_is_tuned():
+    _, born = searched(Breeding(8, 4, 2, 2))
+    assert len(born) == 8 + 3 * 6 and not any(c.operators == ("tuned",) for c in born)
