@@ -63,7 +63,7 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
     entries = [
         *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
         *_table("states", [_state(m, flags) for m in plan.memories]),
-        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}update')}",
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}update', f'{prefix}live_scalars')}",
         *([f"flags={prefix}flags"] if plan.flags else []),
     ]
     for name, segment in (("initial", plan.initial), ("evaluate", plan.evaluate)):
@@ -109,11 +109,12 @@ def _text(value: str) -> str:
     return f'"{value}"'
 
 
-def _stage(plan: Plan, segment: Segment, scalars: str, run: str) -> str:
+def _stage(plan: Plan, segment: Segment, scalars: str, run: str, live: str = "") -> str:
     conditions = [str(i) for i, s in enumerate(segment.slots) if s.kind == "bool"]
     args = [scalars, run]
     args += [f"conditions={_tuple(conditions)}"] if conditions else []
     args += ["sized=True"] if reads_sizes(plan, segment) else []
+    args += [f"live={live}"] if live else []
     return f"Stage({', '.join(args)})"
 
 

@@ -43,7 +43,7 @@ def emit_scalars(plan: Plan, segment: Segment, name: str) -> list[str]:
     """The function that gives a segment's row of the scalar table."""
     values = [s.value for s in segment.slots]
     lets = [f"{STEP}{s.name} = {spell(s.value)}" for s in segment.slots if s.value != Name(s.name)]
-    body = [*_host(plan.host, _needed(plan.host, values)), *lets, *returned([s.name for s in segment.slots], STEP)]
+    body = [*_host(plan.host, needed_by(plan.host, values)), *lets, *returned([s.name for s in segment.slots], STEP)]
     return _function(name, plan, ("t", *SIZES), "One row of the scalar table, in float64.", body)
 
 
@@ -51,18 +51,18 @@ def emit_flags(plan: Plan, name: str) -> list[str]:
     """The function that gives the structure: which branches are taken, and how often loops run."""
     values = [f.value for f in plan.flags]
     results = [f"{f.type}({spell(f.value)})" for f in plan.flags]
-    body = [*_host(plan.host, _needed(plan.host, values)), *returned(results, STEP)]
+    body = [*_host(plan.host, needed_by(plan.host, values)), *returned(results, STEP)]
     return _function(name, plan, SIZES, "The structure: each distinct result has code of its own.", body)
 
 
 def reads_sizes(plan: Plan, segment: Segment) -> bool:
     """Whether a row depends on the sizes of a tensor, so that tensors of other sizes need rows of their own."""
-    return bool(_needed(plan.host, [s.value for s in segment.slots]) & set(SIZES))
+    return bool(needed_by(plan.host, [s.value for s in segment.slots]) & set(SIZES))
 
 
 def structural(plan: Plan) -> list[int]:
     """The indices of the hyperparameters that a parameter's structure depends on, or whether the rule serves it."""
-    read = _needed(plan.host, [*(f.value for f in plan.flags), *([plan.serves] if plan.serves is not None else [])])
+    read = needed_by(plan.host, [*(f.value for f in plan.flags), *([plan.serves] if plan.serves is not None else [])])
     return [i for i, (_, code) in enumerate(plan.params) if code in read]
 
 
@@ -77,7 +77,7 @@ def _function(name: str, plan: Plan, given: Sequence[str], doc: str, body: list[
     return [*wrapped(f"def {name}", args, ":"), *docstring(doc, STEP), *body]
 
 
-def _needed(host: tuple[HostStatement, ...], values: Sequence[Expr]) -> set[str]:
+def needed_by(host: tuple[HostStatement, ...], values: Sequence[Expr]) -> set[str]:
     """The host names that some values read, directly or through others."""
     needed = {part.id for v in values for part in walk(v) if isinstance(part, Name)}
     while True:
@@ -92,20 +92,20 @@ def _reads(host: tuple[HostStatement, ...], needed: set[str]) -> set[str]:
     for s in host:
         if isinstance(s, HostLet):
             out |= {p.id for p in walk(s.value) if isinstance(p, Name)} if s.name in needed else set()
-        elif _defines(s.then, needed) or _defines(s.otherwise, needed):
+        elif defines(s.then, needed) or defines(s.otherwise, needed):
             out |= {p.id for p in walk(s.condition) if isinstance(p, Name)}
             out |= _reads(s.then, needed) | _reads(s.otherwise, needed)
     return out
 
 
-def _defines(host: tuple[HostStatement, ...], needed: set[str]) -> set[str]:
+def defines(host: tuple[HostStatement, ...], needed: set[str]) -> set[str]:
     """Those of the needed names that the statements define."""
     out: set[str] = set()
     for s in host:
         if isinstance(s, HostLet):
             out |= {s.name} & needed
         else:
-            out |= _defines(s.then, needed) | _defines(s.otherwise, needed)
+            out |= defines(s.then, needed) | defines(s.otherwise, needed)
     return out
 
 
@@ -117,7 +117,7 @@ def _host(host: tuple[HostStatement, ...], needed: set[str], indent: str = STEP)
             continue
         then, otherwise = (_host(arm, needed, indent + STEP) for arm in (s.then, s.otherwise))
         if then or otherwise:
-            names = sorted(_defines(s.then, needed) ^ _defines(s.otherwise, needed))
+            names = sorted(defines(s.then, needed) ^ defines(s.otherwise, needed))
             out += [f"{indent}{' = '.join(names)} = math.nan"] if names else []
             out += [f"{indent}if {spell(s.condition)}:", *(then or [f"{indent}{STEP}pass"])]
             out += [f"{indent}else:", *otherwise] if otherwise else []

@@ -12,6 +12,7 @@ from ..dsl.rule import Rule
 from .emit_class import emit_class, emit_program
 from .emit_geometry import WORDS
 from .emit_kernel import FACTS, PARTIALS, emit_kernel, emit_measure
+from .emit_live import emit_live
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
 from .emit_triton import emit_block, emit_terms, refusal
@@ -23,13 +24,14 @@ from .passes import Passes, cut
 from .plan import Plan, identifiers
 
 Target = Literal["auto", "triton", "torch"]
-HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py")
+HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py", "prelude_live.py")
 RUNTIME = {
     "runtime_rule.py": "what a rule is made of",
     "runtime_rounding.py": "rounding at random",
     "runtime_quantised.py": "states of one byte an element",
     "runtime_master.py": "parameters of 16 bits, and what they are the rounding of",
     "runtime_work.py": "what there is to do in one step",
+    "runtime_live.py": "a step's numbers on the device",
     "runtime_round.py": "a step's work, kept until the next",
     "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
@@ -41,7 +43,7 @@ RUNTIME = {
     "runtime.py": "what every optimizer does",
     "runtime_precision.py": "how precisely it keeps parameters and states",
 }
-FUNCTIONS = ("scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
+FUNCTIONS = ("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
 IN_KERNEL = (*WORDS, *FACTS, PARTIALS, "partial", "fact", "result", "key", "row", "compute")
 
 TRY_TRITON = """
@@ -104,7 +106,7 @@ def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str])
     kernels = [t for prefix, cuts in passes.items() for t in _triton(prefix, plans[prefix], cuts, names)]
     sections = [
         _section("the rule's numbers: float64, on the host", [t for p in plans.items() for t in _host(*p)], HELPERS[0]),
-        _section("the rule by torch", [t for p in plans.items() for t in _torch(*p, names)], HELPERS[1]),
+        _section("the rule by torch", [t for p in plans.items() for t in _torch(*p, names)], HELPERS[3], HELPERS[1]),
         _section("the rule by Triton", kernels, HELPERS[2]),
         *(_title(RUNTIME[f]) + source(f).body for f in runtime),
         _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plans[""], bool(passes))]),
@@ -121,7 +123,8 @@ def _host(prefix: str, plan: Plan) -> list[list[str]]:
 
 
 def _torch(prefix: str, plan: Plan, names: Names) -> list[list[str]]:
-    out = [emit_torch(plan, plan.step, f"{prefix}update", "The rule, on one tensor.", names)]
+    out = [emit_live(plan, f"{prefix}live_scalars", names)]
+    out.append(emit_torch(plan, plan.step, f"{prefix}update", "The rule, on one tensor.", names))
     if plan.initial:
         out.append(emit_torch(plan, plan.initial, f"{prefix}initial", "What states hold before step 1.", names))
     if plan.evaluate:
@@ -143,9 +146,9 @@ def _title(words: str) -> str:
     return f"# {'-' * 64} {words}\n\n\n"
 
 
-def _section(words: str, functions: list[list[str]], helpers: str) -> str:
+def _section(words: str, functions: list[list[str]], *helpers: str) -> str:
     """Functions under a title, after the helpers that they call."""
     texts = ["\n".join(lines) for lines in functions]
     if not texts:
         return ""
-    return _title(words) + "\n\n\n".join([*needed(helpers, "\n\n".join(texts)), *texts])
+    return _title(words) + "\n\n\n".join([*(h for file in helpers for h in needed(file, "\n\n".join(texts))), *texts])

@@ -52,9 +52,11 @@ class RuleOptimizer(torch.optim.Optimizer):
 
         `inputs` gives the inputs that the rule declares: for each name one tensor per parameter, in the groups' order.
         """
-        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+        if capturing and not self._live():
             raise RuntimeError(
-                f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them"
+                f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
+                " capturable=True computes them on the device"
             )
         loss = None
         if closure is not None:
@@ -63,11 +65,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if self._skips():
             return loss
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            settings = [[program.settings(group) for program in self.programs] for group in self.param_groups]
-            now = self._this_round(settings)
+            now = self._this_round(capturing)
             try:
                 self._give_inputs(now.works, inputs or {})
-                now.count(settings)
+                now.count(self.param_groups)
                 for job in now.jobs:
                     for run, batches in self._by_backend(job):
                         run(batches, job.table)
@@ -95,37 +96,51 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     # -------------------------------------------------------- a step's work
 
-    def _this_round(self, settings: list[list[Settings]]) -> Round:
+    def _live(self) -> bool:
+        """Whether the device counts the steps and computes the scalars: in all groups, if one of them says so."""
+        return any(group["capturable"] for group in self.param_groups)
+
+    def _this_round(self, capturing: bool) -> Round:
         """The last step's work with this step's gradients, where it still holds; otherwise new."""
-        structure = [self._structure(group, given) for group, given in zip(self.param_groups, settings, strict=True)]
+        structure = [self._structure(group, capturing) for group in self.param_groups]
         last = self._round
         if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
             return last
-        jobs = self._gather(settings)
-        counter = None if last is None else last.counter
-        self._round = Round(self.param_groups, self.state, jobs, counter, structure)
+        if capturing:
+            raise RuntimeError(
+                f"{type(self).__name__}: take a step before the capture, with the same parameters, groups and states,"
+                " and with gradients of the same strides"
+            )
+        self._round = Round(self.param_groups, self.state, self._gather(), last, structure)
         self._round.lend()
         return self._round
 
-    def _structure(self, group: dict[str, Any], settings: list[Settings]) -> list[Any]:
+    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
         """What of a group decides how its parameters are stepped, and not only by which numbers."""
-        given = [settings[i][j] for i, program in enumerate(self.programs) for j in program.structural]
-        return [group["maximize"], group["seed"], *given]
+        names = [program.hyperparameters[i].name for program in self.programs for i in program.structural]
+        for name in names:
+            if capturing and isinstance(group[name], Tensor) and group[name].is_cuda:
+                raise RuntimeError(f"{name} decides which code runs: in a graph it must be a number, not a tensor")
+        return [group["maximize"], group["seed"], group["capturable"], *(float(group[name]) for name in names)]
 
-    def _gather(self, settings: list[list[Settings]]) -> list[Job]:
-        """All work that there is, one job for each program."""
-        jobs = [Job(program, i) for i, program in enumerate(self.programs)]
-        place = -1
+    def _gather(self) -> list[Job]:
+        """All work that there is, one job for each program, and for each device where these count."""
+        jobs: dict[Any, Job] = {}
+        live, place = self._live(), -1
         for index, group in enumerate(self.param_groups):
+            settings = [program.settings(group) for program in self.programs]
             programs = self._programs_of(group)
             for p in group["params"]:
                 place += 1
                 if p.grad is not None:
-                    which = self._which(p, settings[index])
-                    work = self._work_on(p, place, index, programs[which], settings[index][which])
-                    work.seed = group["seed"]
-                    jobs[which].works.append(work)
-        return [job for job in jobs if job.works]
+                    which = self._which(p, settings)
+                    device = p.device if live else None
+                    job = jobs.setdefault((which, device), Job(self.programs[which], device))
+                    job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
+                    job.works[-1].seed = group["seed"]
+        if len({device for _, device in jobs}) > 1 and any(job.program.lockstep for job in jobs.values()):
+            raise RuntimeError(f"{type(self).__name__} needs values over all tensors: not over devices, if capturable")
+        return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]
 
     def _which(self, p: Tensor, settings: list[Settings]) -> int:
         """The index of the first program that serves a parameter."""

@@ -87,10 +87,10 @@ class PreciseOptimizer(RuleOptimizer):
             )
         return self._chosen[key]
 
-    def _structure(self, group: dict[str, Any], settings: list[Settings]) -> list[Any]:
+    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
         kept = group["state_dtype"]
         kept = dict(kept) if isinstance(kept, dict) else kept
-        return [*super()._structure(group, settings), group["rounding"], group["master"], kept]
+        return [*super()._structure(group, capturing), group["rounding"], group["master"], kept]
 
     def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
         conform(program, self.state[p], computing(real(p).dtype))
@@ -118,7 +118,7 @@ class PreciseOptimizer(RuleOptimizer):
     def __getstate__(self) -> dict[str, Any]:
         """With fp8 codes as plain bytes, since torch's storages of fp8 do not come back out of a pickle."""
         given = super().__getstate__()
-        state = dict(given["state"])
+        state = given["state"].copy()  # still one that makes what it lacks
         for p, program, _ in self._parameters():
             if p in state:
                 state[p] = viewed(state[p], program, torch.float8_e4m3fn, torch.uint8)

@@ -25,6 +25,7 @@ from .runtime_triton import (
     OPTIONS,
     address_table,
     aligned_in,
+    captures,
     chunk_table,
     constants_of,
     flat,
@@ -35,7 +36,13 @@ from .runtime_work import Batch, Work
 
 
 def run_reduced(batches: list[Batch], table: Table) -> None:
-    """All the work of one program, device by device; a value over the tensors of several devices is torch's to find."""
+    """All the work of one program, device by device; a value over the tensors of several devices is torch's to find.
+
+    So is a step that a graph captures, since these tables are sent from memory that the graph could not read again.
+    """
+    if captures(table):
+        run_torch(batches, table)
+        return
     by_device: dict[torch.device, list[Batch]] = {}
     for batch in batches:
         by_device.setdefault(batch.works[0].theta.device, []).append(batch)
@@ -67,7 +74,7 @@ def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None
     works = [work for launch in launches for work in launch.works]
     where = address_table([xs for launch in launches for xs in launch.operands])
     pieces = [launch.pieces.to(device, non_blocking=True) for launch in launches]
-    scalars = torch.tensor(table, dtype=torch.float64).to(device, non_blocking=True)
+    scalars = torch.as_tensor(table, dtype=torch.float64).to(device, non_blocking=True)
     facts, reduced = fact_table(program, works), reduced_table(program, works)
     lines = None if program.tiled is None else program.tiled.lines(launches)
     where = (where if lines is None else torch.cat([where, lines.addresses], 1)).to(device, non_blocking=True)
@@ -119,7 +126,7 @@ def fact_table(program: Program, works: list[Work]) -> Tensor:
         values = [nothing.to(device), *(work.states[i] for work in works)]
         table.append(torch.stack([nothing.to(device) if x is None else x.double() for x in values]))
     if program.noisy:
-        keys = [(0, 0, 0), *((work.seed, work.place, work.t) for work in works)]
+        keys = [(0, 0, 0), *((work.seed, work.place, int(work.t)) for work in works)]
         table += torch.tensor(keys, dtype=torch.float64).unbind(1)
     return torch.stack([column.to(device) for column in table], 1)
 

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime_rule import Settings, real
+from .runtime_live import live_table
+from .runtime_rule import real
 from .runtime_work import Job, Work
 
 END = object()
@@ -29,21 +30,39 @@ class Counter:
     So one addition counts for all of them, and who reads or writes a `state["step"]` reads or writes the count itself.
     """
 
-    def __init__(self, works: list[Work]) -> None:
-        self.steps = torch.tensor([float(work.memory["step"]) for work in works], dtype=torch.float32)
+    def __init__(self, works: list[Work], device: torch.device) -> None:
+        steps = [torch.as_tensor(work.memory["step"]).detach().reshape(()) for work in works]
+        self.steps = torch.stack([x.to(device, torch.float32) for x in steps]) if steps else torch.zeros(0)
         self.views = [self.steps[i] for i in range(len(works))]
         self.places = {id(view): i for i, view in enumerate(self.views)}
         self.left = self.steps.clone()  # as the last step left it, to see whether someone has written to it since
         for work, view in zip(works, self.views, strict=True):
             work.memory["step"] = view
 
-    def edited(self) -> bool:
-        return not torch.equal(self.steps, self.left)
 
-    def places_of(self, works: list[Work]) -> list[int] | None:
-        """Where the counts of some work are; None if it is not all counted here."""
-        places = [self.places.get(id(work.memory["step"])) for work in works]
-        return None if None in places else [i for i in places if i is not None]
+class Tally:
+    """The part of a counter that a round advances: that of some work, whose counts are at `places`."""
+
+    def __init__(self, works: list[Work], device: torch.device, counters: list[Counter]) -> None:
+        steps = [id(work.memory["step"]) for work in works]
+        known = [c for c in counters if c.steps.device == device and all(i in c.places for i in steps)]
+        self.works, self.counter = works, known[0] if known else Counter(works, device)
+        self.places = [self.counter.places[id(work.memory["step"])] for work in works]
+        self.whole = self.places == list(range(len(self.counter.steps)))
+        self.index = torch.tensor(self.places, dtype=torch.int64, device=device)
+        self.amounts = torch.zeros_like(self.counter.steps).index_fill_(0, self.index, 1.0)
+
+    def advance(self) -> None:
+        self.counter.steps.add_(self.amounts)
+        self.counter.left.copy_(self.counter.steps)
+
+    def edited(self) -> bool:
+        """Whether someone has written to the counts since the last step."""
+        return not torch.equal(self.counter.steps, self.counter.left)
+
+    def counts(self) -> Tensor:
+        """The count of each work, in its order."""
+        return self.counter.steps if self.whole else self.counter.steps[self.index]
 
 
 class Round:
@@ -57,14 +76,17 @@ class Round:
         groups: list[dict[str, Any]],
         state: dict[Tensor, dict[str, Any]],
         jobs: list[Job],
-        counter: Counter | None,
+        last: Round | None,
         structure: list[list[Any]],
     ) -> None:
         self.jobs, self.structure = jobs, structure
         self.works = [work for job in jobs for work in job.works]
         for turn, work in enumerate(self.works):
             work.turn = turn
-        self._count_in(counter)
+        self.live = any(job.device is not None for job in jobs)
+        counters: list[Counter] = [] if last is None else [tally.counter for tally in last.tallies]
+        shares = [(job.works, job.device) for job in jobs] if self.live else [(self.works, None)]
+        self.tallies: list[Tally] = [Tally(works, device or torch.device("cpu"), counters) for works, device in shares]
         self.maximize = [group["maximize"] for group in groups]
         self.parameters = [p for group in groups for p in group["params"]]
         self.active = [work.parameter for work in self.works]
@@ -80,14 +102,6 @@ class Round:
             self.homes_at = addresses(self.homes)
         except RuntimeError:
             self.ordinary = False
-
-    def _count_in(self, counter: Counter | None) -> None:
-        places = None if counter is None else counter.places_of(self.works)
-        if counter is None or places is None:
-            counter, places = Counter(self.works), list(range(len(self.works)))
-        self.counter, self.counts_at = counter, places if places != list(range(len(counter.steps))) else None
-        self.amounts = torch.zeros_like(counter.steps)
-        self.amounts[places] = 1.0
 
     def holds(
         self, groups: list[dict[str, Any]], state: dict[Tensor, dict[str, Any]], structure: list[list[Any]]
@@ -118,7 +132,7 @@ class Round:
         batches = [batch for job in self.jobs for batch in job.batches]
         for batch in batches:
             batch.moved = moved
-        self.rearrange = self.counter.edited() or not batches
+        self.rearrange = not batches or (not self.live and self.tallies[0].edited())
         self.lent = moved or self.rearrange or not all(batch.settled for batch in batches)
         if self.lent:
             for work, grad in zip(self.works, grads, strict=True):
@@ -131,17 +145,28 @@ class Round:
             for work in self.works:
                 work.grad = work.theta
 
-    def count(self, settings: list[list[Settings]]) -> None:
-        """Counts the step, and computes its numbers. `settings` has them for each group, and there for each program."""
-        counter = self.counter
-        counter.steps.add_(self.amounts)
-        counter.left.copy_(counter.steps)
-        steps = counter.steps.tolist()
-        counts = steps if self.counts_at is None else [steps[i] for i in self.counts_at]
-        for job in self.jobs:
+    def count(self, groups: list[dict[str, Any]]) -> None:
+        """Counts the step, and computes its numbers."""
+        settings = [] if self.live else [[job.program.settings(group) for group in groups] for job in self.jobs]
+        for tally in self.tallies:
+            tally.advance()
+        if self.live:
+            for job, tally in zip(self.jobs, self.tallies, strict=True):
+                self._fill_live(job, groups, tally.counts())
+            return
+        counts: list[float] = self.tallies[0].counts().tolist()
+        for job, given in zip(self.jobs, settings, strict=True):
             if self.rearrange:
                 job.arrange(counts, self.maximize)
-            job.fill(counts, settings)
+            job.fill(counts, given)
+
+    def _fill_live(self, job: Job, groups: list[dict[str, Any]], counts: Tensor) -> None:
+        if self.rearrange:
+            job.arrange([], self.maximize)
+        job.table = live_table(job, groups, counts)
+        if job.dated:
+            for work, t in zip(job.works, counts.unbind(), strict=True):
+                work.t = t
 
 
 def identical(xs: Iterable[Any], ys: Iterable[Any]) -> bool:

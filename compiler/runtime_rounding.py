@@ -26,13 +26,13 @@ def philox(counter: list[Tensor], key: list[Tensor]) -> list[Tensor]:
     return [a, b, c, d]
 
 
-def draws(like: Tensor, key: tuple[int, int, int], stream: int) -> Tensor:
+def draws(like: Tensor, key: tuple[int | Tensor, ...], stream: int) -> Tensor:
     """16 random bits for each element, int32 of like's shape; `key` is (seed, parameter, step).
 
     One call of Philox serves eight elements that follow one another: the low half of its first word the first of them.
     """
     at = torch.arange(-(-like.numel() // 8), device=like.device)
-    seed, place, t = (torch.tensor(x, device=like.device) for x in key)
+    seed, place, t = (x.long() if isinstance(x, Tensor) else torch.full((), x, device=like.device) for x in key)
     counter = [at & LOW, at >> 32, (t & LOW).expand_as(at), torch.full_like(at, STREAMS + stream)]
     words = philox(counter, [place & LOW, seed & LOW])
     halves = torch.stack([half for word in words for half in (word & 0xFFFF, word >> 16)], 1)

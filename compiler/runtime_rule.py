@@ -16,7 +16,8 @@ from torch.optim.optimizer import required
 Function = Callable[..., Any]
 Settings = tuple[float | bool, ...]
 Row = list[Tensor]
-Table = list[tuple[float, ...]]
+Table = list[tuple[float, ...]] | Tensor
+"""The scalar table: rows of numbers, or float64 (rows, columns) that a device has computed."""
 REDUCED: dict[str, tuple[int, ...]] = {"element": (), "row": (-1,), "col": (-2,), "matrix": (-2, -1)}
 """The axes of a parameter that a state of a scope has only once; scopes beyond the matrix keep one number."""
 PAIRED = ("row_pair", "col_pair")
@@ -100,13 +101,14 @@ class Stage:
     """Arithmetic in two parts: `scalars` gives a row of numbers on the host, `run` uses them on tensors.
 
     `conditions` are the columns of a row that are read as true or false; `sized` says that rows depend on a tensor's
-    sizes.
+    sizes. `live` gives the columns from tensors, on the device.
     """
 
     scalars: Function
     run: Function
     conditions: tuple[int, ...] = ()
     sized: bool = False
+    live: Function | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def sizes(theta: Tensor) -> tuple[int, int, int, int]:
 
 def scalar_rows(table: Table, conditions: tuple[int, ...], like: Tensor) -> list[Row]:
     """The scalar table as numbers of the arithmetic's dtype on a tensor's device, conditions as bools."""
-    rounded = torch.tensor(table, dtype=torch.float64, device=like.device).to(computing(like.dtype))
+    rounded = torch.as_tensor(table, dtype=torch.float64, device=like.device).to(computing(like.dtype))
     rows = [list(row.unbind()) for row in rounded]
     for row in rows:
         for column in conditions:

@@ -58,7 +58,11 @@ def advance(
 
 def key(batch: Batch, work: Work) -> list[Tensor]:
     """What random numbers depend on, as a tensor, so that a compiled step serves every key."""
-    return [torch.tensor([work.seed, work.place, work.t], device=work.theta.device)] if batch.program.noisy else []
+    if not batch.program.noisy:
+        return []
+    if isinstance(work.t, Tensor):
+        return [torch.stack([torch.full_like(work.t, work.seed), torch.full_like(work.t, work.place), work.t]).long()]
+    return [torch.tensor([work.seed, work.place, work.t], device=work.theta.device)]
 
 
 def operands(tensors: list[Tensor | None], maximize: bool) -> list[Tensor | None]:

@@ -18,11 +18,14 @@ import triton.language as tl
 from torch import Tensor
 
 from .runtime_rule import Program, Table, computing
-from .runtime_tables import Tables
+from .runtime_tables import Staging, Tables
 from .runtime_work import Batch, Work
 
 BLOCK = 1024
 """Elements of one chunk: 128 threads with one 128-bit access of eight bfloat16 or two of four float32 each."""
+
+SPARES = 4
+"""Captures that may follow one another without a step in between."""
 
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
@@ -38,41 +41,60 @@ def run_triton(batches: list[Batch], table: Table) -> None:
 
 @dataclass
 class Prepared:
-    """What is kept of a batch while its tensors stay where they are; `addresses` is the table on the host."""
+    """What is kept of a batch while its tensors stay where they are; `addresses` is the table on the host.
+
+    `spares` is memory for steps that are captured, which cannot allocate any that their graph may copy from.
+    """
 
     tables: Tables
     addresses: Tensor
     aligned: list[bool]
-    chunks: int
     constants: list[Any]
+    spares: list[Staging]
 
 
 def launch(batch: Batch, table: Table) -> None:
     """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
     interpreted = interprets(batch.program, batch.works[0].theta.device)
-    scalars = torch.tensor(table, dtype=torch.float64)
-    if batch.settled and not batch.moved:
+    if not batch.settled or captures(table):
+        launch_on(batch, [flat(work, interpreted, False) for work in batch.works], table)
+        return
+    scalars = on_host(table)
+    if batch.moved:  # only gradients can be elsewhere, and they are of the same kind as before
+        addresses = batch.prepared.addresses.clone()
+        addresses[:, 1] = torch.tensor([work.grad.data_ptr() for work in batch.works])
+        batch.prepared = prepared(batch, addresses, batch.prepared.constants, scalars)
+    elif scalars.numel():
         batch.prepared.tables.send(scalars)
-    elif batch.settled:  # only gradients can be elsewhere, and they are of the same kind as before
-        batch.prepared.addresses[:, 1] = torch.tensor([work.grad.data_ptr() for work in batch.works])
-        batch.prepared = sent(batch, batch.prepared.addresses, batch.prepared.constants, scalars)
-    else:
-        return launch_on(batch, [flat(work, interpreted, False) for work in batch.works], scalars)
-    run_kernels(batch, batch.prepared)
-    return None
+    run_kernel(batch, batch.prepared, table)
 
 
-def launch_on(batch: Batch, operands: list[list[Tensor | None]], scalars: Tensor) -> None:
+def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> None:
     """A step on operands that may be copies. If none is, the next step need not look at them."""
-    batch.prepared = sent(batch, address_table(operands), [*constants_of(batch, operands[0]), BLOCK], scalars)
-    run_kernels(batch, batch.prepared)
+    addresses, constants = address_table(operands), [*constants_of(batch, operands[0]), BLOCK]
+    if captures(table):
+        batch.settled = False
+        run_kernel(batch, captured(batch, addresses, constants), table)
+    else:
+        batch.prepared = prepared(batch, addresses, constants, on_host(table))
+        homes = chain.from_iterable(work.tensors() for work in batch.works)
+        batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
+        run_kernel(batch, batch.prepared, table)
     for work, xs in zip(batch.works, operands, strict=True):
         give_back(work, xs)
-    homes = chain.from_iterable(work.tensors() for work in batch.works)
-    batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
 
 
-def sent(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor) -> Prepared:
+def captures(table: Table) -> bool:
+    """Whether this step is being captured by a graph; only then is the table one that the GPU computed."""
+    return isinstance(table, Tensor) and table.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def on_host(table: Table) -> Tensor:
+    """The scalars that have to be sent: none if the device computed them."""
+    return torch.tensor([] if isinstance(table, Tensor) else table, dtype=torch.float64)
+
+
+def prepared(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor) -> Prepared:
     """The last step's tables with the new addresses where chunks are as they were, otherwise new ones."""
     aligned = aligned_in(addresses)
     last: Prepared | None = batch.prepared
@@ -80,17 +102,29 @@ def sent(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor)
         last.tables.send(scalars, addresses)
         return replace(last, addresses=addresses)
     device = batch.works[0].theta.device
-    chunks = chunk_table(batch.works, aligned, 0)
-    return Prepared(Tables(scalars, addresses, chunks, device), addresses, aligned, len(chunks), constants)
+    tables = Tables([scalars, addresses, chunk_table(batch.works, aligned, 0)], device)
+    spares = [] if scalars.numel() else [Staging(len(tables.words), device) for _ in range(SPARES)]
+    return Prepared(tables, addresses, aligned, constants, spares)
 
 
-def run_kernels(batch: Batch, ready: Prepared) -> None:
-    if not ready.chunks:
+def captured(batch: Batch, addresses: Tensor, constants: list[Any]) -> Prepared:
+    """Tables of a graph's own."""
+    last: Prepared | None = batch.prepared
+    aligned = aligned_in(addresses)
+    if last is None or not last.spares or last.aligned != aligned:
+        raise RuntimeError(f"take a step before a capture, on tensors aligned alike; after {SPARES} captures another")
+    parts = [addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0)]
+    return Prepared(Tables(parts, last.tables.words.device, last.spares.pop()), addresses, aligned, constants, [])
+
+
+def run_kernel(batch: Batch, ready: Prepared, table: Table) -> None:
+    scalars, addresses, chunks = ready.tables.views
+    if not len(chunks):
         return
     device = batch.works[0].theta.device
-    tables = [ready.tables.addresses, ready.tables.chunks, ready.tables.scalars]
+    scalars = table.to(device) if isinstance(table, Tensor) else scalars
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        batch.program.kernel[(ready.chunks,)](*tables, *ready.constants, **OPTIONS)
+        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *ready.constants, **OPTIONS)
 
 
 def interprets(program: Program, device: torch.device) -> bool:

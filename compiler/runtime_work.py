@@ -27,7 +27,7 @@ class Work:
 
     Complex tensors come as pairs of reals. `group` is the index of its group, `turn` its place among the work of a
     step, `row` that of its numbers in the scalar table; `seed` and `place` (among all parameters) with `t` are what
-    random numbers depend on. `grad` is there during a step only.
+    random numbers depend on; `t` is a tensor where the device counts. `grad` is there during a step only.
     """
 
     program: Program
@@ -42,7 +42,7 @@ class Work:
     flags: tuple[Any, ...]
     kind: tuple[Any, ...]
     seed: int = 0
-    t: int = 0
+    t: int | Tensor = 0
     row: int = 0
     turn: int = 0
     precision: Precision | None = None
@@ -90,16 +90,18 @@ class Batch:
 class Job:
     """All the work of one program, and the scalar table that it shares: equal rows are made once.
 
-    `index` is the program's, and `firsts` has the first work of each row, `dated` what must know which step it is.
+    `firsts` has the first work of each row, `dated` what must know which step it is. With a `device` the table is
+    computed there, and each work has a row of its own, since the host does not know its step.
     """
 
     program: Program
-    index: int
+    device: torch.device | None = None
     works: list[Work] = field(default_factory=list)
     table: Table = field(default_factory=list)
     firsts: list[Work] = field(default_factory=list)
     dated: list[Work] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
+    sizes: dict[int, list[Tensor]] = field(default_factory=dict)
 
     def arrange(self, counts: list[float], maximize: list[bool]) -> None:
         """Puts work with its like, and finds rows: one for a group and step, and for sizes where these matter."""
@@ -108,7 +110,9 @@ class Job:
         self.firsts = []
         self.dated = [work for work in self.works if self.program.noisy or work.precision is not None]
         for work in self.works:
-            key = (work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None)
+            key: Any = work.place
+            if self.device is None:
+                key = work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None
             if key not in rows:
                 rows[key] = len(rows)
                 self.firsts.append(work)
@@ -119,11 +123,9 @@ class Job:
             batches[kind].works.append(work)
         self.batches = list(batches.values())
 
-    def fill(self, counts: list[float], settings: list[list[Settings]]) -> None:
-        """This step's numbers. `settings` has them for each group, and there for each program."""
+    def fill(self, counts: list[float], settings: list[Settings]) -> None:
+        """This step's numbers, from those of each group."""
         scalars = self.program.step.scalars
-        self.table = [
-            scalars(*settings[work.group][self.index], counts[work.turn], *sizes(work.theta)) for work in self.firsts
-        ]
+        self.table = [scalars(*settings[work.group], counts[work.turn], *sizes(work.theta)) for work in self.firsts]
         for work in self.dated:
             work.t = int(counts[work.turn])
