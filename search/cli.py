@@ -12,6 +12,7 @@ import click
 
 from .. import __version__
 from .cli_contest import next_folder
+from .cli_control import control
 from .cli_fair import ablate, compare, test, tune
 from .words import in_words
 
@@ -33,6 +34,7 @@ def cli() -> None:
       optsearch run examples/laptop.toml     search, one minute
       optsearch status runs/laptop-1         how far it is, and the best rules
       optsearch resume runs/laptop-1         go on after Ctrl-C or a crash
+      optsearch control runs/laptop-1        the same budget without breeding
       optsearch compare runs/laptop-1        its best against tuned baselines, fairly
       optsearch test runs/laptop-1           its best on the test split, once
       optsearch report runs/laptop-1         one page to look at in a browser
@@ -58,7 +60,7 @@ def run(config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | 
         _say_cost(settings)
         return
     store = create(settings, out or next_folder(settings.name))
-    _search(store, settings)
+    search(store, settings)
 
 
 def _say_cost(config: Config) -> None:
@@ -91,20 +93,21 @@ def resume(run: Path) -> None:
     from .store import Store
 
     store = Store.open(run, write=True)
-    _search(store, config_of(store))
+    search(store, config_of(store))
 
 
-def _search(store: Store, config: Config) -> None:
+def search(store: Store, config: Config) -> None:
+    """Search to the end or to Ctrl-C, shown on the terminal."""
     from rich.console import Console
 
     from .progress import make_listener
-    from .run import run as search
+    from .run import run as run_search
 
     console = Console()
     console.print(f"run folder {store.folder}", highlight=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        search(store, config, make_listener(console))
+        run_search(store, config, make_listener(console))
     except KeyboardInterrupt:
         scored = sum(individual.fitness is not None for individual in store.individuals())
         click.echo(
@@ -181,7 +184,7 @@ def report(run: Path, out: Path | None) -> None:
     click.echo(f"wrote {path}; open it in a browser, it needs no network")
 
 
-for command in (tune, compare, ablate, test):
+for command in (control, tune, compare, ablate, test):
     cli.add_command(command)
 
 

@@ -33,6 +33,7 @@ class Search(Section):
     islands: int = Field(default=4, ge=2)
     restart: int = Field(default=10, ge=1)
     objectives: tuple[str, ...] = ("fitness", "complexity", "memory")
+    control: str = ""
     tune_every: int = Field(default=0, ge=0)
     tune_top: int = Field(default=1, ge=1)
     tune_trials: int = Field(default=16, ge=1)
@@ -59,6 +60,13 @@ class Search(Section):
         from .selection import SELECTIONS
 
         return _one_of(name, SELECTIONS, "selection")
+
+    @field_validator("control")
+    @classmethod
+    def _known_control(cls, name: str) -> str:
+        from .control import CONTROLS
+
+        return _one_of(name, CONTROLS, "control") if name else name
 
     @field_validator("objectives")
     @classmethod

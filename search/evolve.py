@@ -69,6 +69,6 @@ class _Nursery:
         strength = 1 - 0.5 * self.number / self.breeding.generations
         if self.breeding.crossover < 1 and rng.random() >= self.breeding.crossover:
             child, mutations = self.space.mutate(first.tree, rng, strength)
-            return child, mutations, (first.id,)
+            return child, mutations, () if mutations == ("random",) else (first.id,)
         child, mutations = self.space.mutate(self.space.cross(first.tree, second.tree, rng), rng, strength)
         return child, ("cross", *mutations), (first.id, second.id)

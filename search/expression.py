@@ -56,11 +56,12 @@ def sound(tree: File) -> bool:
 
 
 def random_tree(rng: np.random.Generator) -> File:
-    """The standard states with a random update and hyperparameters drawn from their priors."""
+    """The standard states with a random update, of any depth, and hyperparameters drawn from their priors."""
     start = drawn(founder("g"), rng)
     (update,) = sites(start, whole_program=False)
     for _ in range(TRIES):
-        tree = mended(start, update, graft.grown(rng, update.readable, graft.BIRTH_DEPTH))
+        levels = int(rng.integers(2, graft.BIRTH_DEPTH + 1))
+        tree = mended(start, update, graft.grown(rng, update.readable, levels))
         if sound(tree):
             return tree
     return start

@@ -1,7 +1,7 @@
 """Variation of free expressions: pure, typed functions from parse trees and a random stream to a parse tree.
 
 Each operator is a row of OPERATIONS with its weight. One that finds nothing to do, or would exceed MAX_SIZE or
-MAX_DEPTH, returns the tree it was given. The first six are those of genetic programming (Koza, 1992; hoist after
+MAX_DEPTH, returns the tree it was given. The first five are those of genetic programming (Koza, 1992; hoist after
 Kinnear, 1993); constants and hyperparameters move by Gaussian steps on the scale that they are declared on.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..dsl.operators import OPERATORS, Kind
 from ..dsl.syntax import Assign, Expr, File, Let, Name, Number, Output, ParamDecl, StateDecl
+from .idioms import in_idiom
 from .priors import pick, stepped
 from .sites import Path, Site, applied, arguments, depth, kind, mended, operator, parts, put, reads, sites, size
 from .trees import fragment, number, rounded
@@ -27,7 +28,7 @@ CONSTANT_STEP = 0.5
 
 INNER: dict[str, float] = {
     "add": 4, "sub": 2, "mul": 4, "div": 3, "neg": 1, "sqrt": 2, "square": 1, "abs": 1, "sign": 2, "tanh": 1,
-    "max": 1, "min": 1, "where": 0.5, "lt": 1, "gt": 1,
+    "exp": 0.5, "log": 0.3, "cbrt": 0.3, "max": 1, "min": 1, "where": 0.5, "lt": 1, "gt": 1,
 }  # fmt: skip
 """How often each operator is chosen where a new expression grows."""
 LEAVES: dict[str, float] = {"g": 4, "theta": 0.5, "t": 0.2, "beta1": 0.2, "beta2": 0.2, "eps": 1}
@@ -113,6 +114,10 @@ def _term(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr 
     return applied(pick(rng, ["add", "sub"]), (part, new))
 
 
+def _idiom(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
+    return in_idiom(part, site.readable, lambda: leaf(rng, site.readable), rng)
+
+
 def _cutting(cut: Cut, *, suits: Callable[[Path, Expr], bool]) -> Change:
     """A cut tried on one random part, of those that suit it, of one random site."""
 
@@ -190,6 +195,7 @@ OPERATIONS = (
     Operation("shrink", 1, _cutting(_shrink, suits=_inner)),
     Operation("wrap", 1, _cutting(_wrapped, suits=_any)),
     Operation("term", 1, _cutting(_term, suits=lambda path, part: not path)),
+    Operation("idiom", 2, _cutting(_idiom, suits=lambda path, part: kind(part) == "real")),
     Operation("constant", 2, _cutting(_constant, suits=lambda path, part: isinstance(part, Number))),
     Operation("hyperparameter", 4, lambda tree, rng, whole_program: stepped(tree, rng)),
     Operation("state", 1, _state, program=True),

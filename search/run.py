@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..dsl.format import format_file
 from ..dsl.parser import parse
 from .config import Config, checked, to_toml
+from .control import controlled
 from .evolve import evolve
 from .fitness import DIVERGED
 from .founders import founder_texts, opened_by
@@ -34,13 +35,16 @@ PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
 # ---------------------------------------------------------------- a run's folder
 
 
-def create(config: Config, folder: Path) -> Store:
-    """A new run's folder: its resolved configuration, versions and splits. Raises StoreError, DataError."""
+def create(config: Config, folder: Path, founders: str = "") -> Store:
+    """A new run's folder: its resolved configuration, versions and splits. Raises StoreError, DataError.
+
+    `founders` are those of another run, as its store has them; else they are the configuration's.
+    """
     splits = [_splits(config, task) for task in config.training.tasks]
     about = {
         "config": to_toml(config),
         "versions": json.dumps(_versions()),
-        "founders": json.dumps(founder_texts(config)),
+        "founders": founders or json.dumps(founder_texts(config)),
     }
     store = Store.create(folder, about)
     (folder / "config.toml").write_text(about["config"])
@@ -86,6 +90,7 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         listener.started(breeding.individuals, len(scorer.known))
         gates = Gatekeeper(search.gates, config.training.steps)
         space = opened_by(SPACES[search.space], json.loads(store.about("founders")))
+        space = controlled(space, search.control)
         for generation in evolve(space, breeding, config.seed, gates, scorer):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)

@@ -238,6 +238,11 @@ class Store:
         (counts,) = self._rows("SELECT COUNT(*), TOTAL(cached) FROM runs")
         return int(counts[0]), int(counts[1])
 
+    def steps(self) -> int:
+        """How many training steps all runs together took; of a run that was given up, those of a whole one."""
+        (counts,) = self._rows("SELECT TOTAL(steps) FROM runs")
+        return int(counts[0])
+
     def training_seconds(self) -> float:
         (total,) = next(self._rows("SELECT TOTAL(seconds) FROM runs"))
         return float(total)

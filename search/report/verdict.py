@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..controls import sentences as controls
 from ..record import Scored, record_of
 from .findings import Findings
 
@@ -28,7 +29,8 @@ def verdict(found: Findings) -> Verdict:
     """What a run allows to be claimed. Raises StoreError where the record of its test cannot be read."""
     record = record_of(found.folder)
     if record is None:
-        return Verdict(False, (_untested(found),), {}, "", (*_optimism(found), *_schedule(found), *_seeds(found)))
+        reasons = (*_optimism(found), *_schedule(found), *_seeds(found), *controls(found.folder))
+        return Verdict(False, (_untested(found),), {}, "", reasons)
     if "finished" not in record:
         begun = f"No claim is made: the test of this run was begun on {record['begun']}, and is not finished."
         return Verdict(False, (begun,), {}, "", tuple(_optimism(found)))
@@ -56,7 +58,8 @@ def _tested(found: Findings, record: Mapping[str, Any]) -> Verdict:
         f"Rule {winner['individual']}, number {winner['rank']} of the search, was chosen by the selection images and "
         f"tested once, on {seeds} fresh seeds. From search to test it lost {search - record['test']['mean']:.4f}."
     )
-    return Verdict(any(claim["made"] for claim in claims), tuple(sentences), scores, tested, tuple(_optimism(found)))
+    reasons = (*_optimism(found), *controls(found.folder))
+    return Verdict(any(claim["made"] for claim in claims), tuple(sentences), scores, tested, reasons)
 
 
 def _optimism(found: Findings) -> list[str]:
