@@ -261,12 +261,17 @@ def _reduced(op: str, scope: Scope, args: list[tuple[Any, ...]]) -> list[Any]:
         parts = [_fold(op, np.ravel(x), None) for x in terms]
         total = _fold(op, np.asarray(parts, np.float64), None)
         return [_FINISH[op](total, count)] * len(terms)
-    out = []
-    for x in terms:
-        axes = AXES[scope] if np.ndim(x) else None
-        whole = _fold(op, np.asarray(x, np.float64), axes)
-        out.append(_FINISH[op](whole, np.size(x) / max(1, np.size(whole)) if np.size(x) else 0))
-    return out
+    return [_finished(op, x, AXES[scope] if np.ndim(x) else None) for x in terms]
+
+
+def reduction(op: str, axes: tuple[int, ...] | None, args: Sequence[Any]) -> Any:
+    """One reduction over some axes, which stay with size 1."""
+    return _finished(op, _TERM[op](*args), axes)
+
+
+def _finished(op: str, x: Any, axes: tuple[int, ...] | None) -> Any:
+    whole = _fold(op, np.asarray(x, np.float64), axes)
+    return _FINISH[op](whole, np.size(x) / max(1, np.size(whole)) if np.size(x) else 0)
 
 
 _TERM: dict[str, Callable[..., Any]] = {

@@ -1,12 +1,12 @@
 """Trees to reasons why they are not worth a training run, found without training: 8 steps on 24 made-up parameters.
 
-The rule runs in the float64 interpreter, on gradients that share a mean, as a network's do. Each gate is a row of
+The rule runs in float64, on gradients that share a mean, as a network's do. Each gate is a row of
 GATES; a refusal is recorded with its reason. None of them can tell a good rule from a fair one: they find the hopeless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..dsl.check import check
 from ..dsl.diagnostics import OptError
+from ..dsl.flow import trajectories
 from ..dsl.interpret import initial_states, settings, step
-from ..dsl.rule import Rule
+from ..dsl.rule import Rule, Value
 from ..dsl.syntax import File
 from .build import LENGTH
 from .seeds import generator
@@ -35,11 +36,12 @@ SAME_DIGITS = 9
 
 
 @cache
-def _made_up(which: int) -> tuple[Array, Array]:
-    """Parameters, and a gradient for each step; the parameters are the same for every `which`."""
+def _made_up() -> tuple[Array, Array]:
+    """Parameters, and two rows of gradients, one for each step."""
     theta = WEIGHT_SIZE * generator("probe", "theta").standard_normal(SHAPE)
-    draw = generator("probe", "gradients", which)
-    return theta, GRADIENT_SIZE * (draw.standard_normal(SHAPE) + draw.standard_normal((STEPS, *SHAPE)))
+    draws = [generator("probe", "gradients", which) for which in range(2)]
+    rows = [draw.standard_normal(SHAPE) + draw.standard_normal((STEPS, *SHAPE)) for draw in draws]
+    return theta, GRADIENT_SIZE * np.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -52,35 +54,40 @@ class Probe:
     @cached_property
     def moves(self) -> Array:
         """What each step subtracted from the parameters, (STEPS, *SHAPE)."""
-        return self._run(0)
+        return self._paths[0, :-1] - self._paths[0, 1:]
 
     @cached_property
     def moves_elsewhere(self) -> Array:
         """The same, on other gradients."""
-        return self._run(1)
+        return self._paths[1, :-1] - self._paths[1, 1:]
 
     @cached_property
     def cosine(self) -> float:
         """The mean over steps of the cosine between move and gradient."""
-        moves, gradients = self.moves.reshape(STEPS, -1), _made_up(0)[1].reshape(STEPS, -1)
+        moves, gradients = self.moves.reshape(STEPS, -1), _made_up()[1][0].reshape(STEPS, -1)
         norms = np.linalg.norm(moves, axis=1) * np.linalg.norm(gradients, axis=1)
         return float(np.mean((moves * gradients).sum(1) / np.maximum(norms, 1e-300)))
 
     @cached_property
     def fingerprint(self) -> str:
         """Equal for rules that move parameters alike, however they are written."""
-        digits = "".join(f"{x:.{SAME_DIGITS - 1}e}" for x in self.moves.ravel())
+        digits = f"%.{SAME_DIGITS - 1}e" * self.moves.size % tuple(self.moves.ravel().tolist())
         return blake2b(digits.encode(), digest_size=12).hexdigest()
 
-    def _run(self, which: int) -> Array:
-        theta, gradients = _made_up(which)
+    @cached_property
+    def _paths(self) -> Array:
+        """The parameters before every step and after the last, on both rows of gradients, (2, STEPS + 1, *SHAPE)."""
+        theta, gradients = _made_up()
         setting = settings(self.rule, **self._required())
-        states, moves = initial_states(self.rule, setting, theta), []
+        paths = trajectories(self.rule, setting, theta, gradients)
+        return np.stack([self._run(setting, theta, row) for row in gradients]) if paths is None else paths
+
+    def _run(self, setting: Mapping[str, Value], theta: Array, gradients: Array) -> Array:
+        states, path = initial_states(self.rule, setting, theta), [theta]
         for t, g in enumerate(gradients, 1):
-            before = theta
             theta, states = step(self.rule, setting, theta, g, states, t)
-            moves.append(before - theta)
-        return np.stack(moves)
+            path.append(theta)
+        return np.stack(path)
 
     def _required(self) -> dict[str, int]:
         return {param.name: self.length for param in self.rule.params if param.name == LENGTH and param.default is None}
