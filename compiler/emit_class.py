@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ..dsl.rule import Param
+from .emit_native import c_name, exact, has_native
 from .emit_scalars import reads_sizes, structural
 from .layout import STEP, WIDTH, docstring
 from .names import snake
@@ -26,7 +27,7 @@ OPTIONS = {
 }
 """torch's own options and ours, kept in the groups as torch does; type and default."""
 
-HOW = {"backend": ("str", '"auto"'), "compile": ("bool", "False")}
+HOW = {"backend": ("str", '"auto"'), "compile": ("bool | None", "None")}
 
 ARGUMENTS = (
     "maximize: ascend instead of descend",
@@ -36,7 +37,7 @@ ARGUMENTS = (
     "state_dtype: of the states, where it is not the rule's: None, one for all, or a dict by their names",
     "seed: which random numbers rounding and `noise()` take",
     'backend: "auto" chooses by the device of the parameters; others insist',
-    "compile: run the torch backend through torch.compile",
+    "compile: True waits for compiled code on a CPU, False keeps to eager torch, None is eager until code is ready",
 )
 
 
@@ -74,8 +75,15 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
     entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
+    entries += [_native(plan, prefix)] if has_native(plan) else []
     entries += _kernels(plan, prefix, passes) if passes is not None else []
     return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
+
+
+def _native(plan: Plan, prefix: str) -> str:
+    args = [f"{prefix.upper()}C_SOURCE", _tuple([_text(c_name(name)) for name in plan.step.inputs])]
+    args += [f"flags={_tuple([_text(c_name(flag.name)) for flag in plan.flags])}"] if plan.flags else []
+    return f"native=Native({', '.join([*args, f'exact={exact(plan)}'])})"
 
 
 def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
@@ -146,14 +154,18 @@ def emit_class(plan: Plan, kernel: bool) -> str:
     fixed = [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
     defaults = [*(key for key, _ in parameters(plan)), *OPTIONS]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
-    runs = [f"run_{how}" for how in ("torch", "compiled", *(["triton"] if kernel else []))]
-    backends = [f"{_text(run.removeprefix('run_'))}: {run}" for run in runs]
+    runs = {"torch": "run_torch", "compiled": "run_compiled"}
+    if has_native(plan) or (plan.fallback is not None and has_native(plan.fallback)):
+        runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")}
+    runs |= {"triton": "run_triton"} if kernel else {}
     lines = [
         f"class {plan.name}(PreciseOptimizer):",
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",
-        f"{STEP}backends: ClassVar[dict[str, Function]] = {{{', '.join(backends)}}}",
+        f"{STEP}backends: ClassVar[dict[str, Function]] = {{",
+        *(f"{STEP * 2}{_text(name)}: {run}," for name, run in runs.items()),
+        f"{STEP}}}",
         "",
         f"{STEP}def __init__(",
         *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),

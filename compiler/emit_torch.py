@@ -16,7 +16,7 @@ TORCH: dict[str, Spelling] = {
     "div": infix("/", PRODUCT),
     "mod": call("torch.remainder", 2),
     "pow": call("tensor_pow", 2),
-    "sqrt": call("torch.sqrt"),
+    "sqrt": call("tensor_sqrt"),
     "cbrt": call("tensor_cbrt"),
     "exp": call("torch.exp"),
     "log": call("torch.log"),

@@ -10,6 +10,11 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
+THIRD = ("numpy", "torch")
+"""What generated modules import besides the standard library; Triton they import on their own, if they can."""
+
+TEXTS = re.compile(r'"""(?:.|\n)*?"""|f?"[^"\n]*"')
+"""Strings in double quotes: a name in one of them imports nothing, unless it is an f-string."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def needed(file: str, text: str) -> list[str]:
 
 def imports(files: Iterable[str], code: str) -> list[str]:
     """The import lines that some code, made of parts of the files, needs: the standard library's, then torch's."""
-    words = set(re.findall(r"\w+", code))
+    words = set(re.findall(r"\w+", TEXTS.sub(lambda m: m[0] if m[0][0] == "f" else "", code)))
     plain: set[str] = set()
     members: dict[str, set[str]] = {}
     for file in files:
@@ -83,8 +88,7 @@ def imports(files: Iterable[str], code: str) -> list[str]:
                 members.setdefault(s.module, set()).update(used)
     lines = [(name, f"import {name}") for name in plain]
     lines += [(module, f"from {module} import {', '.join(sorted(n))}") for module, n in members.items()]
-    of_torch = [(line.startswith("from"), line) for module, line in lines if module.split(".")[0] == "torch"]
-    others = [
-        (line.startswith("from"), line) for module, line in lines if module.split(".")[0] not in ("torch", "triton")
-    ]
-    return [*(line for _, line in sorted(others)), "", *(line for _, line in sorted(of_torch))]
+    lines = [(module, line) for module, line in lines if module.split(".")[0] != "triton"]
+    third = {module: module.split(".")[0] in THIRD for module, _ in lines}
+    own = [sorted((line.startswith("from"), line) for m, line in lines if third[m] == side) for side in (False, True)]
+    return [*(line for _, line in own[0]), "", *(line for _, line in own[1])]

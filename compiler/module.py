@@ -13,6 +13,7 @@ from .emit_class import emit_class, emit_program
 from .emit_geometry import WORDS
 from .emit_kernel import FACTS, PARTIALS, emit_kernel, emit_measure
 from .emit_live import emit_live
+from .emit_native import emit_native, has_native
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
 from .emit_triton import emit_block, emit_terms, refusal
@@ -35,6 +36,9 @@ RUNTIME = {
     "runtime_round.py": "a step's work, kept until the next",
     "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
+    "../dsl/cache.py": "where finished things are kept",
+    "runtime_cc.py": "a C compiler",
+    "runtime_native.py": "running it as native code",
     "runtime_tables.py": "tables on their way to a GPU",
     "runtime_triton.py": "running it by Triton",
     "runtime_reduced.py": "rules with reductions",
@@ -43,7 +47,10 @@ RUNTIME = {
     "runtime.py": "what every optimizer does",
     "runtime_precision.py": "how precisely it keeps parameters and states",
 }
-FUNCTIONS = ("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate", "jit")
+FUNCTIONS = (
+    *("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate"),
+    *("jit", "C_SOURCE"),
+)
 IN_KERNEL = (*WORDS, *FACTS, PARTIALS, "partial", "fact", "result", "key", "row", "compute")
 
 TRY_TRITON = """
@@ -90,7 +97,11 @@ def emit(rule: Rule, target: Target = "auto") -> str:
 
 def _runtime(plans: dict[str, Plan], passes: dict[str, Passes]) -> list[str]:
     """The files of the runtime that a module needs, in their order."""
+    eager = not any(has_native(p) for p in plans.values())
     spared = {
+        "../dsl/cache.py": eager,
+        "runtime_cc.py": eager,
+        "runtime_native.py": eager,
         "runtime_tables.py": not passes,
         "runtime_triton.py": not passes,
         "runtime_reduced.py": all(plans[prefix].elementwise for prefix in passes),
@@ -107,6 +118,7 @@ def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str])
     sections = [
         _section("the rule's numbers: float64, on the host", [t for p in plans.items() for t in _host(*p)], HELPERS[0]),
         _section("the rule by torch", [t for p in plans.items() for t in _torch(*p, names)], HELPERS[3], HELPERS[1]),
+        _section("the rule in C", [_c(*p) for p in plans.items() if has_native(p[1])]),
         _section("the rule by Triton", kernels, HELPERS[2]),
         *(_title(RUNTIME[f]) + source(f).body for f in runtime),
         _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plans[""], bool(passes))]),
@@ -130,6 +142,10 @@ def _torch(prefix: str, plan: Plan, names: Names) -> list[list[str]]:
     if plan.evaluate:
         out.append(emit_torch(plan, plan.evaluate, f"{prefix}evaluate", "What evaluation sees.", names))
     return out
+
+
+def _c(prefix: str, plan: Plan) -> list[str]:
+    return [f'{prefix.upper()}C_SOURCE = r"""', *emit_native(plan).splitlines(), '"""']
 
 
 def _triton(prefix: str, plan: Plan, passes: Passes, names: Names) -> list[list[str]]:

@@ -5,10 +5,22 @@ The generated modules hold copies of those functions that their rule needs.
 
 from __future__ import annotations
 
+import numpy
 import torch
 from torch import Tensor
 
 from .runtime_rounding import LOW, philox
+
+
+def tensor_sqrt(x: Tensor) -> Tensor:
+    """Correctly rounded, as everywhere else: on a CPU numpy's is, and MKL's, which torch.sqrt calls there, is not."""
+    plain = type(x) is Tensor and x.device.type == "cpu" and not torch.is_grad_enabled()
+    if not plain or torch.compiler.is_compiling():
+        return torch.sqrt(x)
+    root = torch.empty_like(x)
+    with numpy.errstate(invalid="ignore"):
+        numpy.sqrt(x.numpy(), out=root.numpy())
+    return root
 
 
 def tensor_sign(x: Tensor) -> Tensor:

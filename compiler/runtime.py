@@ -15,6 +15,9 @@ from .runtime_round import Round
 from .runtime_rule import Function, Program, Settings, at_least_matrix, real, sizes
 from .runtime_work import Batch, Job, Work, begin
 
+NATIVE_HOW = {True: "when_made", False: "torch", None: "when_ready"}
+"""What `compile` says of rules that have native code."""
+
 
 class RuleOptimizer(torch.optim.Optimizer):
     """A torch optimizer whose arithmetic is the first of its programs that serves a parameter."""
@@ -22,11 +25,10 @@ class RuleOptimizer(torch.optim.Optimizer):
     programs: ClassVar[tuple[Program, ...]]
     backends: ClassVar[dict[str, Function]]
 
-    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool) -> None:
-        if backend not in ("auto", *self.backends):
-            raise ValueError(
-                f"Invalid backend value: {backend!r}; it must be one of {', '.join(self.backends)} or auto"
-            )
+    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
+        known = [name for name in ("torch", "native", "triton") if name in self.backends]
+        if backend not in ("auto", *known):
+            raise ValueError(f"Invalid backend value: {backend!r}; it must be one of {', '.join(known)} or auto")
         if defaults["foreach"] and defaults["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         self._backend, self._compile = backend, compile
@@ -203,7 +205,16 @@ class RuleOptimizer(torch.optim.Optimizer):
         on_gpu = batch.works[0].theta.device.type == "cuda" and batch.program.kernel is not None
         if self._backend == "triton" or (self._backend == "auto" and on_gpu):
             return "triton"
-        return "compiled" if self._compile else "torch"
+        return self._on_cpu(batch)
+
+    def _on_cpu(self, batch: Batch) -> str:
+        """How the work goes where Triton does not do it: `compile` insists, None means eager until code is ready."""
+        native = batch.program.native is not None and batch.works[0].theta.device.type == "cpu"
+        if self._backend == "native" and not native:
+            raise RuntimeError(f"{type(self).__name__} has no native code here; backend='auto' runs it by torch")
+        if self._backend == "torch" or not native or torch.compiler.is_compiling():
+            return "compiled" if self._compile else "torch"
+        return "native" if self._backend == "native" else NATIVE_HOW[self._compile]
 
     # -------------------------------------------------------- evaluation
 

@@ -39,7 +39,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 class PreciseOptimizer(RuleOptimizer):
     """An optimizer whose groups say how parameters and states are rounded and kept."""
 
-    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
         self._chosen: dict[Any, tuple[Program, ...]] = {}
         super().__init__(params, defaults, backend, compile)
 

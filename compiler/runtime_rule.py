@@ -117,11 +117,11 @@ class Program:
 
     `structural` are the indices of the hyperparameters that these two read. `lockstep` says that `step.run` is a
     generator, which yields wherever it needs a value over all tensors, `noisy` that its last argument is the key of its
-    random numbers, `elementwise` that no element depends on another. `kernel` steps on a GPU; where that takes more
-    than one launch, `reduce` runs it, after the passes of `measures`: kernels with the columns that each gives, that
-    is, their number, whether they are the largest and not sums, and what there is one for. `numbers` are the states
-    that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what there is of rows and
-    columns.
+    random numbers, `elementwise` that no element depends on another. `native` steps on a CPU, as C, `kernel` on a GPU;
+    where that takes more than one launch, `reduce` runs it, after the passes of `measures`: kernels with the columns
+    that each gives, that is, their number, whether they are the largest and not sums, and what there is one for.
+    `numbers` are the states that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what
+    there is of rows and columns.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -136,6 +136,7 @@ class Program:
     noisy: bool = False
     inputs: tuple[str, ...] = ()
     elementwise: bool = False
+    native: Any = None
     kernel: Any = None
     reduce: Function | None = None
     measures: tuple[tuple[Any, tuple[tuple[int, bool, str], ...]], ...] = ()

@@ -91,10 +91,9 @@ class Speller:
     def _applied(self, spelling: Spelling, args: tuple[Expr, ...]) -> tuple[str, int]:
         arity = spelling.template.count("{")
         if len(args) > arity:  # `min` and `max` of many: pairs, from the left
-            rest = Speller(self.operators, self.special)
             text = self._applied(spelling, args[:arity])[0]
             for extra in args[arity:]:
-                text = spelling.template.format(text, rest(extra))
+                text = spelling.template.format(text, self(extra))
             return text, spelling.level
         takes = spelling.takes or (IF,) * len(args)
         return spelling.template.format(*(self(a, t) for a, t in zip(args, takes, strict=True))), spelling.level

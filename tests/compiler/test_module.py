@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from optc.compiler.inline import source
 from optc.compiler.load import load
 from optc.compiler.lower import lower
-from optc.compiler.module import Target, emit
+from optc.compiler.module import HELPERS, RUNTIME, Target, emit
 from optc.compiler.show import show
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import rule_from_text, zoo, zoo_names
@@ -92,3 +93,9 @@ def test_a_rule_without_a_kernel_is_refused_for_triton_in_words() -> None:
 
 def test_the_same_rule_gives_the_same_class() -> None:
     assert load("sign(g)") is load("sign(g)")
+
+
+def test_no_name_is_defined_in_two_files_of_a_module() -> None:
+    """They share one file in the end, where the second would replace the first."""
+    names = [name for file in (*HELPERS, *RUNTIME) for name in source(file).names]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
