@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 RUN = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+POOL = click.option("--pool", type=click.Choice(["processes", "inline", "ray"]), help="Who trains.")
 
 
 @click.group("optsearch", context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,15 +48,19 @@ def cli() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: search.population=20.")
 @click.option("--seed", type=click.IntRange(0), help="Change the seed, and with it everything random.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: the next free runs/NAME-N]")
+@POOL
 @click.option("--dry-run", is_flag=True, help="Say what the search would cost, and do not start it.")
 @in_words
-def run(config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None, dry_run: bool) -> None:
+def run(
+    config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None, pool: str | None, dry_run: bool
+) -> None:
     """Start a search."""
     from .config import read_config
     from .run import create
 
-    changes = (*overrides, *([] if seed is None else [f"seed={seed}"]))
-    settings = read_config(config, changes)
+    options = {"seed": seed, "machine.pool": pool}
+    changes = [f"{key}={value}" for key, value in options.items() if value is not None]
+    settings = read_config(config, (*overrides, *changes))
     if dry_run:
         _say_cost(settings)
         return
@@ -86,14 +91,17 @@ def new(path: Path, space: str, tasks: tuple[str, ...]) -> None:
 
 @cli.command()
 @RUN
+@POOL
 @in_words
-def resume(run: Path) -> None:
+def resume(run: Path, pool: str | None) -> None:
     """Go on with a search that was interrupted, in whatever way."""
     from .run import config_of
     from .store import Store
 
     store = Store.open(run, write=True)
-    search(store, config_of(store))
+    config = config_of(store)
+    machine = config.machine.model_copy(update={} if pool is None else {"pool": pool})
+    search(store, config.model_copy(update={"machine": machine}))
 
 
 def search(store: Store, config: Config) -> None:

@@ -131,9 +131,11 @@ class Training(Section):
 class Machine(Section):
     """Where training runs. `workers` 0 fills the cores; `threads` are each worker's, and the only setting here that
     results depend on; `timeout` is how many seconds one training run may take before it is given up, 0 for ever;
-    `cache` shares the scores of training runs with the user's other searches."""
+    `cache` shares the scores of training runs with the user's other searches; `address` is that of a Ray cluster,
+    `auto` the one at hand, and empty starts one here."""
 
-    pool: Literal["processes", "inline"] = "processes"
+    pool: Literal["processes", "inline", "ray"] = "processes"
+    address: str = ""
     workers: int = Field(default=0, ge=0, le=1024)
     threads: int = Field(default=1, ge=1, le=256)
     device: str = "auto"

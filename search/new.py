@@ -52,7 +52,8 @@ validation_images = 0          # 0: all of the 10% that fitness is measured on
 precision = "float32"          # "bfloat16" trains twice as fast on most CPUs
 
 [machine]
-pool = "processes"             # "inline": all in one process, for debugging
+pool = "processes"             # "inline": all in one process, for debugging; "ray": a cluster (optc[ray])
+address = ""                   # of the Ray cluster; "auto": the one at hand; "": one is started on this machine
 workers = 0                    # 0: as many as there are cores; results do not depend on it
 threads = 1                    # of each worker; results do depend on it, in the last bits
 device = "auto"                # "cpu", "cuda", "cuda:1", ...

@@ -33,6 +33,10 @@ def make_pool(config: Config, evaluator: type[Evaluator] = Evaluator) -> Pool:
     """The configured pool, in which an evaluator of that class runs every job."""
     if config.machine.pool == "inline":
         return Inline(config, evaluator)
+    if config.machine.pool == "ray":
+        from .pool_ray import RayPool
+
+        return RayPool(config, evaluator)
     return Processes(config, worker_count(config), evaluator)
 
 

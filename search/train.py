@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .seeds import seed_of
+from .tasks.layers import draw_from
 from .tasks.protocol import Problem
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
@@ -53,6 +54,7 @@ def train(
         torch.manual_seed(seed)
         model = problem.model()
         optimizer = make_optimizer(model.parameters(), steps)
+        draw_from(model, torch.Generator(problem.device).manual_seed(seed_of(seed, "dropout")))
         draw = torch.Generator(problem.device).manual_seed(seed_of(seed, "batches"))
         lowered = torch.autocast(problem.device.type, torch.bfloat16, precision == "bfloat16", cache_enabled=False)
         return _train(model, optimizer, problem, steps, problem.batches(batch_size, draw), lowered)

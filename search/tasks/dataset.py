@@ -98,7 +98,7 @@ class Supervised(ABC):
         return inputs
 
     def varied(self, inputs: Tensor, draw: torch.Generator) -> Tensor:
-        """What the network takes, randomly changed, for training alone."""
+        """Stored inputs, randomly changed, for training alone."""
         return inputs
 
     def batches(self, size: int, draw: torch.Generator) -> Iterator[Batch]:
@@ -109,7 +109,7 @@ class Supervised(ABC):
             order = torch.randperm(len(targets), generator=draw, device=self.device)
             for start in range(0, len(targets) - size + 1, size):
                 chosen = order[start : start + size]
-                yield self.varied(self.shown(inputs[chosen]), draw), targets[chosen]
+                yield self.shown(self.varied(inputs[chosen], draw)), targets[chosen]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean cross-entropy of a batch, in nats."""

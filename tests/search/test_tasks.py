@@ -212,7 +212,7 @@ def test_the_papers_networks_have_the_papers_sizes(name):
 
 
 def test_augmentation_is_a_crop_and_a_flip_of_each_image():
-    images = torch.rand(40, 3, 12, 12) + 0.1
+    images = torch.randint(1, 256, (40, 3, 12, 12), dtype=torch.uint8)
     done = crop_and_flip(images, torch.Generator().manual_seed(0))
     padded = torch.nn.functional.pad(images, (4,) * 4)
     kinds = set()
