@@ -11,7 +11,7 @@ from dataclasses import replace
 from keyword import iskeyword
 from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from . import declare
 from .body import Body, state_entity
@@ -74,13 +74,16 @@ def check(file: File, base: Path | None = None) -> Rule:
 class _Checker:
     def __init__(self, file: File, base: Path | None) -> None:
         self.file = file
+        self.by_kind: dict[type, list[Any]] = {}
+        for item in file.items:
+            self.by_kind.setdefault(type(item), []).append(item)
         self.problems: list[Diagnostic] = []
         self.resolver = Resolver(self.problems.append, lambda d, c, a: a[0])
         self.library: Library = bring(self.items(Use), base, self.problems.append)
         self.body = Body(self.resolver)
 
     def items(self, kind: type[T]) -> list[T]:
-        return [item for item in self.file.items if isinstance(item, kind)]
+        return self.by_kind.get(kind, [])
 
     def rule(self) -> Rule:
         self._no_lone_expression()

@@ -13,6 +13,7 @@ FLOAT32_MAX = 3.4028234663852886e38
 FLOAT32_TINY = 2.0**-150
 """Half the smallest subnormal: what is not larger rounds to zero in float32."""
 MAX_EXPONENT = 64
+_NAMED = {"pi": math.pi, "inf": math.inf}
 
 
 def literal(number: Number) -> Diagnostic | None:
@@ -29,17 +30,19 @@ def literal(number: Number) -> Diagnostic | None:
 
 def evaluate(expr: Expr) -> float | bool | None:
     """The value of an expression without names other than `pi` and `inf`; None where it has others. Never raises."""
-    match expr:
-        case Number(value=value) | Bool(value=value):
-            return value
-        case Name(id="pi"):
-            return math.pi
-        case Name(id="inf"):
-            return math.inf
-        case Apply(op=op, args=args) if len(args) == OPERATORS[op].arity or OPERATORS[op].variadic:
-            values = [evaluate(a) for a in args]
-            return None if None in values else _apply(op, values)
-    return None
+    if isinstance(expr, Number | Bool):
+        return expr.value
+    if isinstance(expr, Name):
+        return _NAMED.get(expr.id)
+    if not isinstance(expr, Apply) or (len(expr.args) != OPERATORS[expr.op].arity and not OPERATORS[expr.op].variadic):
+        return None
+    values: list[float | bool] = []
+    for arg in expr.args:
+        value = evaluate(arg)
+        if value is None:
+            return None
+        values.append(value)
+    return _apply(expr.op, values)
 
 
 _PLAIN: dict[str, Any] = {
@@ -69,10 +72,13 @@ def faults(expr: Expr) -> Diagnostic | None:
     """The innermost thing that constant folding finds wrong in one operation: 1/0, g/(1 - 1), log(-1), g^1000."""
     if not isinstance(expr, Apply):
         return None
-    values = [evaluate(a) for a in expr.args]
-    if expr.op == "div" and values[-1] == 0:
+    last = evaluate(expr.args[-1])
+    if last is None:
+        return None
+    values = [*(evaluate(a) for a in expr.args[:-1]), last]
+    if expr.op == "div" and last == 0:
         return Diagnostic("E401", "division by zero", expr.args[-1].span, help="this divisor is always 0")
-    if expr.op == "pow" and isinstance(values[-1], float) and MAX_EXPONENT < abs(values[-1]) < math.inf:
+    if expr.op == "pow" and isinstance(last, float) and MAX_EXPONENT < abs(last) < math.inf:
         help = "no optimizer needs such a power; `exp` grows as fast as anything"
         return Diagnostic("E402", f"an exponent beyond {MAX_EXPONENT}", expr.args[-1].span, help=help)
     if None in values or any(isinstance(v, float) and not math.isfinite(v) for v in values):

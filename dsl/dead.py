@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
 from .rule import Rule, RuleStatement
-from .syntax import Apply, Assign, Expr, Let, Name, Output, Prev, Repeat, Statement, When, names
+from .syntax import Assign, Expr, Let, Output, Repeat, Statement, When, names
 
 
 def live_names(rule: Rule) -> frozenset[str]:
     """Every name that theta, or what evaluation sees, depends on, at this step or a later one."""
-    live = {"theta"} if rule.evaluate is None else {"theta", *_names(rule.evaluate)}
+    live = {"theta"} if rule.evaluate is None else {"theta", *names(rule.evaluate)}
     before = -1
     while len(live) != before:
         before = len(live)
         _read(rule.body, live)
         for s in rule.states:
-            live |= {n for e in (s.init, s.when) if e is not None and s.name in live for n in _names(e)}
+            live |= {n for e in (s.init, s.when) if e is not None and s.name in live for n in names(e)}
     return frozenset(live)
-
-
-def _names(e: Expr) -> Iterator[str]:
-    """As `syntax.names`, but quicker: it looks at no field that holds no name."""
-    pending = [e]
-    while pending:
-        top = pending.pop()
-        if isinstance(top, Apply):
-            pending += top.args
-        elif isinstance(top, Name):
-            yield top.id
-        elif isinstance(top, Prev):
-            yield top.state
-        else:
-            yield from names(top)
 
 
 def _read(body: Sequence[Statement], live: set[str]) -> bool:
@@ -55,7 +40,7 @@ def _read(body: Sequence[Statement], live: set[str]) -> bool:
                 matters, reads = _read(block, live), (count,)
         if matters:
             any_matters = True
-            live.update(n for e in reads for n in _names(e))
+            live.update(n for e in reads for n in names(e))
     return any_matters
 
 

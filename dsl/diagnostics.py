@@ -90,7 +90,10 @@ class OptError(Exception):
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
         self.diagnostics = diagnostics
-        super().__init__(render_all(diagnostics))
+        super().__init__(*diagnostics)
+
+    def __str__(self) -> str:
+        return render_all(self.diagnostics)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OptError, self.diagnostics

@@ -68,7 +68,7 @@ class _Flow:
 
     @property
     def steps(self) -> int:
-        return self.gradients.shape[1]
+        return len(self.gradients[0])
 
     def thetas(self, live: Sequence[int]) -> Array:
         waits = self._waits(live)
@@ -116,24 +116,22 @@ class _Flow:
         work = [(i, self._meaning(nodes[i]), nodes[i].args) for i in sorted(inner - held.keys())]
         outer = {a for i in inner for a in nodes[i].args if a not in inner} | (set(roots.values()) - inner)
         outside = {a: _by_step(self.series[a], self.steps) for a in outer}
-        now = {name: self._start(name) for name in group}
         path = {name: np.empty((count, self.steps + 1, *self.shapes[name])) for name in group}
+        for name in group:
+            path[name][:, 0] = self._start(name)
         for t in range(self.steps):
             at: dict[int, Any] = {a: values[t] for a, values in outside.items()}
-            at |= {i: now[name] for i, name in held.items()}
-            for name in group:
-                path[name][:, t] = now[name]
+            at |= {i: path[name][:, t] for i, name in held.items()}
             for i, meaning, args in work:
                 at[i] = meaning(*[at[a] for a in args])
-            now = {name: np.broadcast_to(at[i], (count, *self.shapes[name])) for name, i in roots.items()}
-        for name in group:
-            path[name][:, self.steps] = now[name]
-            self.known |= self.bit[name]
+            for name, i in roots.items():
+                path[name][:, t + 1] = at[i]
+        self.known |= sum(self.bit[name] for name in group)
         self.paths |= path
 
-    def _start(self, name: str) -> Array:
+    def _start(self, name: str) -> Any:
         """What a state holds before the first step."""
-        return self.theta if name == THETA else np.broadcast_to(self._initial(self.inits[name]), self.shapes[name])
+        return self.theta if name == THETA else self._initial(self.inits[name])
 
     def _initial(self, i: int) -> Any:
         node = self.nodes[i]

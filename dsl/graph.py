@@ -182,18 +182,18 @@ class _Tracer:
 
     def value(self, e: Expr, env: Mapping[str, int]) -> int:
         match e:
+            case Apply(op=op, args=args):
+                return self.apply(op, tuple([self.value(a, env) for a in args]))
+            case Name(id=name):
+                return env[name] if name in env else self.leaf(name)
             case Number(value=value):
                 return self.graph.number(value)
             case Bool(value=value):
                 return self.graph.add("bool", (), value)
-            case Name(id=name):
-                return env[name] if name in env else self.leaf(name)
             case Prev(state=name):
                 return self.leaf(name)
             case Noise(index=index):
                 return self.graph.add("noise", (), index)
-            case Apply(op=op, args=args):
-                return self.apply(op, tuple(self.value(a, env) for a in args))
             case Reduce(op=op, args=args, scope=scope):
                 return self.graph.add("reduce", tuple(self.value(a, env) for a in args), (op, scope))
             case Matrix(op=op, args=args):

@@ -16,6 +16,7 @@ from .syntax import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, 
 
 Level = Literal["host", "model", "tensor", "matrix"]
 LEVELS: tuple[Level, ...] = ("host", "model", "tensor", "matrix")
+_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ class ShapeError(Exception):
 
 def broadcast(a: Shape, b: Shape) -> Shape:
     """The shape of an elementwise operation on two values. Raises ShapeError where a size is two things at once."""
+    if a is b:
+        return a
     if a.level != "matrix" or b.level != "matrix":
-        return max(a, b, key=lambda s: LEVELS.index(s.level))
+        return a if _RANK[a.level] >= _RANK[b.level] else b
     for x, y in ((a.rows, b.rows), (a.cols, b.cols)):
         if x != y and "1" not in (x, y):
             raise ShapeError(f"one value is {a}, the other {b}")

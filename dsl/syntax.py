@@ -345,8 +345,14 @@ def walk(node: Node) -> Iterator[Node]:
 
 def names(node: Node) -> Iterator[str]:
     """Every identifier that an expression or statement reads; `prev(m)` reads `m`."""
-    for part in walk(node):
-        if isinstance(part, Name):
-            yield part.id
-        elif isinstance(part, Prev):
-            yield part.state
+    stack: list[Node] = [node]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, Apply):  # most nodes are, and have no other fields to look through
+            stack.extend(top.args[::-1])
+        elif isinstance(top, Name):
+            yield top.id
+        elif isinstance(top, Prev):
+            yield top.state
+        else:
+            stack.extend(reversed(list(children(top))))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..dsl.check import check
 from ..dsl.diagnostics import OptError
 from ..dsl.parser import parse
 from ..dsl.syntax import File
 from . import graft
+from .keys import rule_of
 from .priors import drawn
 from .sites import mended, sites
 from .trees import unplaced
@@ -45,11 +45,13 @@ def founder(update: str) -> File:
 
 FOUNDERS: dict[str, File] = {name: founder(update) for name, update in UPDATES.items()}
 
+GRADIENT = founder("g")
+
 
 def sound(tree: File) -> bool:
     """Whether the tree is a rule: what grows freely may divide by a difference that is nothing."""
     try:
-        check(tree)
+        rule_of(tree)
     except OptError:
         return False
     return True
@@ -57,7 +59,7 @@ def sound(tree: File) -> bool:
 
 def random_tree(rng: np.random.Generator) -> File:
     """The standard states with a random update, of any depth, and hyperparameters drawn from their priors."""
-    start = drawn(founder("g"), rng)
+    start = drawn(GRADIENT, rng)
     (update,) = sites(start, whole_program=False)
     for _ in range(TRIES):
         levels = int(rng.integers(2, graft.BIRTH_DEPTH + 1))

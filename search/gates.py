@@ -14,15 +14,14 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dsl.check import check
 from ..dsl.diagnostics import OptError
 from ..dsl.flow import trajectories
 from ..dsl.interpret import initial_states, settings, step
 from ..dsl.rule import Rule, Value
 from ..dsl.syntax import File
 from .build import LENGTH
+from .keys import rule_of
 from .seeds import generator
-from .trees import tidied
 
 Array = NDArray[np.float64]
 
@@ -142,7 +141,7 @@ class Gatekeeper:
         if not self.names:
             return ""
         try:
-            probe = Probe(check(tidied(tree)), self.length)
+            probe = Probe(rule_of(tree), self.length)
             return self._judged(probe)
         except (OptError, ArithmeticError, ValueError, TypeError) as error:
             return f"no rule: {str(error).splitlines()[0]}"

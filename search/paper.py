@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ..dsl.syntax import Apply, Assign, Expr, File, Item, Let, Name, Output, ParamDecl, StateDecl, names
 from .trees import fragment, number, number_of, renamed, rounded
@@ -149,10 +150,9 @@ def _schedule(on: frozenset[str]) -> list[str]:
 
 
 def _update(genome: Genome) -> Output:
-    corrected = CORRECTED if "bias_correction" in genome.flags else {}
+    corrected = "bias_correction" in genome.flags
     terms: list[Expr] = [
-        Apply("mul", (Name(f"a{k}"), renamed(_primitive(term.primitive), corrected)))
-        for k, term in enumerate(genome.terms, 1)
+        Apply("mul", (Name(f"a{k}"), _spelled(term.primitive, corrected))) for k, term in enumerate(genome.terms, 1)
     ]
     total = terms[0]
     for term in terms[1:]:
@@ -160,10 +160,11 @@ def _update(genome: Genome) -> Output:
     return Output("update", total)
 
 
-def _primitive(name: str) -> Expr:
-    line = fragment(f"update = {PRIMITIVES[name]}")
+@cache
+def _spelled(primitive: str, corrected: bool) -> Expr:
+    line = fragment(f"update = {PRIMITIVES[primitive]}")
     assert isinstance(line, Output)
-    return line.value
+    return renamed(line.value, CORRECTED) if corrected else line.value
 
 
 # ---------------------------------------------------------------- tree to genome
@@ -201,13 +202,16 @@ def _summands(value: Expr) -> list[Expr]:
     return [value, *reversed(parts)]
 
 
+@cache
+def _primitives() -> dict[Expr, str]:
+    return {_spelled(name, corrected): name for name in PRIMITIVES for corrected in (False, True)}
+
+
 def _term(part: Expr, defaults: Mapping[str, Expr | None]) -> Term:
     match part:
         case Apply("mul", (Name(weight), factor)):
-            plain = renamed(factor, {hat: bare for bare, hat in CORRECTED.items()})
-            for name in PRIMITIVES:
-                if _primitive(name) == plain:
-                    return Term(name, number_of(defaults[weight]))
+            if (primitive := _primitives().get(factor)) is not None:
+                return Term(primitive, number_of(defaults[weight]))
     raise ValueError("not a rule of the paper's space: its update is no sum of weighted primitives")
 
 

@@ -1,7 +1,7 @@
 """Variation of the paper's space: pure functions from parse trees and a random stream to a parse tree.
 
-Each mutation is a row of MUTATIONS. `strength` is the paper's decay d, 1 in the first generation and 1/2 in the last;
-rates and widths are from arXiv:2512.11853. A mutation that changes nothing returns an equal tree.
+Each mutation is a row of MUTATIONS, on genomes. `strength` is the paper's decay d, 1 in the first generation and 1/2 in
+the last; rates and widths are from arXiv:2512.11853. A mutation that changes nothing returns an equal genome.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..dsl.syntax import File
 from .paper import FLAGS, GENES, MAX_TERMS, PRIMITIVES, WEIGHT_LIMIT, Gene, Genome, Term, read, write
 from .trees import rounded
 
-Mutate = Callable[[File, np.random.Generator, float], File]
+Mutate = Callable[[Genome, np.random.Generator, float], Genome]
 Change = Callable[[Genome, np.random.Generator], Genome]
 
 NUMBER_RATE, STRUCTURE_RATE, FLAG_RATE = 0.35, 0.15, 0.1
@@ -60,10 +60,9 @@ def cross(first: File, second: File, rng: np.random.Generator) -> File:
 # ---------------------------------------------------------------- one parent
 
 
-def jitter(tree: File, rng: np.random.Generator, strength: float) -> File:
+def jitter(genome: Genome, rng: np.random.Generator, strength: float) -> Genome:
     """Each number moves with p = 0.35 d by a normal step of width 0.3 d, on its gene's own scale."""
-    genome, width = read(tree), SPREAD * strength
-    rate = NUMBER_RATE * strength
+    width, rate = SPREAD * strength, NUMBER_RATE * strength
     values = {
         name: _moved(GENES[name], value, rng.normal(0, width)) if GENES[name].spread and rng.random() < rate else value
         for name, value in genome.values.items()
@@ -72,7 +71,7 @@ def jitter(tree: File, rng: np.random.Generator, strength: float) -> File:
         replace(term, weight=_weight(term.weight * exp(rng.normal(0, width)))) if rng.random() < rate else term
         for term in genome.terms
     )
-    return write(replace(genome, values=values, terms=terms))
+    return replace(genome, values=values, terms=terms)
 
 
 def _moved(gene: Gene, value: float, step: float) -> float:
@@ -84,12 +83,11 @@ def _weight(value: float) -> float:
     return rounded(min(max(value, -WEIGHT_LIMIT), WEIGHT_LIMIT))
 
 
-def restructure(tree: File, rng: np.random.Generator, strength: float) -> File:
+def restructure(genome: Genome, rng: np.random.Generator, strength: float) -> Genome:
     """With p = 0.15 d, one term is added, removed or exchanged."""
     if rng.random() >= STRUCTURE_RATE * strength:
-        return tree
-    change = STRUCTURAL[str(rng.choice(list(STRUCTURAL)))]
-    return write(change(read(tree), rng))
+        return genome
+    return STRUCTURAL[str(rng.choice(list(STRUCTURAL)))](genome, rng)
 
 
 def add_term(genome: Genome, rng: np.random.Generator) -> Genome:
@@ -114,16 +112,15 @@ def change_term(genome: Genome, rng: np.random.Generator) -> Genome:
 STRUCTURAL: dict[str, Change] = {"add": add_term, "remove": remove_term, "change": change_term}
 
 
-def flip(tree: File, rng: np.random.Generator, strength: float) -> File:
+def flip(genome: Genome, rng: np.random.Generator, strength: float) -> Genome:
     """Each flag flips with p = 0.1 d."""
-    genome = read(tree)
     flipped = {name for name in FLAGS if rng.random() < FLAG_RATE * strength}
-    return write(replace(genome, flags=genome.flags ^ flipped))
+    return replace(genome, flags=genome.flags ^ flipped)
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A named operator on one tree."""
+    """A named operator on one genome."""
 
     name: str
     apply: Mutate
@@ -134,9 +131,9 @@ MUTATIONS = (Mutation("numbers", jitter), Mutation("structure", restructure), Mu
 
 def mutate(tree: File, rng: np.random.Generator, strength: float) -> tuple[File, tuple[str, ...]]:
     """The tree after every row of MUTATIONS in turn, and the names of those that changed it."""
-    changed = []
+    genome, changed = read(tree), list[str]()
     for mutation in MUTATIONS:
-        before, tree = tree, mutation.apply(tree, rng, strength)
-        if tree != before:
+        before, genome = genome, mutation.apply(genome, rng, strength)
+        if genome != before:
             changed.append(mutation.name)
-    return tree, tuple(changed)
+    return write(genome) if changed else tree, tuple(changed)
