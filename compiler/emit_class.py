@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from ..dsl.rule import Param
 from .emit_native import c_name, exact, has_native
 from .emit_scalars import reads_sizes, structural
-from .layout import STEP, WIDTH, docstring
+from .emit_triton import Fused
+from .layout import STEP, WIDTH, docstring, wrapped
 from .names import snake
 from .passes import LINES, NUMBERS, Passes
 from .plan import QUANTISED, Memory, Plan, Segment
+from .split import FUSED, Parts
 
 TYPES = {"real": "float", "int": "int", "bool": "bool"}
 OPTIONS = {
@@ -57,8 +59,8 @@ def number(value: float | bool) -> str:
     return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
 
 
-def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
-    """The `Program` of one rule, out of functions whose names begin with the prefix; `passes` are its kernels'."""
+def emit_program(plan: Plan, prefix: str, fused: Fused | None) -> str:
+    """The `Program` of one rule, out of functions whose names begin with the prefix; `fused` are its kernels."""
     flags = [f.name for f in plan.flags]
     keys = f"{snake(plan.name)}_" if prefix else ""
     entries = [
@@ -76,8 +78,44 @@ def emit_program(plan: Plan, prefix: str, passes: Passes | None) -> str:
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += [_native(plan, prefix)] if has_native(plan) else []
-    entries += _kernels(plan, prefix, passes) if passes is not None else []
+    if fused is None:
+        return _program(prefix, entries)
+    if fused.parts is None:
+        return _program(prefix, [*entries, *_kernels(plan, prefix, fused.passes[""][1])])
+    beside = [_program(f"{prefix}{part}", _beside(plan, prefix, part, *those)) for part, those in fused.passes.items()]
+    return "\n\n".join([*beside, _program(prefix, [*entries, *_split(plan, prefix, fused.parts)])])
+
+
+def _program(prefix: str, entries: list[str]) -> str:
     return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
+
+
+def _beside(plan: Plan, prefix: str, part: str, own: Plan, passes: Passes) -> list[str]:
+    """The entries of a fused part's program: it shares the whole rule's scalars."""
+    entries = [
+        "hyperparameters=()",
+        "states=()",
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}region')}",
+    ]
+    entries += ["lockstep=True"] * own.lockstep + ["noisy=True"] * own.noisy
+    return [*entries, *_kernels(own, f"{prefix}{part}", passes)]
+
+
+def _split(plan: Plan, prefix: str, parts: Parts) -> list[str]:
+    """The entries of a program that runs in parts."""
+    fused = [str(i) for i, m in enumerate(plan.memories) if m.scope in FUSED]
+    args = [
+        f"before={prefix.upper()}BEFORE_PROGRAM",
+        f"region={prefix}region",
+        f"after={prefix.upper()}AFTER_PROGRAM",
+        f"fused={_tuple(fused)}",
+        f"given={len(parts.before.step.outputs)}",
+        f"taken={_tuple([str(i) for i in parts.taken])}",
+        f"found={_tuple([_text(x) for x in parts.found])}",
+        f"stored={_tuple([str(i) for i in parts.stored])}",
+    ]
+    text = "\n".join(wrapped("split=Split", args, "", STEP)).lstrip()
+    return [f"kernel=None if triton is None else {prefix}after_kernel", "reduce=run_split", text]
 
 
 def _native(plan: Plan, prefix: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from .emit_access import kept, load, store
 from .emit_geometry import MASKS, PLACES, TABLES, Geometry, geometry_of, old
 from .emit_triton import block_arguments, earlier
+from .homes import RESULT
 from .layout import STEP, docstring, wrapped
 from .passes import LINES, NUMBERS, Column, Measure, Passes, noise_name
 from .plan import Memory, Plan
@@ -156,9 +157,11 @@ class _Kernel:
         out = self._loads(mask)
         args = block_arguments(self.plan, self.passes, self.passes.columns)
         out += wrapped(f"{', '.join(step.outputs)} = {block}", args, "", indent)
-        out += store("theta", step.outputs[0], None, "at", mask, indent)
-        for x in step.outputs[1:]:
-            out += self._store(x, self.memories[x], mask, indent)
+        for x in step.outputs:
+            if x == RESULT:
+                out += store("theta", x, None, "at", mask, indent)
+            else:
+                out += self._store(x, self.memories[x], mask, indent)
         return out
 
     def _store(self, name: str, memory: Memory, mask: str, indent: str) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ..dsl.syntax import Cast, Expr, Matrix, walk
+from ..dsl.syntax import Cast, Expr
 from .layout import STEP, docstring, returned, statements, wrapped
 from .names import Names
-from .passes import LINES, NUMBERS, Column, Measure, Passes, UncutError, cut, noise_name
+from .passes import Column, Measure, Passes, UncutError, cut, noise_name
 from .plan import QUANTISED, Plan
 from .spell import ARITHMETIC, IF, ON_TENSORS, Speller, Spelling, call
+from .split import Parts, has_matrices, split
 
 TRITON: dict[str, Spelling] = {
     **ARITHMETIC,
@@ -36,20 +38,29 @@ TRITON: dict[str, Spelling] = {
     "where": call("tl.where", 3),
 }
 
-NOT_YET: tuple[tuple[type, str], ...] = ((Matrix, "matrix operations"),)
+
+@dataclass(frozen=True)
+class Fused:
+    """A plan's kernels: of the rule itself, or of what is before and behind its matrix operations."""
+
+    passes: dict[str, tuple[Plan, Passes]]
+    parts: Parts | None = None
+
+
+def fuse(plan: Plan) -> Fused:
+    """The passes of a plan, by the prefix of their names. Raises UncutError, in words, where it has none."""
+    if coded := [m.dtype for m in plan.memories if m.dtype in QUANTISED]:
+        raise UncutError(f"states in {coded[0]}")
+    if not has_matrices(plan):
+        return Fused({"": (plan, cut(plan))})
+    parts = split(plan)
+    return Fused({"before_": (parts.before, cut(parts.before)), "after_": (parts.after, cut(parts.after))}, parts)
 
 
 def refusal(plan: Plan) -> str | None:
     """Why the rule has no Triton kernel, in words, or None where it has one."""
-    for kind, words in NOT_YET:
-        if any(isinstance(part, kind) for b in plan.step.binds() for part in walk(b.value)):
-            return f"there is no Triton kernel yet for {words}"
-    if other := [m.scope for m in plan.memories if m.scope not in ("element", *LINES, *NUMBERS)]:
-        return f"there is no Triton kernel yet for states per {other[0]}"
-    if coded := [m.dtype for m in plan.memories if m.dtype in QUANTISED]:
-        return f"there is no Triton kernel yet for states in {coded[0]}"
     try:
-        cut(plan)
+        fuse(plan)
     except UncutError as reason:
         return f"there is no Triton kernel yet for {reason}"
     return None

@@ -16,12 +16,12 @@ from .emit_live import emit_live
 from .emit_native import emit_native, has_native
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
 from .emit_torch import emit_torch
-from .emit_triton import emit_block, emit_terms, refusal
+from .emit_triton import Fused, emit_block, emit_terms, fuse, refusal
 from .inline import imports, needed, source
 from .layout import docstring
 from .lower import lower
 from .names import Names
-from .passes import Passes, cut
+from .passes import Passes
 from .plan import Plan, identifiers
 
 Target = Literal["auto", "triton", "torch"]
@@ -43,13 +43,14 @@ RUNTIME = {
     "runtime_triton.py": "running it by Triton",
     "runtime_reduced.py": "rules with reductions",
     "runtime_tiles.py": "rules with rows and columns",
+    "runtime_split.py": "rules with matrix operations",
     "runtime_memory.py": "numbers around a step",
     "runtime.py": "what every optimizer does",
     "runtime_precision.py": "how precisely it keeps parameters and states",
 }
 FUNCTIONS = (
     *("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate"),
-    *("jit", "C_SOURCE"),
+    *("region", "jit", "C_SOURCE"),
 )
 IN_KERNEL = (*WORDS, *FACTS, PARTIALS, "partial", "fact", "result", "key", "row", "compute")
 
@@ -86,42 +87,50 @@ def emit(rule: Rule, target: Target = "auto") -> str:
     if target == "triton" and reasons:
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
-    passes = {} if target == "torch" else {prefix: cut(p) for prefix, p in plans.items() if refusal(p) is None}
-    runtime = _runtime(plans, passes)
-    body = _body(plans, passes, runtime)
+    fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
+    runtime = _runtime(plans, fused)
+    body = _body(plans, fused, runtime)
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
     head += imports((*HELPERS, *runtime), body)
-    return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if passes else "") + f"\n\n{body}\n"
+    return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if fused else "") + f"\n\n{body}\n"
 
 
-def _runtime(plans: dict[str, Plan], passes: dict[str, Passes]) -> list[str]:
+def _runtime(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
     """The files of the runtime that a module needs, in their order."""
+    passes = [those for f in fused.values() for those in f.passes.values()]
     eager = not any(has_native(p) for p in plans.values())
     spared = {
         "../dsl/cache.py": eager,
         "runtime_cc.py": eager,
         "runtime_native.py": eager,
-        "runtime_tables.py": not passes,
-        "runtime_triton.py": not passes,
-        "runtime_reduced.py": all(plans[prefix].elementwise for prefix in passes),
-        "runtime_tiles.py": not any(p.tiled for p in passes.values()),
+        "runtime_tables.py": not fused,
+        "runtime_triton.py": not fused,
+        "runtime_reduced.py": all(plan.elementwise for plan, _ in passes),
+        "runtime_tiles.py": not any(those.tiled for _, those in passes),
+        "runtime_split.py": not any(f.parts for f in fused.values()),
     }
     return [f for f in RUNTIME if not spared.get(f)]
 
 
-def _body(plans: dict[str, Plan], passes: dict[str, Passes], runtime: list[str]) -> str:
-    """Everything after the imports. `passes` has the plans, by their prefix, that have kernels."""
+def _body(plans: dict[str, Plan], fused: dict[str, Fused], runtime: list[str]) -> str:
+    """Everything after the imports. `fused` has the kernels of the plans, by their prefix, that have some."""
     names = Names(reserved() | {x for p in plans.values() for x in identifiers(p)})
-    programs = [emit_program(p, prefix, passes.get(prefix)) for prefix, p in plans.items()]
-    kernels = [t for prefix, cuts in passes.items() for t in _triton(prefix, plans[prefix], cuts, names)]
+    programs = [emit_program(p, prefix, fused.get(prefix)) for prefix, p in plans.items()]
+    kernels = [
+        t
+        for prefix, f in fused.items()
+        for part, those in f.passes.items()
+        for t in _triton(prefix + part, *those, names)
+    ]
+    torch = [t for prefix, p in plans.items() for t in _torch(prefix, p, fused.get(prefix), names)]
     sections = [
         _section("the rule's numbers: float64, on the host", [t for p in plans.items() for t in _host(*p)], HELPERS[0]),
-        _section("the rule by torch", [t for p in plans.items() for t in _torch(*p, names)], HELPERS[3], HELPERS[1]),
+        _section("the rule by torch", torch, HELPERS[3], HELPERS[1]),
         _section("the rule in C", [_c(*p) for p in plans.items() if has_native(p[1])]),
         _section("the rule by Triton", kernels, HELPERS[2]),
         *(_title(RUNTIME[f]) + source(f).body for f in runtime),
-        _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plans[""], bool(passes))]),
+        _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plans[""], bool(fused))]),
     ]
     return re.sub(r"^@triton\.jit$", "@jit", "\n\n\n".join(s for s in sections if s), flags=re.MULTILINE)
 
@@ -134,9 +143,12 @@ def _host(prefix: str, plan: Plan) -> list[list[str]]:
     return out + ([emit_condition(plan, f"{prefix}serves", plan.serves)] if plan.serves is not None else [])
 
 
-def _torch(prefix: str, plan: Plan, names: Names) -> list[list[str]]:
+def _torch(prefix: str, plan: Plan, fused: Fused | None, names: Names) -> list[list[str]]:
     out = [emit_live(plan, f"{prefix}live_scalars", names)]
     out.append(emit_torch(plan, plan.step, f"{prefix}update", "The rule, on one tensor.", names))
+    if fused is not None and fused.parts is not None:
+        doc = "What is between the first and the last matrix operation, on one tensor."
+        out.append(emit_torch(plan, fused.parts.region, f"{prefix}region", doc, names))
     if plan.initial:
         out.append(emit_torch(plan, plan.initial, f"{prefix}initial", "What states hold before step 1.", names))
     if plan.evaluate:

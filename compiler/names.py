@@ -11,6 +11,9 @@ TAKEN = frozenset(
 )
 """What a generated module needs for itself; the helpers that it holds are added by `Names(reserved)`."""
 
+OURS = re.compile(r"_(at|type|old)$|^(reduced|term|terms|measure|noise|given|matrix)\d+$")
+"""Names that kernels make up of others, or number."""
+
 
 class Names:
     """Identifiers handed out so far. The same name gets the same identifier, different names different ones."""
@@ -29,7 +32,7 @@ class Names:
         """An identifier like `wish` that nothing else has."""
         base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "x"
         base = base if not base[0].isdigit() else f"x{base}"
-        base = f"{base}_" if re.search(r"_(at|type|old)$|^(reduced|term|terms|measure|noise)\d+$", base) else base
+        base = f"{base}_" if OURS.search(base) else base
         candidate, n = base, 1
         while candidate in self._taken:
             n += 1

@@ -219,6 +219,11 @@ def _noise_names(plan: Plan) -> set[str]:
     return {noise_name(p.index) for b in plan.step.binds() for p in walk(b.value) if isinstance(p, Noise)}
 
 
+def sliced(body: tuple[Statement, ...], outputs: set[str]) -> tuple[Statement, ...]:
+    """Those statements that some names depend on."""
+    return _slice(body, outputs)[0]
+
+
 def _slice(body: tuple[Statement, ...], needed: set[str]) -> tuple[tuple[Statement, ...], set[str]]:
     """Those statements that some names depend on, and the names that these in turn depend on."""
     kept: list[Statement] = []

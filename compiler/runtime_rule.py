@@ -121,7 +121,7 @@ class Program:
     where that takes more than one launch, `reduce` runs it, after the passes of `measures`: kernels with the columns
     that each gives, that is, their number, whether they are the largest and not sums, and what there is one for.
     `numbers` are the states that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what
-    there is of rows and columns.
+    there is of rows and columns, `split` the parts of a rule with matrix operations.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -143,6 +143,7 @@ class Program:
     numbers: tuple[int, ...] = ()
     counts: tuple[str, ...] = ("element",)
     tiled: Any = None
+    split: Any = None
 
     def settings(self, group: dict[str, Any]) -> Settings:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""

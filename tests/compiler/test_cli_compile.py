@@ -37,7 +37,12 @@ def test_the_plan_goes_to_the_standard_output() -> None:
     ("text", "args", "status", "message"),
     [
         ("update = bta1*g", [], 1, "bta1"),
-        ("orthogonalize(g)", ["--target", "triton"], 1, "no Triton kernel yet for matrix operations"),
+        (
+            "orthogonalize(g + noise()*sum(orthogonalize(g)))",
+            ["--target", "triton"],
+            1,
+            "no Triton kernel yet for random numbers among",
+        ),
         ("param params = 1\nparam lr = 1\nupdate = params*g", [], 1, "`params`"),
         ("param lr = 1\nstate step = 0\nstep <- step + 1\nupdate = g/step", [], 1, "`step`"),
         ("param lr = 1\nstate m : per row int8 = 0\nm <- mean(g)\nupdate = g + m", [], 1, "block-quantised"),
