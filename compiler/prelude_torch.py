@@ -15,7 +15,7 @@ from .runtime_rounding import LOW, philox
 def tensor_sqrt(x: Tensor) -> Tensor:
     """Correctly rounded, as everywhere else: on a CPU numpy's is, and MKL's, which torch.sqrt calls there, is not."""
     plain = type(x) is Tensor and x.device.type == "cpu" and not torch.is_grad_enabled()
-    if not plain or torch.compiler.is_compiling():
+    if not plain or torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(x):  # no memory of its own
         return torch.sqrt(x)
     root = torch.empty_like(x)
     with numpy.errstate(invalid="ignore"):
