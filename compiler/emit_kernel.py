@@ -21,6 +21,9 @@ from .plan import Memory, Plan
 
 FACTS = ("facts", "reduced")
 PARTIALS = "partials"
+KEYS = "keys"
+"""What random rounding depends on, two numbers a tensor; read where a kernel is compiled as `dithered`."""
+
 FINISH = {
     "sum": "{x}.to(compute)",
     "mean": "({x} / {n}).to(compute)",
@@ -66,7 +69,8 @@ class _Kernel:
         step, plan = self.plan.step, self.plan
         flags = (f.name for f in plan.flags)
         constants = [*(f"{x}_type" for x in step.inputs), "compute", "maximize", *flags, *self.at.sizes]
-        tables = [*TABLES, *(FACTS if reduces(plan) else ()), *more]
+        constants += ["dithered"] * plan.elementwise
+        tables = [*TABLES, *(FACTS if reduces(plan) else (KEYS,)), *more]
         out = [
             "@triton.jit",
             *wrapped(f"def {name}", [*tables, *(f"{c}: tl.constexpr" for c in constants)], ":"),
@@ -77,6 +81,7 @@ class _Kernel:
             *self._addresses(bool(more)),
         ]
         out += [] if self.at.tiled else [f"{STEP}at = tl.arange(0, BLOCK)"]
+        out += [f"{STEP}key = keys + 2 * tl.load(job)"] if plan.elementwise else []
         out.append(f"{STEP}if tl.load(job + {self.at.whole}) != 0:")
         whole = [x for x in step.inputs if self._scope(x) == "element"]
         out += [f"{STEP * 2}{x}_at = tl.multiple_of({x}_at, 16)" for x in whole]
@@ -157,12 +162,22 @@ class _Kernel:
         out = self._loads(mask)
         args = block_arguments(self.plan, self.passes, self.passes.columns)
         out += wrapped(f"{', '.join(step.outputs)} = {block}", args, "", indent)
+        if self.plan.elementwise:
+            out += [f"{indent}if dithered:"]
+            for x in step.outputs:
+                out += self._dither(x, indent + STEP)
         for x in step.outputs:
             if x == RESULT:
                 out += store("theta", x, None, "at", mask, indent)
             else:
                 out += self._store(x, self.memories[x], mask, indent)
         return out
+
+    def _dither(self, name: str, indent: str) -> list[str]:
+        """The rounding at random of one result; streams of bits are counted as `runtime_memory.keep` counts them."""
+        memory = self.memories.get(name)
+        target, stream = (name, 1 + self.plan.memories.index(memory)) if memory is not None else ("theta", 0)
+        return kept(memory, [f"{name} = block_dithered({name}, {target}_type, start, at, key, {stream})"], indent)
 
     def _store(self, name: str, memory: Memory, mask: str, indent: str) -> list[str]:
         if memory.scope in NUMBERS:

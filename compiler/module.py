@@ -11,7 +11,7 @@ from ..dsl.format import file_of, format_file
 from ..dsl.rule import Rule
 from .emit_class import emit_class, emit_program
 from .emit_geometry import WORDS
-from .emit_kernel import FACTS, PARTIALS, emit_kernel, emit_measure
+from .emit_kernel import FACTS, KEYS, PARTIALS, emit_kernel, emit_measure
 from .emit_live import emit_live
 from .emit_native import emit_native, has_native
 from .emit_scalars import emit_condition, emit_flags, emit_scalars
@@ -52,7 +52,7 @@ FUNCTIONS = (
     *("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate"),
     *("region", "jit", "C_SOURCE"),
 )
-IN_KERNEL = (*WORDS, *FACTS, PARTIALS, "partial", "fact", "result", "key", "row", "compute")
+IN_KERNEL = (*WORDS, *FACTS, PARTIALS, KEYS, "dithered", "partial", "fact", "result", "key", "row", "compute")
 
 TRY_TRITON = """
 try:

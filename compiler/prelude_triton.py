@@ -145,3 +145,41 @@ def block_noise(at, key, index: tl.constexpr, compute: tl.constexpr):
     a, b, _, _ = tl.philox(place | (seed << 32), low, high, low * 0 + t.to(tl.uint32), low * 0 + index)
     u, v = (a.to(compute) + 0.5) / 4294967296.0, (b.to(compute) + 0.5) / 4294967296.0
     return tl.sqrt(-2.0 * tl.log(u)) * tl.cos(6.283185307179586 * v)
+
+
+@triton.jit
+def block_draws(start, at, key, stream: tl.constexpr):
+    """16 random bits for the elements `start + at`, as `draws` of the runtime; `start` is a multiple of eight.
+
+    `key` points to the parameter's place and, in the upper half, the seed; and to the step.
+    """
+    eighth = (start >> 3) + (at >> 3)
+    low, high = (eighth & 0xFFFFFFFF).to(tl.uint32), (eighth >> 32).to(tl.uint32)
+    t = low * 0 + tl.load(key + 1).to(tl.uint32)
+    a, b, c, d = tl.philox(tl.load(key), low, high, t, low * 0 + (0x40000000 + stream))
+    turn = at & 7
+    word = tl.where(turn < 4, tl.where(turn < 2, a, b), tl.where(turn < 6, c, d))
+    return tl.where((turn & 1) == 0, word & 0xFFFF, word >> 16).to(tl.int32)
+
+
+@triton.jit
+def block_dithered(x, dtype: tl.constexpr, start, at, key, stream: tl.constexpr):
+    """x rounded at random to one of its two neighbours in bfloat16 or float16, as `stochastic` of the runtime does."""
+    if dtype == tl.bfloat16:
+        x = x.to(tl.float32)
+        bits = x.to(tl.int32, bitcast=True) + block_draws(start, at, key, stream)
+        nearest = block_cast(x, tl.bfloat16).to(tl.int32, bitcast=True)
+        bits = tl.where(tl.abs(x) <= 3.3895313892515355e38, bits, tl.where(x != x, 0x7FC00000, nearest))
+        x = (bits >> 16).to(tl.int16).to(tl.bfloat16, bitcast=True)
+    elif dtype == tl.float16:
+        random = block_draws(start, at, key, stream)
+        x = x.to(tl.float32)
+        bits = x.to(tl.int32, bitcast=True)
+        near = ((bits + (random & 8191)) & -8192).to(tl.float32, bitcast=True)
+        units = tl.abs(x) * 16777216.0
+        whole = tl.floor(units)
+        up = random < tl.floor((units - whole) * 65536.0).to(tl.int32)
+        small = (whole + up.to(tl.float32)) * 5.9604644775390625e-08
+        near = tl.where(tl.abs(x) < 6.103515625e-05, tl.where(bits < 0, -small, small), near)
+        x = tl.where(tl.abs(x) <= 65504.0, near, x)
+    return x

@@ -75,6 +75,15 @@ def portions(batches: list[Batch]) -> Iterator[list[Batch]]:
                 first, elements = end, 0
 
 
+def fits(batch: Batch, by_kernel: bool) -> bool:
+    """Whether a backend can step on what lies in memory: kernels of elementwise rules round at random themselves."""
+    precision, states = batch.works[0].precision, batch.program.states
+    if precision is None:
+        return True
+    coded = any(isinstance(s, Quantised) for s in states)
+    return by_kernel and batch.program.elementwise and precision.master is None and not coded
+
+
 def precision_of(work: Work) -> Precision:
     return work.precision or Precision()
 
@@ -87,7 +96,7 @@ def as_numbers(work: Work, precision: Precision) -> Work:
             states[i] = state.read(work.memory, dtype)
         elif x is not None and few_bits(x) and precision.rounding == "stochastic":
             states[i] = x.to(dtype)
-    return replace(work, theta=theta_of(work, precision), states=states)
+    return replace(work, theta=theta_of(work, precision), states=states, precision=None)
 
 
 def theta_of(work: Work, precision: Precision) -> Tensor:

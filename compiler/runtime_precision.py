@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .runtime import RuleOptimizer
 from .runtime_master import begin_master, master_of
-from .runtime_memory import converts, few_bits, prepare, through_memory
+from .runtime_memory import converts, few_bits, fits, prepare, through_memory
 from .runtime_quantised import LARGEST, Quantised, decoded
 from .runtime_rule import Function, Program, Settings, State, computing, real
 from .runtime_work import Batch, Job, Precision, Work
@@ -102,8 +102,8 @@ class PreciseOptimizer(RuleOptimizer):
 
     def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
         for run, batches in super()._by_backend(job):
-            plain = all(batch.works[0].precision is None for batch in batches)
-            yield run if plain else through_memory(run), batches
+            direct = all(fits(batch, run is self.backends.get("triton")) for batch in batches)
+            yield run if direct else through_memory(run), batches
 
     def _numbers(self, p: Tensor, program: Program, group: dict[str, Any]) -> tuple[Tensor, list[Tensor | None]]:
         precision, theta, memory = self._precision_of(group), real(p), self.state[p]

@@ -57,7 +57,9 @@ def launch(batch: Batch, table: Table) -> None:
     """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
     interpreted = interprets(batch.program, batch.works[0].theta.device)
     if not batch.settled or captures(table):
-        launch_on(batch, [flat(work, interpreted, False) for work in batch.works], table)
+        dithered = dithers(batch)
+        exact = interpreted and not dithered
+        launch_on(batch, [flat(work, exact, dithered) for work in batch.works], table)
         return
     scalars = on_host(table)
     if batch.moved:  # only gradients can be elsewhere, and they are of the same kind as before
@@ -71,7 +73,7 @@ def launch(batch: Batch, table: Table) -> None:
 
 def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> None:
     """A step on operands that may be copies. If none is, the next step need not look at them."""
-    addresses, constants = address_table(operands), [*constants_of(batch, operands[0]), BLOCK]
+    addresses, constants = address_table(operands), [*constants_of(batch, operands[0]), BLOCK, dithers(batch)]
     if captures(table):
         batch.settled = False
         run_kernel(batch, captured(batch, addresses, constants), table)
@@ -123,8 +125,29 @@ def run_kernel(batch: Batch, ready: Prepared, table: Table) -> None:
         return
     device = batch.works[0].theta.device
     scalars = table.to(device) if isinstance(table, Tensor) else scalars
+    keys = key_table(batch.works, device) if dithers(batch) else addresses
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *ready.constants, **OPTIONS)
+        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, keys, *ready.constants, **OPTIONS)
+
+
+def dithers(batch: Batch) -> bool:
+    """Whether the kernel rounds at random. Other conversions happen around it."""
+    return batch.works[0].precision is not None
+
+
+def key_table(works: list[Work], device: torch.device) -> Tensor:
+    """int64 (tensors, 2): a parameter's place with the seed in the upper half, and the step."""
+    return torch.stack([torch.stack([whole(key_word(work), device), whole(work.t, device)]) for work in works])
+
+
+def key_word(work: Work) -> int:
+    signed = work.seed - (work.seed >> 31 << 32)
+    return signed << 32 | work.place
+
+
+def whole(x: int | Tensor, device: torch.device) -> Tensor:
+    """A number on a device, without a copy from the host, which no captured step may make."""
+    return x.long() if isinstance(x, Tensor) else torch.full((), x, dtype=torch.int64, device=device)
 
 
 def interprets(program: Program, device: torch.device) -> bool:

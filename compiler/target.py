@@ -19,7 +19,7 @@ AMD = {"gfx90a": 64, "gfx942": 64, "gfx950": 64, "gfx1100": 32, "gfx1200": 32}
 KINDS = {"ttir": "any", "ptx": "cuda", "sass": "cuda", "cubin": "cuda", "amdgcn": "hip", "hsaco": "hip"}
 """What can be asked for, and of which vendor's architectures; cubin and hsaco are bytes."""
 
-TABLES = {"addresses": "*i64", "work": "*i64", "bounds": "*i64"}
+TABLES = {"addresses": "*i64", "work": "*i64", "bounds": "*i64", "keys": "*i64"}
 """Tables of integers; all others are float64."""
 
 
@@ -78,6 +78,7 @@ def constants_of(module: ModuleType, plan: Plan, dtype: str) -> dict[str, Any]:
     constants |= {"compute": getattr(tl, arithmetic), "maximize": False}
     tiled = module.PROGRAM.tiled is not None
     constants |= {"MATRICES": 1, "ROWS": 16, "COLS": 64} if tiled else {"BLOCK": module.BLOCK}
+    constants |= {"dithered": False} if plan.elementwise else {}
     if plan.flags:
         settings = [1.0 if p.default is None else p.default for p, _ in plan.params]
         values = module.flags(*settings, 2, 1024, 1024, 1024**2)
