@@ -137,7 +137,9 @@ def dithers(batch: Batch) -> bool:
 
 def key_table(works: list[Work], device: torch.device) -> Tensor:
     """int64 (tensors, 2): a parameter's place with the seed in the upper half, and the step."""
-    return torch.stack([torch.stack([whole(key_word(work), device), whole(work.t, device)]) for work in works])
+    if isinstance(works[0].t, Tensor):
+        return torch.stack([torch.stack([whole(key_word(work), device), whole(work.t, device)]) for work in works])
+    return torch.tensor([(key_word(work), work.t) for work in works], dtype=torch.int64).to(device, non_blocking=True)
 
 
 def key_word(work: Work) -> int:
