@@ -24,8 +24,14 @@ from .runtime_work import Batch, Work
 
 STORED = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
-WORTH = 1 << 18
-"""Elements for which the compiler is started: it takes as long as some hundred eager steps on so many."""
+WORTH = 1 << 22
+"""Elements that eager torch may step before the compiler is started: that takes it about as long as a compiler does."""
+
+CALLS = 1 << 12
+"""Elements that eager torch could step in the time that each tensor costs it besides."""
+
+LARGE = 1 << 18
+"""Elements for which rules whose bits would change are compiled, whatever was stepped before."""
 
 PART = 1 << 16
 """Elements that a thread gets at least: tens of microseconds of work, several times what handing it over takes."""
@@ -44,6 +50,10 @@ class Native:
     exact: bool = False
 
 
+SPENT: dict[Native, int] = {}
+"""What eager torch has stepped in this process for want of native code, in elements."""
+
+
 def run_native(batches: list[Batch], table: Table) -> None:
     """All the work of one program, native wherever memory allows. Raises RuntimeError where there is no compiler."""
     run_mixed(batches, table, insisted)
@@ -59,8 +69,15 @@ def run_when_ready(batches: list[Batch], table: Table) -> None:
 
     Rules whose bits would change do wait: two runs must not differ by how busy the machine was.
     """
-    worth = sum(work.theta.numel() for batch in batches for work in batch.works) >= WORTH
-    run_mixed(batches, table, lambda batch: told(variant(batch), not batch.program.native.exact) if worth else None)
+    run_mixed(batches, table, code_when_worth)
+
+
+def code_when_worth(batch: Batch) -> Step | None:
+    native, elements = batch.program.native, sum(work.theta.numel() for work in batch.works)
+    SPENT[native] = SPENT.get(native, 0) + elements + CALLS * len(batch.works)
+    if SPENT[native] < WORTH if native.exact else elements < LARGE:
+        return None
+    return told(variant(batch), wait=not native.exact)
 
 
 def insisted(batch: Batch) -> Step:
@@ -163,7 +180,7 @@ class Call:
 
     def __call__(self, table: Table) -> None:
         """Each thread takes an equal share of the elements, as if all tensors were laid end to end."""
-        scalars = torch.tensor(table, dtype=torch.float64)
+        scalars = torch.as_tensor(table, dtype=torch.float64)
         given = [*self.given, pointer(scalars)]
         threads = max(1, min(torch.get_num_threads(), self.total // PART))
         ends = [ctypes.c_int64(self.total * i // threads) for i in range(threads + 1)]

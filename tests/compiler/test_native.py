@@ -241,9 +241,9 @@ def child(code: str, cache: Path, **environment: str) -> subprocess.CompletedPro
 
 def test_the_compiler_works_behind_the_first_steps_and_for_all_processes(tmp_path: Path) -> None:
     steps = (
-        "import sys, time\nmodule = sys.modules[type(o).__module__]\n"
-        "step = lambda: (o.step(), module.compiled_c.cache_info().currsize)\n"
-        "step()\n(code,) = [x for x in __import__('gc').get_objects() if type(x).__name__ == 'CompiledC']\n"
+        "import gc, sys\nmodule = sys.modules[type(o).__module__]\n"
+        "while not module.compiled_c.cache_info().currsize: o.step()\n"
+        "(code,) = [x for x in gc.get_objects() if isinstance(x, module.CompiledC)]\n"
         "print(code.step is None)\n"
         "while code.step is None: o.step()\n"
         "o.step(); print(torch.isfinite(p).all().item())\n"
@@ -308,3 +308,30 @@ def test_native_code_follows_the_oracle_far_from_one() -> None:
         p.grad = xs
         rule([p], **how).step()
         assert np.array_equal(p.detach().numpy(), np.sqrt(xs.numpy()))
+
+
+def test_torch_compile_leaves_subnormal_numbers_as_they_were() -> None:
+    rule: Any = load(rule_from_text("param lr = 0.1\nupdate = g/max(norm(g per row), 1)"))
+    p = nn.Parameter(torch.ones(40, 50))
+    p.grad = torch.ones(40, 50)
+    rule([p], compile=True).step()
+    assert (torch.full((4,), 1e-40) * 1).tolist() != [0.0] * 4
+
+
+def test_work_adds_up_until_it_is_worth_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A hundred elements count little, but many steps on them count as much as a large model."""
+    monkeypatch.setenv("OPTC_CACHE", str(tmp_path))
+    started: list[Any] = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **how: started.append(1) or popen(*args, **how))
+    rule: Any = load(rule_from_text("param lr = 0.25\nstate m = 0\nm <- 0.5*m + cos(t)*g\nupdate = m"))
+    p = nn.Parameter(torch.ones(100))
+    p.grad = torch.ones(100)
+    optimizer = rule([p])
+    module = sys.modules[rule.__module__]
+    needed = -(-module.WORTH // (100 + module.CALLS))  # type: ignore[attr-defined]
+    for _ in range(needed - 1):
+        optimizer.step()
+    assert not started
+    optimizer.step()
+    assert started == [1]
