@@ -76,6 +76,7 @@ def emit_program(plan: Plan, prefix: str, fused: Fused | None) -> str:
     entries += [f"structural={_tuple([str(i) for i in read])}"] if (read := structural(plan)) else []
     entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += ["elementwise=True"] * plan.elementwise
+    entries += [f"shards={_text(plan.shards)}"] if plan.shards != "whole" else []
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += [_native(plan, prefix)] if has_native(plan) else []
     if fused is None:

@@ -27,6 +27,7 @@ from .plan import Plan, identifiers
 Target = Literal["auto", "triton", "torch"]
 HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py", "prelude_live.py")
 RUNTIME = {
+    "runtime_dtensor.py": "tensors sharded over processes",
     "runtime_rule.py": "what a rule is made of",
     "runtime_rounding.py": "rounding at random",
     "runtime_quantised.py": "states of one byte an element",
@@ -34,6 +35,7 @@ RUNTIME = {
     "runtime_work.py": "what there is to do in one step",
     "runtime_live.py": "a step's numbers on the device",
     "runtime_round.py": "a step's work, kept until the next",
+    "runtime_shards.py": "steps of sharded tensors",
     "runtime_blocks.py": "blocks that suit a CPU",
     "runtime_torch.py": "running it by torch",
     "../dsl/cache.py": "where finished things are kept",

@@ -150,6 +150,19 @@ class Plan:
         return alone and all(m.scope == "element" for m in self.memories)
 
     @property
+    def shards(self) -> Literal["alone", "reduced", "whole"]:
+        """What a part of a tensor can do by itself: a step, all of it but the reductions, or nothing.
+
+        The largest of a part with no elements is an error to torch, so that `max_of` needs tensors whole.
+        """
+        parts = [part for s in self.segments() for b in s.binds() for part in walk(b.value)]
+        whole = any(isinstance(p, Matrix | Noise) or (isinstance(p, Reduce) and p.op == "max_of") for p in parts)
+        if whole or self.quantised or any(m.scope in ("row_pair", "col_pair") for m in self.memories):
+            return "whole"
+        kept_alone = all(m.scope in ("element", "tensor", "model") for m in self.memories)
+        return "alone" if kept_alone and not any(isinstance(p, Reduce) for p in parts) else "reduced"
+
+    @property
     def quantised(self) -> bool:
         """Whether a state is kept as codes, with a scale for each block of them."""
         return any(m.dtype in QUANTISED for m in self.memories)

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .runtime_dtensor import full, is_sharded
 from .runtime_round import Round
 from .runtime_rule import Function, Program, Settings, at_least_matrix, real, sizes
+from .runtime_shards import through_shards
 from .runtime_work import Batch, Job, Work, begin
 
 NATIVE_HOW = {True: "when_made", False: "torch", None: "when_ready"}
@@ -33,6 +35,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         self._backend, self._compile = backend, compile
         self._round: Round | None = None
+        self._rehearsed = False
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -66,6 +69,10 @@ class RuleOptimizer(torch.optim.Optimizer):
                 loss = closure()
         if self._skips():
             return loss
+        if (self._rehearsed or not self.state) and not capturing:
+            self._rehearsed = self._rehearse()
+            if self._rehearsed:
+                return loss
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             now = self._this_round(capturing)
             try:
@@ -95,6 +102,22 @@ class RuleOptimizer(torch.optim.Optimizer):
             for grad in grads:
                 grad.detach().div_(float(scale))
         return False
+
+    def _rehearse(self) -> bool:
+        """Makes the states and moves nothing, if a first step has rates of 0 and gradients of 0; says whether it has.
+
+        So torch.distributed.checkpoint learns what states there are. Some rules would move, by a second rate or
+        because they forget where theta starts; and the states, made at a rate of 0, are made anew by the next step.
+        """
+        self.state.clear()
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not grads or any(group.get("lr", 1.0) != 0.0 for group in self.param_groups):
+            return False
+        if any(grad.layout != torch.strided or full((grad != 0).sum()) for grad in grads):
+            return False
+        with torch.no_grad():
+            self._gather()
+        return True
 
     # -------------------------------------------------------- a step's work
 
@@ -193,11 +216,17 @@ class RuleOptimizer(torch.optim.Optimizer):
                 yield p, programs[self._which(p, settings)], group
 
     def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
-        by: dict[str, list[Batch]] = {}
+        by: dict[tuple[str, bool], list[Batch]] = {}
         for batch in job.batches:
-            by.setdefault(self._backend_for(batch), []).append(batch)
-        for chosen, batches in by.items():
-            yield self.backends[chosen], batches
+            by.setdefault((self._backend_for(batch), is_sharded(batch.works[0].theta)), []).append(batch)
+        if job.program.lockstep and len(by) > 1:  # a value over all tensors needs them in one run
+            by = {("torch", any(sharded for _, sharded in by)): job.batches}
+        for (chosen, sharded), batches in by.items():
+            run = self._function(chosen, batches)
+            yield (through_shards(run, self.backends["torch"]) if sharded else run), batches
+
+    def _function(self, backend: str, batches: list[Batch]) -> Function:
+        return self.backends[backend]
 
     def _backend_for(self, batch: Batch) -> str:
         if self._backend == "triton" and batch.program.kernel is None:
@@ -249,7 +278,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._round = None
+        self._round, self._rehearsed = None, False
         for group in self.param_groups:
             for name, default in self.defaults.items():
                 group.setdefault(name, default)

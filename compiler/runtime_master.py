@@ -38,7 +38,7 @@ def begin_master(theta: Tensor, memory: dict[str, Any], mode: str) -> None:
         raise ValueError(f"master='bits' is for bfloat16: what {theta.dtype} lacks of a float32 is not its low bits")
     if mode == "bits" and MISSING not in memory:
         master = memory.pop(MASTER, None)
-        memory[MISSING] = torch.zeros(theta.shape, dtype=torch.int16, device=theta.device)
+        memory[MISSING] = torch.zeros_like(theta, dtype=torch.int16)
         if master is not None:
             keep_master(theta, memory, mode, followed(theta, master))
     elif mode == "float32" and MASTER not in memory:

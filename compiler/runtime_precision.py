@@ -5,7 +5,6 @@ This file's text is part of each generated module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +12,12 @@ import torch
 from torch import Tensor
 
 from .runtime import RuleOptimizer
+from .runtime_dtensor import cut_like, full
 from .runtime_master import begin_master, master_of
 from .runtime_memory import converts, few_bits, fits, prepare, through_memory
 from .runtime_quantised import LARGEST, Quantised, decoded
 from .runtime_rule import Function, Program, Settings, State, computing, real
-from .runtime_work import Batch, Job, Precision, Work
+from .runtime_work import Batch, Precision, Work
 
 PLAIN: dict[str, Any] = {
     "float32": torch.float32,
@@ -100,10 +100,17 @@ class PreciseOptimizer(RuleOptimizer):
             prepare(work, precision)
         return work
 
+<<<<<<< HEAD
     def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
         for run, batches in super()._by_backend(job):
             direct = all(fits(batch, run is self.backends.get("triton")) for batch in batches)
             yield run if direct else through_memory(run), batches
+=======
+    def _function(self, backend: str, batches: list[Batch]) -> Function:
+        plain = all(batch.works[0].precision is None for batch in batches)
+        run = super()._function(backend, batches)
+        return run if plain else through_memory(run)
+>>>>>>> cc414a4 (Sharded parameters: parts step by themselves, reductions run over the processes, matrices are gathered)
 
     def _numbers(self, p: Tensor, program: Program, group: dict[str, Any]) -> tuple[Tensor, list[Tensor | None]]:
         precision, theta, memory = self._precision_of(group), real(p), self.state[p]
@@ -193,5 +200,6 @@ def conform(program: Program, memory: dict[str, Any], dtype: torch.dtype) -> Non
         x = memory.get(s.name)
         if x is None or (x.dtype == s.dtype) or not (x.dtype in LARGEST or isinstance(s.dtype, torch.dtype)):
             continue
-        numbers = decoded(x, memory.pop(f"{s.name}_scale"), dtype) if x.dtype in LARGEST else x.to(dtype)
+        coded = x.dtype in LARGEST
+        numbers = cut_like(decoded(full(x), memory.pop(f"{s.name}_scale"), dtype), x) if coded else x.to(dtype)
         memory.update(s.kept(numbers))

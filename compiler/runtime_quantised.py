@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .runtime_dtensor import cut_like, full
 from .runtime_rounding import dithered, dropped
 from .runtime_rule import State, computing
 
@@ -34,16 +35,18 @@ class Quantised(State):
 
     def first(self, theta: Tensor) -> Tensor:
         """The state before the first step, not yet as codes."""
-        return torch.full(theta.shape, self.fill or 0.0, dtype=computing(theta.dtype), device=theta.device)
+        dtype, order = computing(theta.dtype), torch.contiguous_format
+        return torch.full_like(theta, self.fill or 0.0, dtype=dtype, memory_format=order)
 
     def kept(self, x: Tensor) -> dict[str, Tensor]:
         """What is put into a parameter's memory for the numbers x."""
-        codes, scale = encoded(x, self.dtype)
-        return {self.name: codes, self.scale: scale}
+        codes, scale = encoded(full(x), self.dtype)
+        return {self.name: cut_like(codes, x), self.scale: scale}
 
     def read(self, memory: dict[str, Any], dtype: torch.dtype) -> Tensor:
         """The numbers that a parameter's memory has of it, in the dtype of arithmetic."""
-        return decoded(memory[self.name], memory[self.scale], dtype)
+        codes = memory[self.name]
+        return cut_like(decoded(full(codes), memory[self.scale], dtype), codes)  # type: ignore[no-any-return]
 
 
 def encoded(x: Tensor, dtype: Any, bits: Tensor | None = None) -> tuple[Tensor, Tensor]:

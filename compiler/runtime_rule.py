@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
+from .runtime_dtensor import as_real, filled, put
+
 Function = Callable[..., Any]
 Settings = tuple[float | bool, ...]
 Row = list[Tensor]
@@ -89,11 +91,9 @@ class State:
             *batch, rows, cols = at_least_matrix(theta).shape
             shape = [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
             return torch.full(shape, self.fill or 0.0, dtype=own, device=theta.device)
-        shape = list(theta.shape) if self.scope in REDUCED else []
-        for axis in REDUCED.get(self.scope, ()):
-            if -axis <= len(shape):
-                shape[axis] = 1
-        return torch.full(shape, self.fill or 0.0, dtype=own, device=theta.device)
+        gone = {theta.ndim + axis for axis in REDUCED.get(self.scope, ()) if -axis <= theta.ndim}
+        shape = [1 if i in gone else n for i, n in enumerate(theta.shape)] if self.scope in REDUCED else []
+        return filled(shape, self.fill or 0.0, own, theta, gone)
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ class Program:
     that each gives, that is, their number, whether they are the largest and not sums, and what there is one for.
     `numbers` are the states that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what
     there is of rows and columns, `split` the parts of a rule with matrix operations.
+    `shards` says what a part of a tensor, one process's of several, can do by itself: "alone" a step, "reduced" all of
+    it but the reductions, "whole" nothing.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -144,6 +146,7 @@ class Program:
     counts: tuple[str, ...] = ("element",)
     tiled: Any = None
     split: Any = None
+    shards: str = "whole"
 
     def settings(self, group: dict[str, Any]) -> Settings:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""
@@ -163,7 +166,7 @@ class Program:
             computed = [s.name for s in self.states if s.fill is None]
             for name, value in zip(computed, values, strict=True):
                 if name in out:
-                    at_least_matrix(out[name]).copy_(value)
+                    put(value, at_least_matrix(out[name]))
         return {key: x for s in self.states if s.name in out for key, x in s.kept(out[s.name]).items()}
 
     def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
@@ -179,7 +182,7 @@ def computing(dtype: torch.dtype) -> torch.dtype:
 
 
 def real(x: Tensor) -> Tensor:
-    return torch.view_as_real(x) if x.is_complex() else x
+    return as_real(x) if x.is_complex() else x
 
 
 def at_least_matrix(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .runtime_blocks import IN_CACHE, PACKED, blocks, unpack
+from .runtime_dtensor import over_processes, put
 from .runtime_rule import Function, Table, at_least_matrix, computing, scalar_rows, widened
 from .runtime_work import Batch, Work
 
@@ -92,7 +93,7 @@ def written(batch: Batch, work: Work) -> list[Tensor]:
 
 def store(results: Sequence[Tensor | None], targets: list[Tensor]) -> None:
     for target, value in zip(targets, (x for x in results if x is not None), strict=True):
-        at_least_matrix(target).copy_(value)
+        put(value, at_least_matrix(target))
 
 
 # ---------------------------------------------------------------- values over all tensors
@@ -129,6 +130,6 @@ def resume(running: list[Any], i: int, value: Tensor | None, waiting: dict[int, 
 
 
 def combined(partials: list[tuple[str, Tensor]]) -> Tensor:
-    home = partials[0][1]
-    stacked = torch.stack([x.to(home) for _, x in partials])
+    values = over_processes([x for _, x in partials])
+    stacked = torch.stack([x.to(values[0]) for x in values])
     return stacked.amax(0) if partials[0][0] == "max" else stacked.sum(0)

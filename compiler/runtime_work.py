@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .runtime_dtensor import is_sharded
 from .runtime_rule import Program, Settings, Table, real, sizes
 
 
@@ -65,7 +66,7 @@ def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str,
     if any(s.name not in memory and (s.flag is None or flags[s.flag]) for s in program.states):
         memory.update({**program.first_states(theta, settings), **memory})
     states = [memory.get(s.name) if s.flag is None or flags[s.flag] else None for s in program.states]
-    kind = (theta.device, theta.dtype, *(None if x is None else x.dtype for x in states))
+    kind = (theta.device, is_sharded(theta), theta.dtype, *(None if x is None else x.dtype for x in states))
     return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind)
 
 

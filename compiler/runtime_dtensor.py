@@ -1,0 +1,98 @@
+"""What is to be known about DTensors, tensors sharded over processes, in a few functions. It knows no rule.
+
+This file's text is part of each generated module; it imports torch.distributed only where there is a DTensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def is_sharded(x: Any) -> bool:
+    """Whether a tensor is a DTensor; told by its methods, since its class is slow to import."""
+    return hasattr(x, "full_tensor")
+
+
+def own_part(x: Any) -> Any:
+    """What this process has of a DTensor, as the same memory; other tensors are their own part."""
+    part = x.to_local() if is_sharded(x) else x
+    return part.wait() if hasattr(part, "trigger_wait") else part  # what a collective has yet to fill
+
+
+CARRIERS = {torch.int16: torch.int32, torch.float8_e4m3fn: torch.float16}
+"""What gloo and NCCL can send in place of dtypes that they know nothing of."""
+
+
+def full(x: Any) -> Any:
+    """A tensor in one piece, on every process."""
+    return x.to(CARRIERS.get(x.dtype, x.dtype)).full_tensor().to(x.dtype) if is_sharded(x) else x
+
+
+def replicated(x: Tensor, mesh: Any) -> Any:
+    """A DTensor of a tensor that every process has whole; it shares the memory."""
+    from torch.distributed.tensor import DTensor, Replicate
+
+    return DTensor.from_local(x, mesh, [Replicate()] * mesh.ndim, run_check=False)
+
+
+def cut_like(x: Tensor, home: Any) -> Any:
+    """A tensor that every process has whole, sharded as another is; nothing is sent."""
+    return replicated(x, home.device_mesh).redistribute(placements=home.placements) if is_sharded(home) else x
+
+
+def as_real(x: Any) -> Any:
+    """A complex tensor as pairs of reals in the same memory, which torch's own function may copy for a DTensor."""
+    if not is_sharded(x):
+        return torch.view_as_real(x)
+    from torch.distributed.tensor import DTensor
+
+    shape, stride = torch.Size((*x.shape, 2)), (*(2 * n for n in x.stride()), 1)
+    pairs = torch.view_as_real(own_part(x))
+    return DTensor.from_local(pairs, x.device_mesh, x.placements, run_check=False, shape=shape, stride=stride)
+
+
+def put(value: Any, home: Any) -> None:
+    """Copies a value into a tensor that it may be broadcast to; `copy_` refuses many pairs of shardings."""
+    if not is_sharded(home):
+        home.copy_(full(value))
+        return
+    if is_sharded(value):
+        value = value.expand(home.shape).redistribute(placements=home.placements)
+    own_part(home).copy_(own_part(value))
+
+
+def filled(shape: list[int], value: float, dtype: torch.dtype, theta: Any, gone: set[int]) -> Tensor:
+    """A tensor of one value: sharded as a parameter is, but whole along the axes that are gone from it.
+
+    What has no axes is a plain number in every process, as torch's own optimizers keep it.
+    """
+    if not is_sharded(theta) or not gone:
+        return torch.full(shape, value, dtype=dtype, device=theta.device)
+    from torch.distributed.tensor import Replicate
+    from torch.distributed.tensor import full as full_dtensor
+
+    places = [Replicate() if getattr(p, "dim", None) in gone else p for p in theta.placements]
+    return full_dtensor(shape, value, dtype=dtype, device_mesh=theta.device_mesh, placements=places)
+
+
+def over_processes(partials: list[Any]) -> list[Tensor]:
+    """Numbers over all of each tensor, from those that DTensors give: parts of a sum or a maximum, yet to be combined.
+
+    Numbers of the same processes travel together.
+    """
+    together: dict[Any, list[int]] = {}
+    for i, x in enumerate(partials):
+        if is_sharded(x):
+            together.setdefault((x.device_mesh, x.placements, x.dtype), []).append(i)
+    out = list(partials)
+    for (mesh, placements, _), places in together.items():
+        from torch.distributed.tensor import DTensor
+
+        parts = torch.stack([own_part(partials[i]) for i in places])
+        totals = DTensor.from_local(parts, mesh, placements, run_check=False).full_tensor()
+        for i, x in zip(places, totals.unbind(), strict=True):
+            out[i] = x
+    return out
