@@ -100,17 +100,9 @@ class PreciseOptimizer(RuleOptimizer):
             prepare(work, precision)
         return work
 
-<<<<<<< HEAD
-    def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
-        for run, batches in super()._by_backend(job):
-            direct = all(fits(batch, run is self.backends.get("triton")) for batch in batches)
-            yield run if direct else through_memory(run), batches
-=======
     def _function(self, backend: str, batches: list[Batch]) -> Function:
-        plain = all(batch.works[0].precision is None for batch in batches)
         run = super()._function(backend, batches)
-        return run if plain else through_memory(run)
->>>>>>> cc414a4 (Sharded parameters: parts step by themselves, reductions run over the processes, matrices are gathered)
+        return run if all(fits(batch, backend == "triton") for batch in batches) else through_memory(run)
 
     def _numbers(self, p: Tensor, program: Program, group: dict[str, Any]) -> tuple[Tensor, list[Tensor | None]]:
         precision, theta, memory = self._precision_of(group), real(p), self.state[p]
