@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,19 +48,35 @@ def create(config: Config, folder: Path, founders: str = "") -> Store:
         "versions": json.dumps(_versions()),
         "founders": founders or json.dumps(founder_texts(config)),
     }
-    store = Store.create(folder, about)
-    (folder / "config.toml").write_text(about["config"])
-    (folder / "versions.json").write_text(json.dumps(_versions(), indent=2) + "\n")
-    arrays: dict[str, Any] = {name: indices for parts in splits for name, indices in parts.items()}
-    np.savez_compressed(folder / "splits.npz", **arrays)
-    return store
+    files = {
+        "config.toml": about["config"].encode(),
+        "versions.json": json.dumps(_versions(), indent=2).encode() + b"\n",
+        "splits.npz": _archive({name: indices for parts in splits for name, indices in parts.items()}),
+    }
+    return Store.create(folder, about, files)
+
+
+def _archive(arrays: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
 def config_of(store: Store) -> Config:
     """The configuration that a run was started with. Raises ConfigError, StoreError."""
-    import tomllib
+    try:
+        data = tomllib.loads(store.about("config"))
+    except tomllib.TOMLDecodeError as error:
+        raise StoreError(f"{store.folder} is damaged: its configuration is no TOML ({error})") from None
+    return checked(data, str(store.folder))
 
-    return checked(tomllib.loads(store.about("config")), str(store.folder))
+
+def _founders_of(store: Store) -> dict[str, str]:
+    """The texts of a run's founders by name. Raises StoreError."""
+    try:
+        return dict(json.loads(store.about("founders")))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{store.folder} is damaged: its founders cannot be read ({error})") from None
 
 
 def _splits(config: Config, task: str) -> dict[str, npt.NDArray[np.int32]]:
@@ -89,7 +107,7 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         scorer = Scorer(store, config, pool, scores, listener)
         listener.started(breeding.individuals, len(scorer.known))
         gates = Gatekeeper(search.gates, config.training.steps)
-        space = opened_by(SPACES[search.space], json.loads(store.about("founders")))
+        space = opened_by(SPACES[search.space], _founders_of(store))
         space = controlled(space, search.control)
         for generation in evolve(space, breeding, config.seed, gates, scorer):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
@@ -115,7 +133,10 @@ def write_best(store: Store) -> Path | None:
     if not best:
         return None
     path = store.folder / "best.opt"
-    path.write_text(readable(best[0]))
+    try:
+        path.write_text(readable(best[0]))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}; the run itself is safe") from None
     return path
 
 

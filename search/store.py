@@ -9,40 +9,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
+from .database import APPLICATION, FILE, VERSION, StoreError, connected, locked, make, speaking_of
 from .evaluate import Job, Outcome
 
-FILE = "run.sqlite"
-LOCK = "run.lock"
-APPLICATION = 0x6F707463
-"""`optc` in ASCII: SQLite's application_id, by which a foreign file is told apart."""
-VERSION = 2
-
-SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE individuals (
-    id TEXT PRIMARY KEY, generation INTEGER NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL,
-    operators TEXT NOT NULL, parents TEXT NOT NULL, fitness REAL, rung INTEGER);
-CREATE TABLE refusals (individual TEXT NOT NULL, attempt INTEGER NOT NULL, text TEXT NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (individual, attempt)) WITHOUT ROWID;
-CREATE TABLE runs (
-    key TEXT NOT NULL, task TEXT NOT NULL, replicate INTEGER NOT NULL, steps INTEGER NOT NULL, fitness REAL NOT NULL,
-    accuracy REAL, losses BLOB NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL, cached INTEGER NOT NULL,
-    PRIMARY KEY (key, task, replicate, steps));
-CREATE TABLE members (generation INTEGER NOT NULL, rank INTEGER NOT NULL, individual TEXT NOT NULL,
-    PRIMARY KEY (generation, rank)) WITHOUT ROWID;
-CREATE INDEX individuals_by_fitness ON individuals (fitness DESC);
-"""
-
-
-class StoreError(Exception):
-    """A run's folder that cannot be used, in the user's terms."""
+__all__ = ["FILE", "Individual", "Rejected", "Store", "StoreError"]
 
 
 @dataclass(frozen=True)
@@ -84,29 +60,34 @@ class Store:
     # ------------------------------------------------------------ opening
 
     @classmethod
-    def create(cls, folder: Path, about: Mapping[str, str]) -> Store:
-        """A new, empty run in a folder that has none. Raises StoreError."""
+    def create(cls, folder: Path, about: Mapping[str, str], files: Mapping[str, bytes] | None = None) -> Store:
+        """A new, empty run in a folder that has none, beside files for people to read. Raises StoreError."""
         if (folder / FILE).exists():
             raise StoreError(
                 f"{folder} already holds a run; choose another folder, or go on with it: optsearch resume {folder}"
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _locked(folder)
+            lock = locked(folder)
+            for name, content in (files or {}).items():
+                (folder / name).write_bytes(content)
         except OSError as error:
             raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
-        with _speaking_of(folder):
-            _make(folder, about)
-            return cls(folder, _connected(folder / FILE), lock)
+        with speaking_of(folder):
+            make(folder, about)
+            return cls(folder, connected(folder / FILE), lock)
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = False) -> Store:
         """The run in a folder. Raises StoreError where there is none, where it is damaged, or in use by a writer."""
         if not (folder / FILE).is_file():
             raise StoreError(f"{folder} holds no run: there is no {FILE} in it")
-        lock = _locked(folder) if write else None
-        with _speaking_of(folder):
-            database = _connected(folder / FILE)
+        try:
+            lock = locked(folder) if write else None
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
+        with speaking_of(folder):
+            database = connected(folder / FILE)
             (application,) = database.execute("PRAGMA application_id").fetchone()
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION:
@@ -134,7 +115,7 @@ class Store:
                         f"{self.folder} cannot be continued: individual {known.id} differs from the recorded one. "
                         "Was the run made by another version of optc, or its configuration changed?"
                     )
-        with _speaking_of(self.folder), self._database:
+        with speaking_of(self.folder), self._database:
             self._database.executemany(
                 "INSERT OR IGNORE INTO individuals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, individuals)
             )
@@ -145,18 +126,18 @@ class Store:
         """Write down one training run, in a transaction of its own; `cached` where another search had run it."""
         losses = np.asarray(outcome.losses, np.float32).tobytes()
         scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason, cached
-        with _speaking_of(self.folder), self._database:
+        with speaking_of(self.folder), self._database:
             row = job.key, job.task, job.replicate, job.steps, *scores
             self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def judge(self, key: str, rung: int, fitness: float | None) -> None:
         """Every individual of that key went past so many rungs, and has this fitness if it went past all or failed."""
-        with _speaking_of(self.folder), self._database:
+        with speaking_of(self.folder), self._database:
             self._database.execute("UPDATE individuals SET rung = ?, fitness = ? WHERE key = ?", (rung, fitness, key))
 
     def generation(self, number: int, ids: Sequence[str]) -> None:
         """Write down who made up a population, the best first."""
-        with _speaking_of(self.folder), self._database:
+        with speaking_of(self.folder), self._database:
             rows = [(number, rank, individual) for rank, individual in enumerate(ids)]
             self._database.executemany("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", rows)
 
@@ -170,11 +151,13 @@ class Store:
     def fitness_of_runs(self) -> dict[tuple[str, str, int, int], float]:
         """The fitness of every finished training run by (key, task, replicate, steps)."""
         rows = self._rows("SELECT key, task, replicate, steps, fitness FROM runs")
-        return {(key, task, replicate, steps): fitness for key, task, replicate, steps, fitness in rows}
+        with speaking_of(self.folder):
+            return {(str(key), str(task), int(r), int(steps)): float(fitness) for key, task, r, steps, fitness in rows}
 
     def individuals(self) -> list[Individual]:
         """Everyone, in the order of birth."""
-        return [_individual(row) for row in self._rows("SELECT * FROM individuals ORDER BY generation, place")]
+        with speaking_of(self.folder):
+            return [_individual(row) for row in self._rows("SELECT * FROM individuals ORDER BY generation, place")]
 
     def hall_of_fame(self, size: int) -> list[Individual]:
         """The best rules, one individual a key, the best first."""
@@ -182,11 +165,12 @@ class Store:
             "SELECT * FROM individuals WHERE fitness IS NOT NULL ORDER BY fitness DESC, generation, place"
         )
         best: dict[str, Individual] = {}
-        for row in rows:
-            individual = _individual(row)
-            best.setdefault(individual.key, individual)
-            if len(best) == size:
-                break
+        with speaking_of(self.folder):
+            for row in rows:
+                individual = _individual(row)
+                best.setdefault(individual.key, individual)
+                if len(best) == size:
+                    break
         return list(best.values())
 
     def best_by_generation(self) -> list[float]:
@@ -204,10 +188,11 @@ class Store:
             "ORDER BY steps, task, replicate",
             key,
         )
-        return [
-            (Job(key, "", task, replicate, steps), Outcome(fitness, accuracy, np.frombuffer(losses, np.float32), *rest))
-            for task, replicate, steps, fitness, accuracy, losses, *rest in rows
-        ]
+        with speaking_of(self.folder):
+            return [
+                (Job(key, "", task, r, steps), Outcome(fitness, accuracy, np.frombuffer(losses, np.float32), *rest))
+                for task, r, steps, fitness, accuracy, losses, *rest in rows
+            ]
 
     def populations(self) -> list[list[str]]:
         """The members' ids of every finished generation, the best first."""
@@ -248,7 +233,7 @@ class Store:
         return float(total)
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple]:  # type: ignore[type-arg]
-        with _speaking_of(self.folder):
+        with speaking_of(self.folder):
             yield from self._database.execute(query, values).fetchall()
 
 
@@ -258,53 +243,9 @@ def _row(individual: Individual) -> tuple[object, ...]:
     return i.id, i.generation, i.place, i.key, i.text, operators, parents, i.fitness, i.rung
 
 
-def _individual(row: Sequence[object]) -> Individual:
-    identity, generation, place, key, text, operators, parents, *merit = row
-    lists = tuple(json.loads(str(operators))), tuple(json.loads(str(parents)))
-    return Individual(str(identity), int(generation), int(place), str(key), str(text), *lists, *merit)  # type: ignore[call-overload, arg-type]
-
-
-def _make(folder: Path, about: Mapping[str, str]) -> None:
-    """The whole file at once, under another name first, so that half a run is never seen."""
-    draft = folder / f".{FILE}.new"
-    draft.unlink(missing_ok=True)
-    database = _connected(draft)
-    with database:
-        database.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA}")
-        database.executemany("INSERT INTO about VALUES (?, ?)", about.items())
-    database.close()
-    draft.replace(folder / FILE)
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=30)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=NORMAL")
-    return database
-
-
-def _locked(folder: Path) -> IO[str]:
-    """A lock that the operating system drops when this process ends, however it ends. Raises StoreError."""
-    import fcntl
-
-    lock = (folder / LOCK).open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreError(f"{folder} is being written by another optsearch; wait for it, or stop it first") from None
-    return lock
-
-
-@contextmanager
-def _speaking_of(folder: Path) -> Iterator[None]:
-    """SQLite's errors in words that say what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreError(
-            f"{folder / FILE} cannot be used: {error}. What is recorded is safe; once that is mended, go on with: "
-            f"optsearch resume {folder}"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{folder / FILE} is damaged or no run: {error}") from error
+def _individual(row: tuple[Any, ...]) -> Individual:
+    """Raises ValueError or TypeError for a row that is not as it was written."""
+    identity, generation, place, key, text, operators, parents, fitness, rung = row
+    lists = tuple(json.loads(operators)), tuple(json.loads(parents))
+    merit = None if fitness is None else float(fitness), None if rung is None else int(rung)
+    return Individual(str(identity), int(generation), int(place), str(key), str(text), *lists, *merit)

@@ -1,0 +1,82 @@
+"""A run's SQLite file: made whole, opened, locked; what goes wrong with it is said in words. It knows no results."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+FILE = "run.sqlite"
+LOCK = "run.lock"
+APPLICATION = 0x6F707463
+"""`optc` in ASCII: SQLite's application_id, by which a foreign file is told apart."""
+VERSION = 2
+
+SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE individuals (
+    id TEXT PRIMARY KEY, generation INTEGER NOT NULL, place INTEGER NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL,
+    operators TEXT NOT NULL, parents TEXT NOT NULL, fitness REAL, rung INTEGER);
+CREATE TABLE refusals (individual TEXT NOT NULL, attempt INTEGER NOT NULL, text TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (individual, attempt)) WITHOUT ROWID;
+CREATE TABLE runs (
+    key TEXT NOT NULL, task TEXT NOT NULL, replicate INTEGER NOT NULL, steps INTEGER NOT NULL, fitness REAL NOT NULL,
+    accuracy REAL, losses BLOB NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL, cached INTEGER NOT NULL,
+    PRIMARY KEY (key, task, replicate, steps));
+CREATE TABLE members (generation INTEGER NOT NULL, rank INTEGER NOT NULL, individual TEXT NOT NULL,
+    PRIMARY KEY (generation, rank)) WITHOUT ROWID;
+CREATE INDEX individuals_by_fitness ON individuals (fitness DESC);
+"""
+
+
+class StoreError(Exception):
+    """A run's folder that cannot be used, in the user's terms."""
+
+
+def make(folder: Path, about: Mapping[str, str]) -> None:
+    """The whole file at once, under another name first, so that half a run is never seen."""
+    draft = folder / f".{FILE}.new"
+    for suffix in ("", "-wal", "-shm"):  # a creation that was killed may have left them
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+    database = connected(draft)
+    with database:
+        database.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA}")
+        database.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+    database.close()
+    draft.replace(folder / FILE)
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=30)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")  # a power cut, too, loses only what is being evaluated
+    return database
+
+
+def locked(folder: Path) -> IO[str]:
+    """A lock that the operating system drops when this process ends, however it ends. Raises StoreError."""
+    import fcntl
+
+    lock = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreError(f"{folder} is being written by another optsearch; wait for it, or stop it first") from None
+    return lock
+
+
+@contextmanager
+def speaking_of(folder: Path) -> Iterator[None]:
+    """SQLite's errors in words that say what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{folder / FILE} cannot be used: {error}. What is recorded is safe; once that is mended, go on with: "
+            f"optsearch resume {folder}"
+        ) from error
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        raise StoreError(f"{folder / FILE} is damaged or no run: {error}") from error

@@ -1,0 +1,151 @@
+"""What may befall a run from outside: full disks, damaged rows, killed creations, things where files should be."""
+
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from optc.search.config import read_config
+from optc.search.database import FILE, LOCK
+from optc.search.run import config_of, create, run
+from optc.search.store import Store, StoreError
+
+from .conftest import COMMAND, contents
+from .test_run import Silent, searched
+
+SMALL = """
+seed = 4
+[search]
+population = 5
+generations = 3
+elites = 1
+[training]
+tasks = ["quadratic_1e2"]
+steps = 400
+seeds = 2
+[machine]
+pool = "inline"
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.toml").write_text(SMALL)
+    searched(folder / "small.toml", folder / "run")
+    return folder
+
+
+@pytest.fixture
+def spoilt(finished, tmp_path):
+    """A copy of the finished run, to be damaged."""
+    shutil.copytree(finished / "run", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def limited(size, *arguments):
+    """The command where no file may grow beyond so many bytes, as on a full disk."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, preexec_fn=limit)
+
+
+def test_a_disk_that_fills_up_loses_nothing(finished, tmp_path, optsearch):
+    folder = tmp_path / "run"
+    done = limited(90_000, "run", finished / "small.toml", "--out", folder)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "optsearch resume" in done.stderr and "Traceback" not in done.stderr
+    store = Store.open(folder)
+    known = len(store.fitness_of_runs())
+    store.close()
+    assert 0 < known < len(contents(finished / "run")["runs"])
+    assert optsearch("resume", folder)[0] == 0
+    assert contents(folder) == contents(finished / "run")
+
+
+def test_a_disk_that_is_full_at_once_leaves_no_half_run(finished, tmp_path, optsearch):
+    folder = tmp_path / "run"
+    done = limited(100, "run", finished / "small.toml", "--out", folder)
+    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert not (folder / FILE).exists()
+    assert optsearch("run", finished / "small.toml", "--out", folder)[0] == 0
+    assert contents(folder) == contents(finished / "run")
+
+
+DAMAGES = {
+    "UPDATE about SET value = 'x = ' WHERE key = 'config'": "no TOML",
+    "UPDATE about SET value = 'search = 3' WHERE key = 'config'": "has a fault",
+    "DELETE FROM about WHERE key = 'config'": "does not say its config",
+    "UPDATE about SET value = '{' WHERE key = 'founders'": "founders cannot be read",
+    "UPDATE runs SET fitness = 'much' WHERE replicate = 1": "damaged",
+    "UPDATE runs SET replicate = 'first' WHERE replicate = 1": "damaged",
+    "UPDATE individuals SET text = 'none'": "differs from the recorded one",
+    "UPDATE individuals SET generation = 'x', place = 'y' WHERE id = '0.1'": "damaged",
+    "DROP TABLE runs": "tables are missing",
+    "ALTER TABLE runs RENAME COLUMN fitness TO fit": "no such column",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_rows_are_said_in_words(spoilt, optsearch, damage):
+    with sqlite3.connect(spoilt / FILE) as database:
+        database.execute(damage)
+    database.close()
+    said = [optsearch(command, spoilt) for command in ("resume", "status", "report", "export")]
+    assert any(status == 1 and DAMAGES[damage] in errors for status, _, errors in said)
+    assert all(status in (0, 1) and "Traceback" not in errors for status, _, errors in said)
+
+
+def test_a_lost_page_is_said_in_words(spoilt, optsearch):
+    path = spoilt / FILE
+    whole = bytearray(path.read_bytes())
+    for start in range(4096, len(whole), 8192):
+        whole[start : start + 4096] = bytes(4096)
+    path.write_bytes(whole)
+    for command in ("resume", "status", "report", "export"):
+        status, _, errors = optsearch(command, spoilt)
+        assert status == 1 and "damaged" in errors
+
+
+def test_a_creation_that_was_killed_is_begun_again(finished, tmp_path):
+    """A process that is killed in the middle of writing the draft leaves it and its log behind."""
+    code = (
+        "import os, signal, sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('PRAGMA journal_mode=WAL');"
+        "d.execute('CREATE TABLE about (x)'); d.commit(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    folder = tmp_path / "run"
+    folder.mkdir()
+    subprocess.run([sys.executable, "-c", code, str(folder / f".{FILE}.new")], check=False)
+    assert (folder / f".{FILE}.new-wal").exists()
+    config = read_config(finished / "small.toml")
+    store = create(config, folder)
+    run(store, config_of(store), Silent())
+    store.close()
+    assert contents(folder) == contents(finished / "run")
+
+
+@pytest.mark.parametrize(("name", "words"), [(LOCK, "cannot be written"), ("best.opt", "the run itself is safe")])
+def test_a_folder_where_a_file_should_be(spoilt, optsearch, name, words):
+    (spoilt / name).unlink()
+    (spoilt / name).mkdir()
+    status, _, errors = optsearch("resume", spoilt)
+    assert status == 1 and words in errors
+
+
+def test_a_run_whose_folder_goes_away_ends_in_words(finished, tmp_path):
+    config = read_config(finished / "small.toml")
+    store = create(config, tmp_path / "run")
+
+    class Vandal(Silent):
+        def generation(self, generation):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+    with pytest.raises(StoreError):
+        run(store, config, Vandal())
