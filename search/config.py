@@ -131,6 +131,7 @@ class Training(Section):
 class Machine(Section):
     """Where training runs. `workers` 0 fills the cores; `threads` are each worker's, and the only setting here that
     results depend on; `timeout` is how many seconds one training run may take before it is given up, 0 for ever;
+    `memory` is how many GiB of addresses each worker on a CPU may have, 0 for any number;
     `cache` shares the scores of training runs with the user's other searches; `address` is that of a Ray cluster,
     `auto` the one at hand, and empty starts one here."""
 
@@ -140,6 +141,7 @@ class Machine(Section):
     threads: int = Field(default=1, ge=1, le=256)
     device: str = "auto"
     timeout: float = Field(default=3600.0, ge=0)
+    memory: float = Field(default=0.0, ge=0)
     cache: bool = False
 
     @field_validator("device")

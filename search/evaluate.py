@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,13 +37,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job. `reason` says why it failed, in words; it is empty for a run that came through."""
+    """What came of a job. `reason` says why it failed, in words; it is empty for a run that came through.
+
+    `machine` says that it was no fault of the rule: a disk is full, say. Such an outcome is no result.
+    """
 
     fitness: float
     accuracy: float | None
     losses: npt.NDArray[np.float32]
     seconds: float
     reason: str = ""
+    machine: bool = False
 
 
 def failure(reason: str, seconds: float = 0.0) -> Outcome:
@@ -68,6 +72,8 @@ class Evaluator:
         start = time.perf_counter()
         try:
             curve = self._curve(job)
+        except OSError as error:
+            return replace(failure(f"{type(error).__name__}: {error}"), machine=True)
         except Exception as error:  # whatever a rule does wrong costs its own score, not the search
             return failure(f"{type(error).__name__}: {error}", time.perf_counter() - start)
         accuracy = None if curve.diverged else curve.accuracy
@@ -96,3 +102,12 @@ def settle(config: Config) -> None:
     """Make this process's arithmetic depend on the configuration alone. Denormals, which slow CPUs down, become 0."""
     torch.set_num_threads(config.machine.threads)
     torch.set_flush_denormal(True)
+
+
+def limit_memory(config: Config) -> None:
+    """Let this process, a worker, have no more memory than it may; a rule that asks for more then fails by itself."""
+    import resource
+
+    if config.machine.memory and not config.machine.device.startswith("cuda"):
+        limit = round(config.machine.memory * 2**30)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

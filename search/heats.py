@@ -135,6 +135,8 @@ class Heats:
             self.pool = self.hire()
         self.progress(0, len(missing))
         for done, (job, outcome) in enumerate(self.pool.run(missing) if self.pool else (), 1):
+            if outcome.machine:
+                raise StoreError(f"this machine cannot train: {outcome.reason}; what is in {self.folder} is safe")
             self.known[job.key] = result = _result(outcome)
             self._write(job, result)
             self.progress(done, len(missing))

@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
 from .config import Config
-from .evaluate import Evaluator, Job, Outcome, failure, settle
+from .evaluate import Evaluator, Job, Outcome, failure, limit_memory, settle
 
 TRIES = 2
 
@@ -151,6 +151,7 @@ def _ctrl_c_is_ours() -> Iterator[None]:
 def _serve(pipe: Connection, config: Config, make: type[Evaluator]) -> None:
     """A worker's life: jobs in, outcomes out, until whoever hired it is gone."""
     settle(config)
+    limit_memory(config)
     evaluator = make(config)
     while True:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .config import Config, ConfigError
-from .evaluate import Evaluator, Job, Outcome, failure, settle
+from .evaluate import Evaluator, Job, Outcome, failure, limit_memory, settle
 
 TRIES = 2
 """How often a job may take its worker with it; the loss of a whole node is not held against it."""
@@ -26,6 +26,7 @@ class Trainer:
 
     def __init__(self, config: Config, evaluator: type[Evaluator]) -> None:
         settle(config)
+        limit_memory(config)
         self.evaluator = evaluator(config)
 
     def node(self) -> str:

@@ -14,7 +14,7 @@ from .pool import Pool
 from .population import Candidate, Merit
 from .rungs import Ladder
 from .scores import Scores
-from .store import Individual, Rejected, Store
+from .store import Individual, Rejected, Store, StoreError
 from .trees import tidied
 
 Run = tuple[str, str, int, int]
@@ -80,6 +80,11 @@ class Scorer:
             else:
                 yield job, outcome, True
         for job, outcome in self.pool.run(left):
+            if outcome.machine:
+                raise StoreError(
+                    f"this machine cannot train: {outcome.reason}. What is recorded is safe; once that is "
+                    f"mended, go on with: optsearch resume {self.store.folder}"
+                )
             self.scores.keep(job, outcome)
             yield job, outcome, False
 

@@ -190,7 +190,7 @@ class Store:
         )
         with speaking_of(self.folder):
             return [
-                (Job(key, "", task, r, steps), Outcome(fitness, accuracy, np.frombuffer(losses, np.float32), *rest))
+                (Job(key, "", task, r, steps), Outcome(float(fitness), accuracy, np.frombuffer(losses, "f4"), *rest))
                 for task, r, steps, fitness, accuracy, losses, *rest in rows
             ]
 

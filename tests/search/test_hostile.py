@@ -25,7 +25,7 @@ generations = 3
 elites = 1
 [training]
 tasks = ["quadratic_1e2"]
-steps = 400
+steps = 50
 seeds = 2
 [machine]
 pool = "inline"
@@ -59,13 +59,13 @@ def limited(size, *arguments):
 
 def test_a_disk_that_fills_up_loses_nothing(finished, tmp_path, optsearch):
     folder = tmp_path / "run"
-    done = limited(90_000, "run", finished / "small.toml", "--out", folder)
+    done = limited(300_000, "run", finished / "small.toml", "--out", folder)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "optsearch resume" in done.stderr and "Traceback" not in done.stderr
     store = Store.open(folder)
     known = len(store.fitness_of_runs())
     store.close()
-    assert 0 < known < len(contents(finished / "run")["runs"])
+    assert 0 < known < len(contents(finished / "run")["runs"]), done.stderr
     assert optsearch("resume", folder)[0] == 0
     assert contents(folder) == contents(finished / "run")
 
@@ -86,7 +86,7 @@ DAMAGES = {
     "UPDATE about SET value = '{' WHERE key = 'founders'": "founders cannot be read",
     "UPDATE runs SET fitness = 'much' WHERE replicate = 1": "damaged",
     "UPDATE runs SET replicate = 'first' WHERE replicate = 1": "damaged",
-    "UPDATE individuals SET text = 'none'": "differs from the recorded one",
+    "UPDATE individuals SET text = replace(text, 'optimizer', 'optimiser')": "differs from the recorded one",
     "UPDATE individuals SET generation = 'x', place = 'y' WHERE id = '0.1'": "damaged",
     "DROP TABLE runs": "tables are missing",
     "ALTER TABLE runs RENAME COLUMN fitness TO fit": "no such column",
@@ -149,3 +149,52 @@ def test_a_run_whose_folder_goes_away_ends_in_words(finished, tmp_path):
 
     with pytest.raises(StoreError):
         run(store, config, Vandal())
+
+
+GREEDY = "optimizer Greedy\nparam lr = 1e-3\nstate L : per row_pair = 0\nL <- L + g @ g.T\nupdate = L @ g"
+TALL = """
+import torch
+
+class Tall:
+    \"\"\"A parameter of 60,000 rows: a value for each pair of them takes 14 GB.\"\"\"
+
+    name = "tall"
+    device = torch.device("cpu")
+
+    def problem(self, seed, train_images, validation_images, device, part):
+        return self
+
+    def splits(self, seed, train_images, validation_images):
+        return {}
+
+    def model(self):
+        model = torch.nn.Module()
+        model.theta = torch.nn.Parameter(torch.ones(60_000, 1))
+        return model
+
+    def batches(self, size, draw):
+        while True:
+            yield None
+
+    def loss(self, model, batch):
+        return model.theta.square().mean()
+
+    def accuracy(self, model):
+        return 0.5
+"""
+
+
+def test_a_rule_that_eats_memory_costs_its_own_score(tmp_path):
+    from optc.search.config import Config
+    from optc.search.evaluate import Job
+    from optc.search.pool import make_pool
+
+    (tmp_path / "tall.py").write_text(TALL)
+    task = f"{tmp_path / 'tall.py'}:Tall"
+    machine = {"workers": 1, "memory": 6.0, "device": "cpu"}
+    pool = make_pool(Config.model_validate({"training": {"tasks": [task]}, "machine": machine}))
+    jobs = [Job(str(k), text, task, 0, 3) for k, text in enumerate([GREEDY, "param lr = 1e-3\nupdate = sign(g)"])]
+    outcomes = {job.key: outcome for job, outcome in pool.run(jobs)}
+    pool.close()
+    assert outcomes["0"].fitness == -1 and "memory" in outcomes["0"].reason and not outcomes["0"].machine
+    assert outcomes["1"].fitness > 0.5 and not outcomes["1"].reason
