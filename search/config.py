@@ -54,6 +54,15 @@ class Search(Section):
 
         return tuple(_one_of(name, NAMES, "gate") for name in names)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_space_crosses(cls, data: Any) -> Any:
+        from .space import SPACES
+
+        space = data.get("space") if isinstance(data, dict) else None
+        known = isinstance(space, str) and space in SPACES
+        return {"crossover": SPACES[space].crossover} | data if known else data
+
     @field_validator("selection")
     @classmethod
     def _known_selection(cls, name: str) -> str:

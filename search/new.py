@@ -27,7 +27,7 @@ selection = "tournament"       # {selections}
 elites = 3                     # the best live on unchanged; under "islands", of each island
 tournament = 4                 # each parent is the best of so many drawn rules
 children = 0                   # births a generation under "aging" and "pareto"; 0: a fifth of the population, all of it
-crossover = 1.0                # the share of children with two parents
+crossover = {crossover:g}            # the share of children with two parents
 islands = 4                    # under "islands": how many, and after how many generations the worse half
 restart = 10                   # begins again with a rule of the better half
 objectives = [{objectives}] # what "pareto" selects by
@@ -72,6 +72,7 @@ def template(path: Path, space: str, tasks: Sequence[str]) -> str:
         spaces=", ".join(SPACES),
         gates=", ".join(f'"{name}"' for name in NAMES),
         tasks=", ".join(f'"{name}"' for name in tasks),
+        crossover=SPACES[space].crossover,
         selections=", ".join(SELECTIONS),
         objectives=", ".join(f'"{name}"' for name in OBJECTIVES),
         tasks_known=_wrapped("one or more of: " + ", ".join(TASKS)),

@@ -21,7 +21,8 @@ class Space:
 
     `founders` are trees with which every search begins; `mutate` takes the strength of a mutation, from 1 at the
     start of a search to 1/2 at its end, and names what it did. All are pure; all randomness is the argument's.
-    `literals` says whether the numbers in an update may be tuned; hyperparameters always may.
+    `literals` says whether the numbers in an update may be tuned; hyperparameters always may. `crossover` is the share
+    of children with two parents, where a configuration does not say.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Space:
     cross: Cross
     mutate: Mutate
     literals: bool = True
+    crossover: float = 0.2
 
 
 SPACES: dict[str, Space] = {
@@ -44,6 +46,7 @@ SPACES: dict[str, Space] = {
             vary.cross,
             vary.mutate,
             literals=False,
+            crossover=1.0,
         ),
         Space(
             "expression",
