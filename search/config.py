@@ -60,8 +60,9 @@ class Search(Section):
         from .space import SPACES
 
         space = data.get("space") if isinstance(data, dict) else None
-        known = isinstance(space, str) and space in SPACES
-        return {"crossover": SPACES[space].crossover} | data if known else data
+        if isinstance(space, str) and space in SPACES:
+            return {"crossover": SPACES[space].crossover} | data
+        return data
 
     @field_validator("selection")
     @classmethod
