@@ -57,5 +57,6 @@ def report(rule: Rule, settings: dict[str, Value], steps: int) -> bool:
         passed &= check.ok
         result = f"skipped: {check.skipped}" if check.skipped else f"{check.error:.1e} of {check.tolerance:.1e} allowed"
         mark = "-" if check.skipped else "ok" if check.ok else "FAILED"
-        click.echo(f"{rule.name:<24} {check.backend:<7} {check.dtype:<9} {mark:<6} {result}")
+        changed = f"  with {check.changed}" if check.changed else ""
+        click.echo(f"{rule.name:<24} {check.backend:<7} {check.dtype:<9} {mark:<6} {result}{changed}")
     return passed

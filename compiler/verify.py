@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from .emit_class import quantised
 from .load import load
 from .lower import lower
 from .plan import Plan
+from .runtime_cc import compiled_c
+from .variants import variants
 
 SHAPES: tuple[tuple[int, ...], ...] = ((3, 5), (6, 4), (4, 4), (1030,), (7,), (), (2, 3, 4))
 FULL_RANK: tuple[tuple[int, ...], ...] = ((4, 4), (2, 3, 3))
@@ -29,11 +31,14 @@ UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16"
 """Half an ulp of 1: what one rounding may add."""
 
 
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
 @dataclass(frozen=True)
 class Check:
     """One backend and dtype: the largest error, relative to 1 + |theta|, and the largest that rounding explains.
 
-    `skipped` says in words why there was nothing to measure.
+    `skipped` says in words why there was nothing to measure, `changed` which setting was not the given one.
     """
 
     backend: str
@@ -41,6 +46,7 @@ class Check:
     error: float = 0.0
     tolerance: float = 0.0
     skipped: str = ""
+    changed: str = ""
 
     @property
     def ok(self) -> bool:
@@ -48,29 +54,42 @@ class Check:
 
 
 def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20) -> Iterator[Check]:
-    """Checks of every backend, one after the other.
+    """Checks of every backend, one after the other; in float32 also under settings that take other branches.
 
     `given` are hyperparameters. Raises TypeError or ValueError where they do not fit the rule.
     """
     settings = interpret.settings(rule, **given)
     plan = lower(simplify(rule))
-    for backend in ("torch", "triton"):
-        for dtype in ("float64", "float32", "bfloat16"):
-            why = _cannot(plan, backend)
-            yield Check(backend, dtype, skipped=why) if why else _check(rule, plan, settings, backend, dtype, steps)
+    for backend in ("torch", "native", "triton"):
+        if why := _cannot(plan, backend):
+            yield from (Check(backend, dtype, skipped=why) for dtype in DTYPES)
+            continue
+        for dtype in DTYPES:
+            yield _check(rule, plan, settings, backend, dtype, steps)
+        for other in variants(rule, settings, _shapes(rule, settings)):
+            changed = ", ".join(f"{name}={value:g}" for name, value in other.items() if value != settings[name])
+            check = _check(rule, plan, other, backend, "float32", min(steps, 4))
+            yield replace(check, changed=changed)
 
 
 def _cannot(plan: Plan, backend: str) -> str:
-    from .emit_triton import refusal
+    from . import emit_native, emit_triton
 
     if quantised(plan):
         return "states of one byte round far more than arithmetic does, and the interpreter rounds none"
     if backend == "torch":
         return ""
-    if (why := refusal(plan)) is not None:
+    if backend == "native":
+        return emit_native.refusal(plan) or _no_compiler()
+    if (why := emit_triton.refusal(plan)) is not None:
         return why
     runs = torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
     return "" if runs else "no GPU here; TRITON_INTERPRET=1 runs the kernel without one"
+
+
+def _no_compiler() -> str:
+    code = compiled_c("void step(void) {}\n", ())
+    return "" if code.get(wait=True) is not None else code.reason
 
 
 def _parts(rule: Rule) -> list[Node]:
@@ -88,28 +107,73 @@ def tolerance(rule: Rule, dtype: str, steps: int) -> float:
     return 16 * steps * arithmetic + sum(casts) + 4 * UNIT[dtype]
 
 
-def _check(rule: Rule, plan: Plan, settings: dict[str, Value], backend: str, dtype: str, steps: int) -> Check:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    draw = np.random.default_rng(0)
+def _shapes(rule: Rule, settings: Mapping[str, Value]) -> list[tuple[int, ...]]:
     candidates = FULL_RANK if _has_matrices(rule) else SHAPES
-    shapes = [s for s in candidates if interpret.serves(rule, settings, np.zeros(s))]
-    thetas = [rounded(draw.standard_normal(s), dtype) for s in shapes]
-    states = [interpret.initial_states(rule, settings, x) for x in thetas]
-    params = [torch.tensor(x, dtype=getattr(torch, dtype), device=device, requires_grad=True) for x in thetas]
-    made: Any = load(rule)(params, backend=backend, **settings)  # type: ignore[call-arg, arg-type]
-    noise = _noise(sys.modules[type(made).__module__]) if plan.noisy else None
+    return [s for s in candidates if interpret.serves(rule, settings, np.zeros(s))]
+
+
+def _check(rule: Rule, plan: Plan, settings: Mapping[str, Value], backend: str, dtype: str, steps: int) -> Check:
+    draw = np.random.default_rng(0)
+    shapes = _shapes(rule, settings)
+    model = _Model(rule, plan, settings, backend, dtype, [rounded(draw.standard_normal(s), dtype) for s in shapes])
     worst = 0.0
     for t in range(1, steps + 1):
         gs = [rounded(draw.standard_normal(s), dtype) for s in shapes]
         extra = {name: [rounded(draw.standard_normal(s), dtype) for s in shapes] for name in rule.inputs}
-        for p, g in zip(params, gs, strict=True):
-            p.grad = torch.tensor(g, dtype=p.dtype, device=device)
-        on_device = {n: [torch.tensor(x, dtype=params[0].dtype, device=device) for x in xs] for n, xs in extra.items()}
-        made.step(inputs=on_device)
-        thetas, states = interpret.step_all(rule, settings, thetas, gs, states, [t] * len(gs), extra, noise)
-        thetas = [rounded(x, dtype) for x in thetas]
-        worst = max(worst, *(_error(p, x) for p, x in zip(params, thetas, strict=True)))
+        missing = {t % 5} if t % 2 == 0 and len(shapes) > 5 else set()
+        worst = max(worst, model.step(gs, extra, missing))
     return Check(backend, dtype, worst, tolerance(rule, dtype, steps))
+
+
+class _Model:
+    """The same parameters twice, moved by an optimizer in two groups and by the interpreter, which has no groups."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        plan: Plan,
+        settings: Mapping[str, Value],
+        backend: str,
+        dtype: str,
+        thetas: list[Any],
+    ) -> None:
+        self.device = "cuda" if torch.cuda.is_available() and backend != "native" else "cpu"
+        self.rule, self.settings, self.dtype, self.thetas = rule, settings, dtype, thetas
+        self.states = [interpret.initial_states(rule, settings, x) for x in thetas]
+        self.ts = [0] * len(thetas)
+        self.params = [self._tensor(x).requires_grad_() for x in thetas]
+        groups = [{"params": part} for part in (self.params[:3], self.params[3:]) if part]
+        self.made: Any = load(rule)(groups, **_how(backend), **settings)  # type: ignore[arg-type]
+        self.noise = _noise(sys.modules[type(self.made).__module__]) if plan.noisy else None
+
+    def _tensor(self, x: Any) -> torch.Tensor:
+        return torch.tensor(x, dtype=getattr(torch, self.dtype), device=self.device)
+
+    def step(self, gs: list[Any], extra: dict[str, list[Any]], missing: set[int]) -> float:
+        """One step of both; the largest error after it. Parameters in `missing` have no gradient."""
+        missing = missing if self.noise is None else set()  # random numbers go by a parameter's place
+        there = [i for i in range(len(gs)) if i not in missing]
+        for i, p in enumerate(self.params):
+            p.grad = None if i in missing else self._tensor(gs[i])
+        self.made.step(inputs={name: [self._tensor(x) for x in xs] for name, xs in extra.items()})
+        self._interpret(there, gs, extra)
+        return max(_error(p, x) for p, x in zip(self.params, self.thetas, strict=True))
+
+    def _interpret(self, there: list[int], gs: list[Any], extra: dict[str, list[Any]]) -> None:
+        def of(xs: list[Any]) -> list[Any]:
+            return [xs[i] for i in there]
+
+        for i in there:
+            self.ts[i] += 1
+        inputs = {name: of(xs) for name, xs in extra.items()}
+        given = (of(self.thetas), of(gs), of(self.states), of(self.ts), inputs, self.noise)
+        thetas, states = interpret.step_all(self.rule, self.settings, *given)
+        for i, theta, state in zip(there, thetas, states, strict=True):
+            self.thetas[i], self.states[i] = rounded(theta, self.dtype), state
+
+
+def _how(backend: str) -> dict[str, Any]:
+    return {"backend": backend} | ({"compile": False} if backend == "torch" else {})
 
 
 def _error(p: torch.Tensor, x: Any) -> float:
