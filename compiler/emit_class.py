@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import count, takewhile
 
 from ..dsl.rule import Param
 from .emit_native import c_name, exact, has_native
@@ -29,6 +30,9 @@ OPTIONS = {
 }
 """torch's own options and ours, kept in the groups as torch does; type and default."""
 
+TORCH_NAMES = {"weight_decay": "wd", "momentum": "mu"}
+"""What torch calls hyperparameters that many rules have; `beta1`, `beta2` and more of them are its `betas`."""
+
 HOW = {"backend": ("str", '"auto"'), "compile": ("bool | None", "None")}
 
 ARGUMENTS = (
@@ -41,6 +45,15 @@ ARGUMENTS = (
     'backend: "auto" chooses by the device of the parameters; others insist',
     "compile: True waits for compiled code on a CPU, False keeps to eager torch, None is eager until code is ready",
 )
+
+
+def torch_names(plan: Plan) -> dict[str, str | tuple[str, ...]]:
+    """Torch's names for a rule's hyperparameters, where it has not given them to others."""
+    own = [p.name for p, _ in plan.params]
+    betas = tuple(takewhile(own.__contains__, (f"beta{i}" for i in count(1))))
+    out: dict[str, str | tuple[str, ...]] = {"betas": betas} if len(betas) > 1 else {}
+    out |= {name: ours for name, ours in TORCH_NAMES.items() if ours in own}
+    return {name: ours for name, ours in out.items() if name not in own}
 
 
 def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
@@ -190,8 +203,12 @@ def _state(m: Memory, flags: list[str]) -> str:
 def emit_class(plan: Plan, kernel: bool) -> str:
     """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
     given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
-    fixed = [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
-    defaults = [*(key for key, _ in parameters(plan)), *OPTIONS]
+    names = torch_names(plan)
+    fixed = [
+        f"{name}: {'float | Tensor' if isinstance(own, str) else 'Any'} | None = None" for name, own in names.items()
+    ]
+    fixed += [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
+    defaults = [*(key for key, _ in parameters(plan)), *names, *OPTIONS]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
     runs = {"torch": "run_torch", "compiled": "run_compiled"}
     if has_native(plan) or (plan.fallback is not None and has_native(plan.fallback)):
@@ -202,6 +219,7 @@ def emit_class(plan: Plan, kernel: bool) -> str:
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",
+        *([f"{STEP}torch_names: ClassVar[Names] = {{{_pairs(names)}}}"] if names else []),
         f"{STEP}backends: ClassVar[dict[str, Function]] = {{",
         *(f"{STEP * 2}{_text(name)}: {run}," for name, run in runs.items()),
         f"{STEP}}}",
@@ -215,6 +233,11 @@ def emit_class(plan: Plan, kernel: bool) -> str:
         f"{STEP * 2}super().__init__(params, defaults, backend, compile)",
     ]
     return "\n".join(lines)
+
+
+def _pairs(names: dict[str, str | tuple[str, ...]]) -> str:
+    texts = {name: _text(own) if isinstance(own, str) else _tuple(list(map(_text, own))) for name, own in names.items()}
+    return ", ".join(f"{_text(name)}: {text}" for name, text in texts.items())
 
 
 def _type(p: Param) -> str:
@@ -231,4 +254,6 @@ def _about(plan: Plan) -> str:
     for key, p in parameters(plan):
         facts = [p.doc, "required" if p.default is None else "", f"in {p.interval}" if p.interval is not None else ""]
         out.append(f"{STEP}{key}: {'; '.join(f for f in facts if f) or p.type}")
+    for name, own in torch_names(plan).items():
+        out.append(f"{STEP}{name}: torch's name for {own if isinstance(own, str) else ', '.join(own)}, in groups too")
     return "\n".join([*out, *(f"{STEP}{line}" for line in ARGUMENTS)])

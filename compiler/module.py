@@ -28,6 +28,7 @@ Target = Literal["auto", "triton", "torch"]
 HELPERS = ("prelude_scalars.py", "prelude_torch.py", "prelude_triton.py", "prelude_live.py")
 RUNTIME = {
     "runtime_dtensor.py": "tensors sharded over processes",
+    "runtime_groups.py": "groups that know torch's names",
     "runtime_rule.py": "what a rule is made of",
     "runtime_rounding.py": "rounding at random",
     "runtime_quantised.py": "states of one byte an element",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .runtime_dtensor import full, is_sharded
+from .runtime_groups import Group, Names
 from .runtime_round import Round
 from .runtime_rule import Function, Program, Settings, at_least_matrix, real, sizes
 from .runtime_shards import through_shards
@@ -26,6 +27,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     programs: ClassVar[tuple[Program, ...]]
     backends: ClassVar[dict[str, Function]]
+    torch_names: ClassVar[Names] = {}
 
     def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
         known = [name for name in ("torch", "native", "triton") if name in self.backends]
@@ -36,11 +38,16 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._backend, self._compile = backend, compile
         self._round: Round | None = None
         self._rehearsed = False
-        super().__init__(params, defaults)
+        absent = {name for name in self.torch_names if defaults[name] is None}
+        super().__init__(params, self._group({name: x for name, x in defaults.items() if name not in absent}))
+
+    def _group(self, given: dict[str, Any]) -> Group:
+        return Group(self.torch_names, given)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""
-        super().add_param_group(param_group)
+        super().add_param_group(self._group(param_group) if isinstance(param_group, dict) else param_group)
+        param_group = self.param_groups[-1]
         try:
             for program in self.programs:
                 for h in program.hyperparameters:
@@ -279,6 +286,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._round, self._rehearsed = None, False
+        self.defaults = self._group(self.defaults)
+        self.param_groups = [self._group(group) for group in self.param_groups]
         for group in self.param_groups:
             for name, default in self.defaults.items():
                 group.setdefault(name, default)

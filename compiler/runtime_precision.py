@@ -47,7 +47,7 @@ class PreciseOptimizer(RuleOptimizer):
         """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""
         super().add_param_group(param_group)
         try:
-            self._check(param_group)
+            self._check(self.param_groups[-1])
         except (RuntimeError, TypeError, ValueError):
             self.param_groups.pop()
             raise

@@ -65,8 +65,8 @@ def test_a_setting_outside_its_interval_is_a_value_error(settings: dict[str, Any
 def test_a_setting_that_is_no_number_or_no_setting_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="Invalid lr value: 'fast'"):
         AdamW([parameter(2)], lr="fast")
-    with pytest.raises(TypeError, match="betas"):
-        AdamW([parameter(2)], betas=(0.9, 0.999))
+    with pytest.raises(TypeError, match="nesterov"):
+        AdamW([parameter(2)], nesterov=True)
 
 
 def test_a_required_setting_may_come_from_the_group() -> None:

@@ -1,0 +1,69 @@
+"""Groups of parameters that know torch's names: `betas` and `weight_decay` are views of `beta1`, `beta2` and `wd`.
+
+This file's text is part of each generated module. It knows no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Names = Mapping[str, str | tuple[str, ...]]
+"""Each of torch's names with the rule's own for the same: one, or those of the numbers in a tuple."""
+
+
+class Group(dict[str, Any]):
+    """A dictionary that also takes and gives torch's names; it keeps and lists the rule's own alone.
+
+    So there is one truth, whoever writes: torch's schedulers set `betas` and `momentum`, scripts `weight_decay`.
+    """
+
+    def __init__(self, names: Names, given: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.names = names
+        self.update(given)
+
+    def __missing__(self, name: str) -> Any:  # and so the rule's own names are read as fast as in any dictionary
+        own = self.names.get(name)
+        if own is None:
+            raise KeyError(name)
+        return self[own] if isinstance(own, str) else tuple(self[each] for each in own)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        own = self.names.get(name, name)
+        if isinstance(own, str):
+            super().__setitem__(own, value)
+            return
+        try:
+            values = tuple(value)
+        except TypeError:
+            raise TypeError(f"Invalid {name} value: {value!r}; it must be a tuple for {', '.join(own)}") from None
+        if len(values) != len(own):
+            raise ValueError(f"Invalid {name} value: {value!r}; it must have {len(own)} numbers, {', '.join(own)}")
+        for each, number in zip(own, values, strict=True):
+            super().__setitem__(each, number)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.names
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Group, (self.names, dict(self))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value, or a default."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The value, which becomes the default where there is none."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def update(self, *given: Any, **named: Any) -> None:
+        """Sets many; torch's names after the others, so that they count where both are given."""
+        new = dict(*given, **named)
+        for name in sorted(new, key=self.names.__contains__):
+            self[name] = new[name]
