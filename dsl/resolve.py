@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import NamedTuple
+from operator import is_
+from typing import NamedTuple, cast
 
 from . import constants
 from .diagnostics import Diagnostic, OptError, Span
@@ -69,21 +70,20 @@ class Resolver:
             raise OptError(
                 Diagnostic("E004", message, e.span, help="name a part of it with `let`, outside the function")
             )
-        try:
-            return self._expr(e)
-        finally:
-            self.depth -= 1
+        typed = self._expr(e)
+        self.depth -= 1  # where something is raised, this resolver is done for
+        return typed
 
     def _expr(self, e: Expr) -> Typed:
         match e:
-            case Number():
-                return self._number(e)
-            case Bool():
-                return Typed(e, HOST, True)
             case Name():
                 return self._name(e)
             case Apply():
                 return self._apply(e, OPERATORS[e.op], [self.expr(a) for a in e.args])
+            case Number():
+                return self._number(e)
+            case Bool():
+                return Typed(e, HOST, True)
             case Matrix():
                 return self._matrix(e.op, e, [self.expr(a) for a in e.args])
             case Call():
@@ -127,10 +127,12 @@ class Resolver:
     # ------------------------------------------------------------ operators
 
     def _apply(self, e: Expr, op: Operator, args: list[Typed]) -> Typed:
-        result = Apply(op.name, tuple(a.expr for a in args), e.span)
+        parts = tuple([a.expr for a in args])
+        unchanged = isinstance(e, Apply) and all(map(is_, parts, e.args))
+        result = cast(Apply, e) if unchanged else Apply(op.name, parts, e.span)
         if not all(a.ok for a in args):
             return wrong(result)
-        for i, arg in enumerate(args):
+        for i, arg in enumerate(args if op.takes else ()):
             if op.takes_at(i) == "bool" and not arg.boolean:
                 help = f"compare it with something: `{op.signature}` takes conditions"
                 self.report(
@@ -141,7 +143,9 @@ class Resolver:
         if fault is not None:
             self.report(fault)
             return wrong(result)
-        shape = self._fit(e.span, lambda: reduce(broadcast, (a.shape for a in args)))
+        first = args[0].shape
+        alike = all(a.shape is first for a in args)
+        shape = first if alike else self._fit(e.span, lambda: reduce(broadcast, (a.shape for a in args)))
         if shape is None:
             return wrong(result)
         picks = op.name == "where" and args[1].boolean and args[2].boolean

@@ -114,7 +114,8 @@ def _descends(probe: Probe) -> str:
 
 
 def _small(probe: Probe) -> str:
-    return "too large: a step of more than 1" if np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP else ""
+    with np.errstate(over="ignore"):
+        return "too large: a step of more than 1" if np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP else ""
 
 
 GATES: dict[str, Gate] = {

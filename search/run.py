@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import platform
@@ -100,6 +101,7 @@ def _versions() -> dict[str, str]:
 
 def run(store: Store, config: Config, listener: Listener) -> None:
     """Search from wherever the store stands to the end. Whatever interrupts it, what is scored is in the store."""
+    settled_memory()
     search = config.search
     breeding = Breeding.of(search)
     pool, scores = make_pool(config), Scores(config)
@@ -119,6 +121,12 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         scores.close()
         listener.finished()
     write_best(store)
+
+
+def settled_memory() -> None:
+    """Python's collector need not look again at what was there before the search: all that importing torch left."""
+    gc.collect()
+    gc.freeze()
 
 
 def _hopeless(store: Store) -> str:

@@ -1,0 +1,74 @@
+"""What a search spends outside training: a real run of the paper's space on a small image task, under a stopwatch.
+
+One process does everything in turn, so what is not training is breeding, gates, keys, compiling, reading the data and
+writing down. The first runs also pay for what happens once: importing, and the first file of each structure.
+
+    python examples/overhead.py [--task mnist] [--steps 500] [--population 6] [--generations 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rich.console import Console
+
+from optc.search import evaluate, scorer
+from optc.search import run as runs
+from optc.search.config import checked
+from optc.search.progress import make_listener
+
+TIMED: dict[str, tuple[ModuleType, str]] = {
+    "training": (evaluate, "train"),
+    "compiling": (evaluate, "optimizer_of"),
+    "keys": (scorer, "key_of"),
+}
+"""What is timed: a function that a module calls."""
+
+
+def timed(seconds: dict[str, float], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds[name] += time.perf_counter() - start
+
+    return wrapped
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--task", default="mnist")
+    arguments.add_argument("--steps", type=int, default=500)
+    arguments.add_argument("--population", type=int, default=6)
+    arguments.add_argument("--generations", type=int, default=2)
+    given = arguments.parse_args()
+    search = {"space": "paper", "population": given.population, "generations": given.generations, "elites": 1}
+    training = {"tasks": [given.task], "steps": given.steps, "seeds": 1, "batch": 128}
+    config = checked(
+        {"search": search | {"tournament": 2}, "training": training, "machine": {"pool": "inline"}}, "here"
+    )
+    seconds = dict.fromkeys(TIMED, 0.0)
+    for name, (module, function) in TIMED.items():
+        setattr(module, function, timed(seconds, name, getattr(module, function)))
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        store = runs.create(config, Path(folder) / "run")
+        runs.run(store, config, make_listener(Console()))
+        store.close()
+        total = time.perf_counter() - start
+    seconds["all else"] = total - sum(seconds.values())
+    for name, spent in seconds.items():
+        print(f"{name:10} {spent:8.2f} s {100 * spent / total:6.2f} %")
+
+
+if __name__ == "__main__":
+    main()
