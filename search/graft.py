@@ -31,8 +31,8 @@ INNER: dict[str, float] = {
     "exp": 0.5, "log": 0.3, "cbrt": 0.3, "max": 1, "min": 1, "where": 0.5, "lt": 1, "gt": 1,
 }  # fmt: skip
 """How often each operator is chosen where a new expression grows."""
-LEAVES: dict[str, float] = {"g": 4, "theta": 0.5, "t": 0.2, "beta1": 0.2, "beta2": 0.2, "eps": 1}
-OTHER_LEAF, CONSTANT_LEAF = 2.0, 3.0
+LEAVES: dict[str, float] = {"g": 4, "theta": 0.5, "t": 0.2, "beta1": 0.2, "beta2": 0.2, "eps": 0.3}
+OTHER_LEAF, CONSTANT_LEAF = 2.0, 2.0
 
 # ---------------------------------------------------------------- growing
 
@@ -141,7 +141,7 @@ def _kept(tree: File, site: Site, value: Expr) -> File:
 
 
 def _state(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
-    """A new average of something, read in the place of a leaf of the update."""
+    """A new average of something, with a rate of its own, read in the place of a leaf of the update."""
     known = {item.name for item in tree.items if isinstance(item, StateDecl | ParamDecl | Let)}
     states = sum(isinstance(item, StateDecl) for item in tree.items)
     update = sites(tree, whole_program=False)[0]
@@ -149,14 +149,15 @@ def _state(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
     if states >= MAX_STATES or not leaves:
         return tree
     name = next(f"s{k}" for k in range(1, 1000) if f"s{k}" not in known)
-    rate = rounded(1 - exp(rng.uniform(log(1e-3), log(0.5))))
-    average = fragment(f"{name} <- {rate!r}*{name} + (1 - {rate!r})*g")
+    value = rounded(1 - exp(rng.uniform(log(1e-3), log(0.5))))
+    rate = fragment(f"param {name}_rate = {value!r} in [0, 1) ~ 1 - loguniform(1e-3, 0.5)")
+    average = fragment(f"{name} <- {name}_rate*{name} + (1 - {name}_rate)*g")
     assert isinstance(average, Assign)
     what = grown(rng, [n for n in update.readable if n not in _lets(tree)], 3)
     average = replace(average, value=put(average.value, (1, 1), what))
     first = next(k for k, item in enumerate(tree.items) if isinstance(item, Let | Assign | Output))
     read = mended(tree, update, put(update.value, pick(rng, leaves), Name(name)))
-    items = (*read.items[:first], fragment(f"state {name} = 0"), average, *read.items[first:])
+    items = (*read.items[:first], rate, fragment(f"state {name} = 0"), average, *read.items[first:])
     return replace(tree, items=items)
 
 

@@ -20,7 +20,7 @@ IDIOMS: dict[str, float] = {
     "x/(sqrt(v) + eps)": 2,
     "x/(sqrt(vhat) + eps)": 2,
     "sign(x)": 2,
-    "c*x + (1 - c)*y": 2,
+    "c*x + (1 - c)*y": 3,
     "x*sign(y)": 1,
     "x*exp(y)": 1,
     "where(x*y > 0, x, c*x)": 1,

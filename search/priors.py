@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..dsl.syntax import File, Item, ParamDecl, Prior
-from .trees import number, number_of, rounded
+from .trees import number, number_of, rounded, tidied
 
 STEP = 0.1
 """The width of a step, in widths of the prior."""
@@ -37,8 +37,9 @@ def drawn(tree: File, rng: np.random.Generator) -> File:
 
 
 def stepped(tree: File, rng: np.random.Generator) -> File:
-    """One hyperparameter with a prior takes a normal step, on the prior's own scale."""
-    declared = [k for k, item in enumerate(tree.items) if isinstance(item, ParamDecl) and item.prior and item.default]
+    """One hyperparameter with a prior that the update reads takes a normal step, on the prior's own scale."""
+    live = {item.name for item in tidied(tree).items if isinstance(item, ParamDecl) and item.prior and item.default}
+    declared = [k for k, item in enumerate(tree.items) if isinstance(item, ParamDecl) and item.name in live]
     if not declared:
         return tree
     place = pick(rng, declared)
