@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..dsl.diagnostics import OptError
 from ..dsl.parser import parse
-from ..dsl.syntax import File
+from ..dsl.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 from . import graft
 from .keys import rule_of
 from .priors import drawn
@@ -35,6 +37,8 @@ UPDATES = {
     "rmsprop": "g/(sqrt(v) + eps)",
     "signum": "sign(m)",
 }
+AVERAGES = {"beta1": {"m", "mhat"}, "beta2": {"v", "vhat"}}
+"""The names of each standard average, by that of its rate."""
 TRIES = 20
 
 
@@ -46,6 +50,30 @@ def founder(update: str) -> File:
 FOUNDERS: dict[str, File] = {name: founder(update) for name, update in UPDATES.items()}
 
 GRADIENT = founder("g")
+
+
+def with_averages(tree: File) -> File:
+    """A rule of anyone's with the standard averages that it lacks, asleep until a child reads them.
+
+    An average is left out if the rule has another use for one of its names.
+    """
+    for rate, names in AVERAGES.items():
+        known = _declared(tree)
+        if known.isdisjoint(names):
+            tree = _joined(tree, {*names, rate, "eps"} - known)
+    return tree
+
+
+def _declared(tree: File) -> set[str]:
+    return {item.name for item in tree.items if isinstance(item, ParamDecl | StateDecl | Let | Assign)}
+
+
+def _joined(tree: File, names: set[str]) -> File:
+    """The tree with the standard declarations and statements of these names, before what it gives out."""
+    new = [item for item in founder("g").items if getattr(item, "name", "") in names]
+    first = next(k for k, item in enumerate(tree.items) if isinstance(item, Output))
+    joined = replace(tree, items=(*tree.items[:first], *new, *tree.items[first:]))
+    return joined if sound(joined) else tree
 
 
 def sound(tree: File) -> bool:

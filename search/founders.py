@@ -13,6 +13,7 @@ from ..dsl.load import ZOO, file_at, zoo_names
 from ..dsl.parser import parse
 from ..dsl.syntax import File
 from .config import Config, ConfigError, nearest
+from .expression import with_averages
 from .paper import read
 from .sites import sites
 from .space import SPACES, Space
@@ -57,6 +58,8 @@ def _fitting(tree: File, name: str, space: Space) -> File:
             read(tree)
         elif not sites(tree, whole_program=False):
             raise ValueError("its update is not one expression")
+        else:
+            tree = with_averages(tree)
         check(tree)
     except (ValueError, OptError) as error:
         reason = str(error).splitlines()[0]

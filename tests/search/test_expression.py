@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optc.dsl.canonical import canonical
 from optc.dsl.check import check
-from optc.dsl.format import format_file
+from optc.dsl.format import file_of, format_file
+from optc.dsl.load import ZOO
 from optc.dsl.parser import parse
 from optc.search import graft
 from optc.search.config import Config, ConfigError
@@ -19,7 +21,7 @@ from optc.search.priors import drawn, stepped
 from optc.search.seeds import generator
 from optc.search.sites import arguments, at, depth, kind, mended, operator, parts, put, sites, size
 from optc.search.space import SPACES
-from optc.search.trees import number_of
+from optc.search.trees import number_of, tidied
 
 seeds = st.integers(0, 2**32)
 FREE = ("expression", "program")
@@ -246,6 +248,16 @@ def test_rules_of_the_zoo_and_ones_own_open_a_free_space(tmp_path):
         for _ in range(10):
             tree, _names = opened.mutate(tree, generator("own", k), 1.0)
             check(tree)
+
+
+@pytest.mark.parametrize("name", ["sgd", "lion", "adagrad"])
+def test_a_founder_without_the_standard_averages_gets_them_asleep(name):
+    texts = founder_texts(configured("expression", name))
+    (tree,) = opened_by(SPACES["expression"], texts).founders.values()
+    own = file_of(check(parse((ZOO / f"{name}.opt").read_text()), ZOO))
+    assert canonical(check(tidied(tree))).hash == canonical(check(own)).hash
+    (site,) = sites(tree, whole_program=False)
+    assert {"m", "v", "vhat", "eps"} <= set(site.readable)
 
 
 BAD = {
