@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,60 +13,67 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.load import zoo
-from .load import load, rule_of
+from .cli_files import rule_of
+from .load import load
 
 Make = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
-def _gpt2(layers: int = 12, width: int = 768, words: int = 50257, places: int = 1024) -> list[tuple[int, ...]]:
-    block = [(width, 3 * width), (3 * width,), (width, width), (width,), (width, 4 * width), (4 * width,)]
-    block += [(4 * width, width), (width,), *[(width,)] * 4]
-    return [(words, width), (places, width), *block * layers, (width,), (width,)]
-
-
-def _resnet50() -> list[tuple[int, ...]]:
-    from torchvision.models import resnet50
-
-    with torch.device("meta"):
-        return [tuple(p.shape) for p in resnet50().parameters()]
-
-
-SHAPES: dict[str, Callable[[], list[tuple[int, ...]]]] = {
-    "many-small": lambda: [(64, 64)] * 1000,
-    "one-large": lambda: [(16_000_000,)],
-    "resnet50": _resnet50,
-    "gpt2": _gpt2,
-}
 OURS: dict[str, dict[str, Any]] = {
     "auto": {},
-    "eager": {"backend": "torch"},
+    "eager": {"backend": "torch", "compile": False},
     "compiled": {"backend": "torch", "compile": True},
+    "native": {"backend": "native"},
+    "triton": {"backend": "triton"},
 }
 THEIRS: dict[str, dict[str, Any]] = {"auto": {}, "fused": {"fused": True}, "foreach": {"foreach": True}, "compiled": {}}
+
+WARM = 0.5
+"""Seconds of steps before the first that counts: code that is compiled behind them is ready by then."""
 
 
 @dataclass
 class Subject:
-    """An optimizer on its own parameters, and the seconds that its steps took."""
+    """An optimizer on its own parameters, and what its steps took, in seconds.
+
+    `bytes` are read and written by a step that does nothing twice; `launches` are kernels on a GPU, and on a CPU the
+    torch operations that a step calls; `host` is what a step takes beside its arithmetic.
+    """
 
     name: str
     step: Callable[[], Any]
     bytes: int
+    launches: int = 0
+    host: float = 0.0
     seconds: list[float] = field(default_factory=list)
 
-    def row(self, copy: float) -> dict[str, Any]:
-        """Milliseconds, and bytes a second as a fraction of a copy's."""
-        low, middle, high = quantiles(self.seconds, n=4)
-        rate = self.bytes / middle
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.bytes / median(self.seconds)
+
+    def row(self, copy: float, first: Subject) -> dict[str, Any]:
+        """Milliseconds, bytes a second, also as a fraction of a copy's, and time as a multiple of the first's.
+
+        That multiple is the median of the rounds' own, and its quartiles: whatever slows a round slows both.
+        """
+        low, _, high = quantiles(self.seconds, n=4)
+        paired = [mine / other for mine, other in zip(self.seconds, first.seconds, strict=True)]
+        quarters = quantiles(paired, n=4)
         return {
             "name": self.name,
             "median_ms": 1e3 * median(self.seconds),
             "spread_ms": 1e3 * (high - low),
-            "gigabytes_per_s": rate / 1e9,
-            "of_copy": rate / copy,
+            "host_ms": 1e3 * self.host,
+            "launches": self.launches,
+            "gigabytes_per_s": self.rate / 1e9,
+            "of_copy": self.rate / copy,
+            "times_first": median(paired),
+            "times_first_quartiles": [quarters[0], quarters[2]],
         }
 
 
@@ -82,30 +91,121 @@ def makers(name: str, settings: Mapping[str, Any]) -> Make:
             raise OptError(Diagnostic("E006", f"torch.optim has no `{plain}`", NOWHERE))
         made: Any = known[plain.lower()]
         return lambda params: made(params, **options)
-    ours: Any = load(zoo(plain) if home == "zoo" else rule_of(Path(plain)))
+    ours: Any = load(zoo(plain) if home == "zoo" else rule_of(plain))
     return lambda params: ours(params, **settings, **options)
 
 
 def subject(name: str, make: Make, shapes: Sequence[tuple[int, ...]], dtype: torch.dtype, device: str) -> Subject:
-    """An optimizer with parameters and gradients of its own, warmed up by two steps."""
+    """An optimizer with parameters and gradients of its own, warm. Raises ValueError where it cannot step these."""
+    try:
+        step, moved = stepper(name, make, shapes, dtype, device)
+        warm(step, device)
+        made = Subject(name, step, moved, launches(step, device))
+        made.host = host_seconds(name, make, step, len(shapes), dtype, device)
+    except (NotImplementedError, RuntimeError) as error:
+        words = str(error).strip().splitlines()[0]
+        raise ValueError(f"{name} cannot step {str(dtype).removeprefix('torch.')} on {device}: {words}") from error
+    return made
+
+
+def stepper(
+    name: str, make: Make, shapes: Sequence[tuple[int, ...]], dtype: torch.dtype, device: str
+) -> tuple[Callable[[], Any], int]:
+    """A function that steps, and the bytes that it must move: states are read and written, gradients only read."""
     params = [torch.randn(s, dtype=dtype, device=device).requires_grad_() for s in shapes]
     for p in params:
         p.grad = torch.randn_like(p)
     optimizer = make(params)
-    step: Callable[[], Any] = (
-        torch.compile(optimizer.step) if name.endswith(":compiled") and "torch:" in name else optimizer.step
-    )
-    for _ in range(2):
-        step()
+    compiled = name.startswith("torch:") and name.endswith(":compiled")
+    step: Callable[[], Any] = torch.compile(optimizer.step) if compiled else optimizer.step
+    step()
     states = [x for p in params for x in optimizer.state[p].values() if isinstance(x, Tensor) and x.numel() > 1]
-    moved = sum(3 * p.nbytes for p in params) + sum(2 * x.nbytes for x in states)
-    return Subject(name, step, moved)
+    return step, sum(3 * p.nbytes for p in params) + sum(2 * x.nbytes for x in states)
+
+
+def warm(step: Callable[[], Any], device: str) -> None:
+    start = time.perf_counter()
+    while time.perf_counter() - start < WARM:
+        step()
+        _wait(device)
+
+
+class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations of torch that are called while it lasts."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def launches(step: Callable[[], Any], device: str) -> int:
+    """Kernels of one step on a GPU; on a CPU operations of torch."""
+    if device != "cuda":
+        with (calls := Calls()):
+            step()
+        return calls.count
+    with torch.autograd.profiler.profile(use_device="cuda") as seen:  # type: ignore[no-untyped-call]
+        step()
+        _wait(device)
+    return sum(len(event.kernels) for event in seen.function_events or [])
+
+
+def host_seconds(
+    name: str, make: Make, step: Callable[[], Any], count: int, dtype: torch.dtype, device: str, rounds: int = 9
+) -> float:
+    """What a step takes beside its arithmetic: until it returns, and on a CPU on as many tensors of one element."""
+    if device != "cuda":
+        step, _ = stepper(name, make, [(1,)] * count, dtype, device)
+    out = []
+    for _ in range(rounds):
+        _wait(device)
+        start = time.perf_counter()
+        step()
+        out.append(time.perf_counter() - start)
+    return median(out)
+
+
+def expect_memory(
+    makes: Mapping[str, Make], shapes: Sequence[tuple[int, ...]], dtype: torch.dtype, device: str
+) -> None:
+    """Raises ValueError where all subjects together need more memory than there is."""
+    elements = sum(math.prod(shape) for shape in shapes)
+    needed = sum(elements * _bytes_an_element(make, dtype) for make in makes.values()) + 28 * elements
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else _free()
+    if needed > free:
+        need = f"{elements / 1e6:.0f}M parameters need {needed / 2**30:.1f} GiB for {len(makes)} optimizers"
+        raise ValueError(f"{need}, and {free / 2**30:.1f} GiB are free; fewer of them need less")
+
+
+def _bytes_an_element(make: Make, dtype: torch.dtype) -> float:
+    p = torch.zeros(64, 64, dtype=dtype).requires_grad_()
+    p.grad = torch.zeros_like(p)
+    optimizer = make([p])
+    try:
+        optimizer.step()
+    except RuntimeError:  # it will say why where it counts
+        return 2 * p.itemsize
+    states = [x for x in optimizer.state[p].values() if isinstance(x, Tensor) and x.numel() > 1]
+    return 2 * p.itemsize + sum(x.nbytes for x in states) / p.numel()
+
+
+def _free() -> int:
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        return 1024 * int(text.split("MemAvailable:")[1].split()[0])
+    except (OSError, IndexError, ValueError):  # no Linux: then the system will say so itself
+        return sys.maxsize
 
 
 def measure(subjects: Sequence[Subject], rounds: int, device: str) -> None:
-    """One step of each, round after round, so that whatever else the machine does falls on all of them."""
-    for _ in range(rounds):
-        for s in subjects:
+    """One step of each, round after round, so that whatever else the machine does falls on all of them.
+
+    Every other round goes backwards, so that none always finds the caches as the same other left them.
+    """
+    for i in range(rounds):
+        for s in subjects if i % 2 == 0 else reversed(subjects):
             _wait(device)
             start = time.perf_counter()
             s.step()
@@ -113,18 +213,11 @@ def measure(subjects: Sequence[Subject], rounds: int, device: str) -> None:
             s.seconds.append(time.perf_counter() - start)
 
 
-def copy_bandwidth(size: int, rounds: int, device: str) -> float:
-    """Bytes a second that a copy reads and writes, at its best."""
+def copying(size: int, device: str) -> Subject:
+    """A copy that moves about as many bytes as a step, to be measured in the same rounds."""
     source = torch.randn(max(size // 8, 1 << 20), device=device)
     target = torch.empty_like(source)
-    best = float("inf")
-    for _ in range(rounds):
-        _wait(device)
-        start = time.perf_counter()
-        target.copy_(source)
-        _wait(device)
-        best = min(best, time.perf_counter() - start)
-    return 2 * source.nbytes / best
+    return Subject("copy", lambda: target.copy_(source), 2 * source.nbytes)
 
 
 def _wait(device: str) -> None:
