@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import required
 
 from .runtime_dtensor import full, is_sharded
 from .runtime_groups import Group, Names
@@ -39,19 +40,25 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._round: Round | None = None
         self._rehearsed = False
         absent = {name for name in self.torch_names if defaults[name] is None}
-        super().__init__(params, self._group({name: x for name, x in defaults.items() if name not in absent}))
+        given = self._group({name: x for name, x in defaults.items() if name not in absent})
+        self._check_hyperparameters({name: x for name, x in given.items() if x is not required})
+        super().__init__(params, given)
 
     def _group(self, given: dict[str, Any]) -> Group:
         return Group(self.torch_names, given)
+
+    def _check_hyperparameters(self, given: dict[str, Any]) -> None:
+        for program in self.programs:
+            for h in program.hyperparameters:
+                if h.name in given:
+                    h.check(given[h.name])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""
         super().add_param_group(self._group(param_group) if isinstance(param_group, dict) else param_group)
         param_group = self.param_groups[-1]
         try:
-            for program in self.programs:
-                for h in program.hyperparameters:
-                    h.check(param_group[h.name])
+            self._check_hyperparameters(param_group)
             settings = [program.settings(param_group) for program in self.programs]
             for p in param_group["params"]:
                 self._which(p, settings)

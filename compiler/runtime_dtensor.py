@@ -46,7 +46,7 @@ def cut_like(x: Tensor, home: Any) -> Any:
 def as_real(x: Any) -> Any:
     """A complex tensor as pairs of reals in the same memory, which torch's own function may copy for a DTensor."""
     if not is_sharded(x):
-        return torch.view_as_real(x)
+        return torch.view_as_real(x.resolve_conj())
     from torch.distributed.tensor import DTensor
 
     shape, stride = torch.Size((*x.shape, 2)), (*(2 * n for n in x.stride()), 1)
