@@ -143,10 +143,10 @@ class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def launches(step: Callable[[], Any], device: str) -> int:
     """Kernels of one step on a GPU; on a CPU operations of torch."""
     if device != "cuda":
-        with (calls := Calls()):
+        with (calls := Calls()):  # type: ignore[no-untyped-call]
             step()
         return calls.count
-    with torch.autograd.profiler.profile(use_device="cuda") as seen:  # type: ignore[no-untyped-call]
+    with torch.autograd.profiler.profile(use_device="cuda") as seen:
         step()
         _wait(device)
     return sum(len(event.kernels) for event in seen.function_events or [])
