@@ -1,8 +1,8 @@
 """The best rules of a population to the same with better constants, by an evolution strategy inside each skeleton.
 
-A generation's best rules whose skeletons have not been tuned before get a number of trials each. Trials are individuals
-of that generation, born of the rule by the operator `tuned`; they pass the gates, and are scored in batches. A rule
-whose best trial is better than itself gives it its place.
+A generation's best rules, one a skeleton, get a number of trials each. Trials are individuals of that generation, born
+of the rule by the operator `tuned`; they pass the gates, and are scored in batches. A rule whose best trial is better
+than itself gives it its place, and the trial may be tuned in its turn; a rule that was not bettered is not tuned again.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Admit = Callable[[File], str]
 
 @dataclass
 class Polisher:
-    """Tunes when it is due, and remembers which skeletons have been tuned."""
+    """Tunes when it is due, and remembers which rules tuning did not better."""
 
     breeding: Breeding
     seed: int
     literals: bool
     admit: Admit
     score: Score
-    tuned: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
 
     def __call__(self, members: Members, number: int) -> Members:
         """The population after generation `number`, its best rules tuned if it is their turn."""
@@ -51,6 +51,7 @@ class Polisher:
             merits = iter(self.score([candidate for _, batch in batches for candidate in batch]))
             for tuning, batch in batches:
                 tuning.learn([Member(candidate, next(merits), tuning.rule.island) for candidate in batch])
+        self.settled |= {tuning.rule.candidate.id for tuning in tunings if tuning.best is tuning.rule}
         better = {tuning.rule.candidate.id: tuning.best for tuning in tunings}
         return ranked(self._placed(member, better) for member in members)
 
@@ -60,13 +61,14 @@ class Polisher:
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
         tunings: list[_Tuning] = []
+        skeletons: set[str] = set()
         for member in members:
             dials = Dials.of(member.candidate.tree, literals=self.literals)
             skeleton = canonical(check(member.candidate.tree)).skeleton
             if len(tunings) == self.breeding.tune_top or member.fitness <= DIVERGED:
                 break
-            if len(dials) and skeleton not in self.tuned:
-                self.tuned.add(skeleton)
+            if len(dials) and skeleton not in skeletons and member.candidate.id not in self.settled:
+                skeletons.add(skeleton)
                 tunings.append(_Tuning(self.breeding, self.seed, number, len(tunings), member, dials))
         return tunings
 

@@ -105,12 +105,18 @@ def test_a_trial_has_its_rules_skeleton_and_takes_its_place_if_better():
     assert len(found[1].members) == 8
 
 
-def test_a_skeleton_is_tuned_once():
-    _, born = searched(Breeding(8, 9, 2, 2, tune_every=1, tune_top=1, tune_trials=9))
-    trees = {c.id: c.tree for c in born}
-    rules = {(c.generation, c.parents[0]) for c in born if c.operators == ("tuned",)}
-    skeletons = [canonical(check(trees[parent])).skeleton for _, parent in rules]
-    assert len(set(skeletons)) == len(skeletons) > 1
+def test_a_skeleton_is_tuned_once_a_turn_and_a_rule_that_was_not_bettered_never_again():
+    def only_births(candidates):
+        merits = nearness(candidates)
+        return [Merit(0, 0.0 if "tuned" in c.operators else m.fitness) for c, m in zip(candidates, merits, strict=True)]
+
+    for score in (nearness, only_births):
+        _, born = searched(Breeding(8, 9, 2, 2, tune_every=1, tune_top=2, tune_trials=9), score=score)
+        trees = {c.id: c.tree for c in born}
+        turns = {(c.generation, c.parents[0]) for c in born if c.operators == ("tuned",)}
+        skeletons = [(generation, canonical(check(trees[parent])).skeleton) for generation, parent in turns]
+        assert len(set(skeletons)) == len(skeletons) > 1
+        assert len({parent for _, parent in turns}) == len(turns)
 
 
 def test_gates_are_asked_of_every_trial_and_refusals_recorded():
