@@ -184,6 +184,15 @@ def _neg_exact(a: Fact) -> Fact:
     return a._replace(low=-a.high, high=-a.low)
 
 
+def _lerp(a: Fact, b: Fact, w: Fact) -> Fact:
+    """a + w(b - a), which lies between a and b for a w from 0 to 1."""
+    spelled = _add(a, _mul(w, _add(b, _neg(a))))
+    if not (w.low >= 0 and w.high <= 1):
+        return spelled
+    low, high = min(a.low, b.low), max(a.high, b.high)
+    return spelled._replace(low=max(spelled.low, low), high=min(spelled.high, high))
+
+
 def _where(c: Fact, x: Fact, y: Fact) -> Fact:
     return x.either(y)
 
@@ -211,7 +220,7 @@ TRANSFER: dict[str, Callable[..., Fact]] = {
     "min": _min,
     "max": _max,
     "clip": lambda x, low, high: _min(_max(x, low), high),
-    "lerp": lambda a, b, w: _add(a, _mul(w, _add(b, _neg(a)))),
+    "lerp": _lerp,
     "where": _where,
 }
 """One row for each real operator of `operators.OPERATORS`; conditions are all `CONDITION`."""

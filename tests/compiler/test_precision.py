@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from optc.compiler.load import load
 from optc.compiler.runtime_master import joined, split
 from optc.compiler.runtime_quantised import decoded, encoded
 from optc.compiler.runtime_rounding import draws, philox, stochastic
+from optc.dsl.diagnostics import OptError
 from optc.dsl.load import zoo, zoo_names
 
 AdamW: Any = load(zoo("adamw"))
@@ -208,6 +212,69 @@ def test_kernels_and_torch_train_alike(name: str, dtype: torch.dtype) -> None:
         ps = [parameter((40, 50), dtype), parameter((7,), dtype, 1)]
         settings = {"state_dtype": dtype, "rounding": "stochastic", "seed": 3}
         run(load(zoo(name))(ps, lr=1e-2, backend=backend, **settings), ps, 1, 3)  # type: ignore[call-arg]
+        after.append(torch.cat([p.detach().reshape(-1) for p in ps]))
+    assert (after[0] != after[1]).sum() <= 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", HALVES)
+def test_a_gpu_rounds_as_a_cpu_does(dtype: torch.dtype) -> None:
+    numbers = hard_numbers(dtype).repeat(2)
+    made: Any = load(STORED.format(str(dtype).removeprefix("torch.")))
+    kept = []
+    for device in ("cpu", "cuda"):
+        p = nn.Parameter(torch.zeros(len(numbers), device=device))
+        p.grad = numbers.to(device)
+        optimizer = made([p], rounding="stochastic", seed=5)
+        optimizer.step()
+        kept.append(optimizer.state[p]["m"].cpu())
+    assert same(*kept)
+
+
+@pytest.mark.slow
+def test_a_kernel_that_rounds_draws_once_for_eight_elements() -> None:
+    """For a GPU: one Philox, of 20 high products at most, in each of two branches; 128-bit accesses; no spills."""
+    code = """
+import sys
+from optc.compiler.load import load
+from optc.compiler.lower import lower
+from optc.compiler.module import reserved
+from optc.compiler.target import compile_kernel, constants_of, target_of
+from optc.dsl.diagnostics import OptError
+from optc.dsl.load import zoo
+from optc.dsl.simplify import simplify
+rule = simplify(zoo("adamw"))
+module = sys.modules[load(rule, target="triton").__module__]
+constants = constants_of(module, lower(rule, reserved()), "bfloat16") | {"dithered": True}
+made = compile_kernel(module.PROGRAM.kernel, constants, target_of("sm_90", "sass")).asm
+sass = made["sass"]
+print(made["ptx"].count("mul.hi.u32"), sass.count("LDG.E.128"), sass.count("STG.E.128"), sass.count("STL"))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    products, loads, stores, spills = map(int, done.stdout.split())
+    assert products <= 2 * 20
+    assert (loads, stores, spills) == (6, 5, 0)  # theta and g: one each; m and v: two each
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rounding": "stochastic"},
+        {"rounding": "stochastic", "state_dtype": "bfloat16"},
+        {"master": "float32"},
+        {"master": "bits", "state_dtype": "8bit"},
+    ],
+)
+@pytest.mark.parametrize(
+    "way", [{"capturable": True}, {"backend": "native"}, {"backend": "triton", "capturable": True}]
+)
+def test_other_ways_to_step_round_alike(way: dict[str, Any], options: dict[str, Any]) -> None:
+    """Scalars on the device and code in C: the same numbers, to the places that arithmetic may differ in."""
+    after = []
+    for how in ({"backend": "torch"}, way):
+        ps = [parameter((40, 50), torch.bfloat16), parameter((7,), torch.bfloat16, 1)]
+        run(AdamW(ps, lr=1e-2, seed=3, **how, **options), ps, 1, 3)
         after.append(torch.cat([p.detach().reshape(-1) for p in ps]))
     assert (after[0] != after[1]).sum() <= 4
 
@@ -533,6 +600,43 @@ def test_states_change_their_form_with_their_group() -> None:
 def test_what_cannot_be_is_said_when_the_optimizer_is_built(settings: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         AdamW([parameter((3,), torch.float32)], **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (
+            "param lr = 1\nstate m : per element ufp8 = 0\nm <- m + g\nupdate = m",
+            "E403",
+            "`m` is ufp8, which has no sign",
+        ),
+        (
+            "param lr = 1\nstate m : per row ufp8 = 0\nm <- mean(g^2 per row)\nupdate = m",
+            "E403",
+            "per element are block",
+        ),
+        ("param lr = 1\nstate master = 0\nmaster <- g\nupdate = master", "E104", "the parameter in float32"),
+        ("param lr = 1\nstate trained = 0\ntrained <- g\nupdate = trained", "E104", "while evaluation sees another"),
+        ("param lr = 1\nparam rounding = 1\nupdate = rounding*g", "E104", "hyperparameter `rounding` collides"),
+    ],
+)
+def test_what_a_rule_cannot_declare_is_said_when_it_is_compiled(text: str, code: str, words: str) -> None:
+    with pytest.raises(OptError, match=words) as caught:
+        load(text)
+    assert caught.value.diagnostics[0].code == code
+
+
+def test_a_rule_may_declare_ufp8_for_what_is_never_negative() -> None:
+    text = "param lr = 0.1\nstate v : per element ufp8 = 0\nv <- lerp(v, g^2, 0.1)\nupdate = g/(sqrt(v) + 1)"
+    ps = [parameter((300,), torch.float32), parameter((300,), torch.float32)]
+    coded, plain = load(text)(ps[:1]), load(text.replace("ufp8", "float32"))(ps[1:])  # type: ignore[call-arg]
+    for t in range(1, 9):
+        for p in ps:
+            p.grad = torch.sin(p.detach() + t)
+        coded.step()
+        plain.step()
+    assert coded.state[ps[0]]["v"].dtype == torch.uint8
+    torch.testing.assert_close(ps[0], ps[1], rtol=0, atol=8 * 0.1 / 16)
 
 
 def test_float16_has_no_missing_bits() -> None:
