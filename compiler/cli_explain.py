@@ -50,10 +50,10 @@ def explain(subject: str, format_: str, bandwidth: str, dtype: str) -> None:
     if is_code(subject):
         click.echo(page(subject.upper()), nl=False)
         return
+    from ..dsl.dtypes import CODE_BYTES
     from ..dsl.explain import explain as explanation
-    from ..dsl.lint import SIZES
 
-    known = explanation(rule_of(subject), SIZES[dtype])
+    known = explanation(rule_of(subject), CODE_BYTES[dtype])
     click.echo(_written(known, format_, bandwidth))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .dtypes import CODE_BYTES
 from .format import file_of, format_file
-from .lint import SIZES
 from .rule import Interval, Param, Prior, Rule, State
 from .spelling import format_expr
 from .syntax import Assign, Let, Output
@@ -61,7 +61,7 @@ def _state(s: State) -> dict[str, Any]:
         "name": s.name,
         "scope": s.scope,
         "dtype": s.dtype or "float32",
-        "bytes": SIZES.get(s.dtype or "float32"),
+        "bytes": CODE_BYTES.get(s.dtype or "float32"),
         "init": format_expr(s.init),
         "when": None if s.when is None else format_expr(s.when),
         "doc": s.doc,

@@ -11,6 +11,9 @@ from functools import cached_property
 
 from .dead import live_names
 from .diagnostics import Diagnostic, Fix, Label, Span
+from .dtypes import CODE_BYTES
+from .graph import Node as Value
+from .graph import reachable, trace
 from .probe import Pole, Probe, kept_fraction
 from .rule import Rule, State
 from .spelling import format_expr
@@ -33,9 +36,6 @@ from .syntax import (
 )
 
 PEDANTIC = frozenset(("W511", "W512", "W513", "W514"))
-
-SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8, "int8": 1, "fp8": 1, "ufp8": 1}
-"""Bytes of one value."""
 
 STICKS = {"bfloat16": (0.997, 2.0**-9), "float16": (0.9996, 2.0**-12)}
 """dtype -> (the decay from which an average sticks, half the gap between the numbers just below 1)."""
@@ -116,6 +116,28 @@ def _sticks(statement: Assign, dtype: str, kept: float) -> Diagnostic:
     return Diagnostic("W504", message, statement.span, note="each change is rounded away", help=help)
 
 
+def _linear_codes(s: Subject) -> Iterator[Diagnostic]:
+    """W506: a divisor's root of what is kept in evenly spaced codes, which make small elements 0."""
+    coded = {state.name for state in s.rule.states if state.dtype == "int8"}
+    if not coded:
+        return
+    nodes, memory = trace(s.rule).graph.nodes, dict.fromkeys((state.name for state in s.rule.states), ())
+    divisors = reachable(nodes, [n.args[1] for n in nodes if n.op == "div"], memory)
+    roots = [nodes[i] for i in divisors if nodes[i].op in ("sqrt", "pow")]
+    roots += [n for n in nodes if n.op == "pow" and _negative(nodes[n.args[1]])]
+    under = {nodes[i].data for i in reachable(nodes, [n.args[0] for n in roots], memory) if nodes[i].op == "state"}
+    for name, decl in s.declarations(StateDecl).items():
+        if name in coded & under:
+            message = f"`{name}` is kept in int8, and a divisor takes its root"
+            note = "less than 1/254 of a block's largest value becomes 0"
+            help = "keep it as `ufp8`, which is as small, or in bfloat16"
+            yield Diagnostic("W506", message, decl.span, note=note, help=help)
+
+
+def _negative(exponent: Value) -> bool:
+    return exponent.op == "neg" or (exponent.op == "number" and float(exponent.data) < 0)
+
+
 # ---------------------------------------------------------------- what is not used
 
 
@@ -134,7 +156,7 @@ def _cost(state: State) -> str:
     scope = "parameter" if state.scope == "element" else state.scope.replace("_", " ")
     if state.dtype == "like_param":
         return f"as many bytes a {scope} as the parameter has"
-    size = SIZES[state.dtype or "float32"]
+    size = CODE_BYTES[state.dtype or "float32"]
     return f"{size} byte{'s' * (size != 1)} a {scope}"
 
 
@@ -253,6 +275,7 @@ LINTS: tuple[Callable[[Subject], Iterator[Diagnostic]], ...] = (
     _unread_states,
     _unread_params,
     _sticking,
+    _linear_codes,
     _folded,
     _old_and_new,
     _unread_lets,

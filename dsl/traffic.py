@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from .dtypes import BYTES
 from .facts import ELEMENT, HOST, SHAPES
 from .graph import Node, Traced, reachable, trace
 from .operators import OPERATORS
@@ -17,16 +18,6 @@ from .rule import Rule
 from .simplify import simplify
 from .study import at_defaults
 
-BYTES = {
-    "float32": 4.0,
-    "bfloat16": 2.0,
-    "float16": 2.0,
-    "float64": 8.0,
-    "int8": 1 + 4 / 256,
-    "fp8": 1 + 4 / 256,
-    "ufp8": 1 + 4 / 256,
-}
-"""Of one value; those of block-quantised dtypes with their share of the float32 scale that 256 of them have."""
 BANDWIDTH = {
     "T4": 320e9, "RTX 4090": 1008e9, "A100": 2039e9, "H100": 3350e9, "H200": 4800e9, "B200": 8000e9, "DDR5": 80e9,
 }  # fmt: skip

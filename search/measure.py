@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar, get_args
 
+from ..dsl.dtypes import BYTES
 from ..dsl.syntax import Expr, File, ParamDecl, StateDecl, walk
-from ..dsl.traffic import BYTES
 
 DEFAULT_DTYPE = "float32"
 

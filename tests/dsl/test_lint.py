@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from optc.dsl.check import check
+from optc.dsl.dtypes import CODE_BYTES
 from optc.dsl.interpret import initial_states, settings, step
-from optc.dsl.lint import PEDANTIC, SIZES, STICKS, lint
+from optc.dsl.lint import PEDANTIC, STICKS, lint
 from optc.dsl.load import ZOO as ZOO_FOLDER
 from optc.dsl.load import file_at, rule_from_file, rule_from_text, zoo_names
 from optc.dsl.operators import OPERATORS
@@ -53,6 +54,14 @@ CASES: dict[str, tuple[list[str], str]] = {
     "sum_does_not_decay": ([], HALF + "state m : bfloat16 = 0\nm <- m + g\nupdate = m*beta"),
     "fast_bfloat16": ([], M.replace("m = 0", "m : per element bfloat16 = 0") + "update = eps*m"),
     "scheduled_decay": ([], HALF + "state m : bfloat16 = 0\nm <- (1 - t^-0.8)*m + g*t^-0.8\nupdate = m*beta"),
+    "linear_codes_under_a_root": (["W506"], M + V.replace("v = 0", "v : int8 = 0") + "update = m/(sqrt(v) + eps)"),
+    "linear_codes_of_a_corrected_average": (
+        ["W506"],
+        M + V.replace("v = 0", "v : int8 = 0") + "let h = v/(1 - beta^t)\nupdate = m*(h + eps)^-0.5",
+    ),
+    "linear_codes_of_the_momentum": ([], M.replace("m = 0", "m : int8 = 0") + V + "update = m/(sqrt(v) + eps)"),
+    "linear_codes_above_the_bar": ([], M + V.replace("v = 0", "v : int8 = 0") + "update = sqrt(v)*m*eps"),
+    "unsigned_codes": ([], M + V.replace("v = 0", "v : ufp8 = 0") + "update = m/(sqrt(v) + eps)"),
     "pasted": (["W505"], M + "update = eps·m"),
     "pasted_once_a_line": (["W505", "W505"], M + "let a = 2·m·g\nlet b = √m\nupdate = eps*a*b"),
     "short_form": ([], "m/(sqrt(v) + eps)"),
@@ -128,7 +137,7 @@ def test_what_a_dead_state_costs() -> None:
 
 
 def test_tables_are_complete() -> None:
-    assert set(SIZES) == set(DTYPES) - {"like_param"}
+    assert set(CODE_BYTES) == set(DTYPES) - {"like_param"}
     assert set(_MEANING) | {"where", "mod"} == set(OPERATORS)
 
 
