@@ -3,9 +3,10 @@
 The plain loop is a notebook's: torchvision transforms on one PIL image after another, a DataLoader with two workers,
 float32, torch.optim.AdamW, `.item()` every step, all cores for one run. The search's loop is `search/train.py` as
 a search runs it, with AdamW from the zoo, bfloat16 and one run on every core. Images are made up. Measure on an idle
-machine: threads that wait for each other suffer most from company.
+machine: threads that wait for each other suffer most from company. `--processor-time` compares what a step costs either
+loop on one thread, which company changes little, and which leaves out what the plain loop's threads lose to each other.
 
-    python examples/throughput.py [--task mnist] [--steps 30] [--rounds 5]
+    python examples/throughput.py [--task mnist] [--steps 30] [--rounds 5] [--processor-time]
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,39 +83,45 @@ def plain(task: str, data: OneByOne, rounds: int, steps: int) -> Iterator[float]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(rounds):
         loader = DataLoader(data, BATCH, shuffle=True, num_workers=LOADERS)
-        batches, total, start = iter(loader), 0.0, 0.0
-        for step in range(steps + 2):
-            if step == 2:
-                start = time.perf_counter()
-            x, y = next(batches)
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
+        batches = iter(loader)
+        plain_steps(model, optimizer, batches, 2)
+        start = time.perf_counter()
+        plain_steps(model, optimizer, batches, steps)
         rate = steps / (time.perf_counter() - start)
         del batches, loader
         yield rate
 
 
+def plain_steps(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Any], count: int) -> float:
+    total = 0.0
+    for _ in range(count):
+        x, y = next(batches)
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total / count
+
+
 # ---------------------------------------------------------------- the search's
 
 
-def one_worker(task: str, steps: int) -> float:
-    """Steps a second of one of the search's runs on one core; what a run costs once is left out."""
+def search_run(task: str) -> Callable[[int], object]:
+    """A function that trains so many steps as a search does; the task's data is loaded already."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     made = problem(task, 0, validation_images=1)
     make = optimizer_of((ZOO / "adamw.opt").read_text())
+    return lambda steps: train(make, made, steps=steps, batch_size=BATCH, seed=0, precision="bfloat16")
 
-    def seconds(count: int) -> float:
-        start = time.perf_counter()
-        train(make, made, steps=count, batch_size=BATCH, seed=0, precision="bfloat16")
-        return time.perf_counter() - start
 
-    seconds(2)
-    once = seconds(2)
-    return steps / max(seconds(steps + 2) - once, 1e-9)
+def one_worker(task: str, steps: int) -> float:
+    """Steps a second of one of the search's runs on one core; what a run costs once is left out."""
+    run = search_run(task)
+    taken(run, 2)
+    once = taken(run, 2)
+    return steps / max(taken(run, steps + 2) - once, 1e-9)
 
 
 def resident(pool: ProcessPoolExecutor, workers: int, task: str, steps: int) -> float:
@@ -122,6 +130,34 @@ def resident(pool: ProcessPoolExecutor, workers: int, task: str, steps: int) -> 
 
 
 # ---------------------------------------------------------------- both
+
+
+def taken(run: Callable[[int], object], steps: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
+    run(steps)
+    return clock() - start
+
+
+def processor_time(task: str, rounds: int, steps: int) -> list[tuple[float, float]]:
+    """Steps in a second of one thread's processor time: the plain loop with its loading, and the search's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["OPTC_DATA"] = folder
+        data, ours = make_up(Path(folder), task), search_run(task)
+        model = plain_network(task)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+        def theirs(count: int) -> None:
+            plain_steps(model, optimizer, iter(DataLoader(data, BATCH, shuffle=True)), count)
+
+        rates = []
+        for _ in range(rounds + 1):  # the first warms up
+            costs = []
+            for run, denormals in ((theirs, False), (ours, True)):
+                torch.set_flush_denormal(denormals)
+                once = taken(run, 2, time.process_time)
+                costs.append(steps / max(taken(run, steps + 2, time.process_time) - once, 1e-9))
+            rates.append((costs[0], costs[1]))
+        return rates[1:]
 
 
 def measured(task: str, workers: int, rounds: int, steps: int) -> list[tuple[float, float]]:
@@ -146,14 +182,19 @@ def main() -> None:
     arguments.add_argument("--task", choices=SHAPES, action="append", help="both, if it is left out")
     arguments.add_argument("--steps", type=int, default=30)
     arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--processor-time", action="store_true", help="on one thread, by the processor's clock")
     given = arguments.parse_args()
     workers = os.cpu_count() or 1
     for task in given.task or SHAPES:
-        rates = measured(task, workers, given.rounds, given.steps)
-        names = (f"{task}, plain DataLoader loop", f"{task}, this search, {workers} workers")
+        if given.processor_time:
+            rates = processor_time(task, given.rounds, given.steps)
+        else:
+            rates = measured(task, workers, given.rounds, given.steps)
+        ours = "one thread" if given.processor_time else f"{workers} workers"
+        names = (f"{task}, plain DataLoader loop", f"{task}, this search, {ours}")
         for name, found in zip(names, zip(*rates, strict=True), strict=True):
             print(f"{name:36} {statistics.median(found):8.1f} steps/s   ({min(found):.1f} to {max(found):.1f})")
-        ratios = [ours / theirs for theirs, ours in rates]
+        ratios = [fast / slow for slow, fast in rates]
         print(f"{task + ', ratio':36} {statistics.median(ratios):8.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
 
 

@@ -143,10 +143,12 @@ class Machine(Section):
     results depend on; `timeout` is how many seconds one training run may take before it is given up, 0 for ever;
     `memory` is how many GiB of addresses each worker on a CPU may have, 0 for any number;
     `cache` shares the scores of training runs with the user's other searches; `address` is that of a Ray cluster,
-    `auto` the one at hand, and empty starts one here."""
+    `auto` the one at hand, and empty starts one here; `together` is how many rules a worker trains side by side, 0 for
+    1 on a CPU and 16 on a CUDA device."""
 
     pool: Literal["processes", "inline", "ray"] = "processes"
     address: str = ""
+    together: int = Field(default=0, ge=0, le=1024)
     workers: int = Field(default=0, ge=0, le=1024)
     threads: int = Field(default=1, ge=1, le=256)
     device: str = "auto"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from .build import optimizer_of
 from .config import Config
@@ -16,7 +18,7 @@ from .fitness import DIVERGED, fitness
 from .seeds import seed_of
 from .tasks.protocol import Problem
 from .tasks.task import problem
-from .train import Curve, train
+from .train import Curve, MakeOptimizer, train_together
 
 NO_LOSSES = np.zeros(0, np.float32)
 
@@ -33,6 +35,11 @@ class Job:
     task: str
     replicate: int
     steps: int
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        """Jobs of equal company differ in their rules alone, and can be trained side by side."""
+        return self.task, self.replicate, self.steps
 
 
 @dataclass(frozen=True)
@@ -69,26 +76,38 @@ class Evaluator:
         return torch.device(wanted)
 
     def __call__(self, job: Job) -> Outcome:
-        start = time.perf_counter()
-        try:
-            curve = self._curve(job)
-        except OSError as error:
-            return replace(failure(f"{type(error).__name__}: {error}"), machine=True)
-        except Exception as error:  # whatever a rule does wrong costs its own score, not the search
-            return failure(f"{type(error).__name__}: {error}", time.perf_counter() - start)
-        accuracy = None if curve.diverged else curve.accuracy
-        return Outcome(fitness(curve), accuracy, curve.losses, time.perf_counter() - start, curve.diverged)
+        return self.together([job])[0]
 
-    def _curve(self, job: Job) -> Curve:
+    def together(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The outcomes of jobs of equal company, trained side by side."""
+        start = time.perf_counter()
+        curves: Sequence[Curve | Exception]
+        try:
+            curves = self._curves(jobs)
+        except Exception as error:  # whatever a rule does wrong costs its own score, not the search
+            curves = [error] * len(jobs)
+        seconds = (time.perf_counter() - start) / len(jobs)
+        return [_outcome(curve, seconds) for curve in curves]
+
+    def _curves(self, jobs: Sequence[Job]) -> list[Curve | Exception]:
         training = self.config.training
-        return train(
-            optimizer_of(job.text),
-            self._problem(job.task),
-            steps=job.steps,
+        return train_together(
+            [_or_its_error(self.maker, job) for job in jobs],
+            self.problem_of(jobs[0]),
+            steps=jobs[0].steps,
             batch_size=training.batch,
-            seed=seed_of(self.config.seed, "train", job.task, job.replicate),
+            seed=self.seed_for(jobs[0]),
             precision=training.precision,
         )
+
+    def maker(self, job: Job) -> MakeOptimizer:
+        return optimizer_of(job.text)
+
+    def seed_for(self, job: Job) -> int:
+        return seed_of(self.config.seed, "train", job.task, job.replicate)
+
+    def problem_of(self, job: Job) -> Problem:
+        return self._problem(job.task)
 
     def _problem(self, task: str) -> Problem:
         if task not in self.problems:
@@ -96,6 +115,26 @@ class Evaluator:
             limits = (training.train_images, training.validation_images)
             self.problems[task] = problem(task, self.config.seed, *limits, self.device)
         return self.problems[task]
+
+
+def _or_its_error(maker: Callable[[Job], MakeOptimizer], job: Job) -> MakeOptimizer:
+    """The job's optimizer; one that cannot be had says why where it is made, beside those of other jobs."""
+    try:
+        return maker(job)
+    except Exception as error:
+        reason = error
+
+    def none(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:
+        raise reason
+
+    return none
+
+
+def _outcome(curve: Curve | Exception, seconds: float) -> Outcome:
+    if isinstance(curve, Exception):
+        return replace(failure(f"{type(curve).__name__}: {curve}", seconds), machine=isinstance(curve, OSError))
+    accuracy = None if curve.diverged else curve.accuracy
+    return Outcome(fitness(curve), accuracy, curve.losses, seconds, curve.diverged)
 
 
 def settle(config: Config) -> None:

@@ -29,7 +29,7 @@ from .store import StoreError
 from .tasks.protocol import Problem
 from .tasks.splits import Judged
 from .tasks.task import problem
-from .train import Curve, train
+from .train import MakeOptimizer
 
 FILE = "heats.jsonl"
 CURVE_POINTS = 100
@@ -47,6 +47,10 @@ class Heat(Job):
     schedule: str
     part: Judged
     purpose: Purpose
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        return *super().company, self.part, self.purpose
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,17 @@ def heat(
 class Referee(Evaluator):
     """Runs heats, inside whatever process. It has no way to a test split."""
 
-    def _curve(self, job: Job) -> Curve:
+    def maker(self, job: Job) -> MakeOptimizer:
         assert isinstance(job, Heat)
-        return train(
-            scheduled(maker(job.text), job.schedule),
-            self._judged(job.task, job.part),
-            steps=job.steps,
-            batch_size=self.config.training.batch,
-            seed=seed_of(self.config.seed, job.purpose, job.task, job.replicate),
-            precision=self.config.training.precision,
-        )
+        return scheduled(maker(job.text), job.schedule)
+
+    def seed_for(self, job: Job) -> int:
+        assert isinstance(job, Heat)
+        return seed_of(self.config.seed, job.purpose, job.task, job.replicate)
+
+    def problem_of(self, job: Job) -> Problem:
+        assert isinstance(job, Heat)
+        return self._judged(job.task, job.part)
 
     def _judged(self, task: str, part: Judged) -> Problem:
         name = f"{task}/{part}"

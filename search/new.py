@@ -54,6 +54,7 @@ precision = "float32"          # "bfloat16" trains twice as fast on most CPUs
 [machine]
 pool = "processes"             # "inline": all in one process, for debugging; "ray": a cluster (optc[ray])
 address = ""                   # of the Ray cluster; "auto": the one at hand; "": one is started on this machine
+together = 0                   # rules that a worker trains side by side; 0: 1 on a CPU, 16 on a CUDA device
 workers = 0                    # 0: as many as there are cores; results do not depend on it
 threads = 1                    # of each worker; results do depend on it, in the last bits
 device = "auto"                # "cpu", "cuda", "cuda:1", ...

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,10 +14,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
+from .bundles import Bundle, Queue, bundled, on_cuda, size
 from .config import Config
-from .evaluate import Evaluator, Job, Outcome, failure, limit_memory, settle
-
-TRIES = 2
+from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
 
 
 class Pool(Protocol):
@@ -41,9 +39,10 @@ def make_pool(config: Config, evaluator: type[Evaluator] = Evaluator) -> Pool:
 
 
 def worker_count(config: Config) -> int:
-    """As many workers as are asked for, or as fill the cores this process may use."""
+    """As many workers as are asked for, or as fill the cores this process may use; one for a CUDA device."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.machine.workers or max(1, cores // config.machine.threads)
+    own = 1 if on_cuda(config) else max(1, cores // config.machine.threads)
+    return config.machine.workers or own
 
 
 class Inline:
@@ -51,11 +50,11 @@ class Inline:
 
     def __init__(self, config: Config, evaluator: type[Evaluator] = Evaluator) -> None:
         settle(config)
-        self.evaluator = evaluator(config)
+        self.evaluator, self.size = evaluator(config), size(config)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        for job in jobs:
-            yield job, self.evaluator(job)
+        for bundle in bundled(jobs, self.size):
+            yield from zip(bundle, self.evaluator.together(bundle), strict=True)
 
     def close(self) -> None:
         pass
@@ -65,7 +64,7 @@ class Inline:
 class _Worker:
     process: SpawnProcess
     pipe: Connection
-    job: Job | None = None
+    bundle: Bundle = ()
     deadline: float = field(default=float("inf"))
 
 
@@ -78,48 +77,44 @@ class Processes:
         self.workers = [self._hire() for _ in range(count)]
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        waiting = deque(jobs)
-        tries: dict[Job, int] = {}
-        while waiting or any(worker.job for worker in self.workers):
+        queue = Queue(jobs, size(self.config))
+        while queue.waiting or any(worker.bundle for worker in self.workers):
             for worker in self.workers:
-                if worker.job is None and waiting:
-                    self._give(worker, waiting.popleft())
-            for worker, outcome in self._finished():
-                job, worker.job = worker.job, None
-                assert job is not None
-                if outcome is None and tries.get(job, 1) < TRIES:
-                    tries[job] = tries.get(job, 1) + 1
-                    waiting.appendleft(job)
-                else:
-                    yield job, outcome or failure(f"its process died {TRIES} times")
+                if not worker.bundle and queue.waiting:
+                    self._give(worker, queue.waiting.popleft())
+            yield from self._finished(queue)
 
-    def _give(self, worker: _Worker, job: Job) -> None:
-        worker.job, worker.deadline = job, time.monotonic() + self.timeout
+    def _give(self, worker: _Worker, bundle: Bundle) -> None:
+        worker.bundle, worker.deadline = bundle, time.monotonic() + len(bundle) * self.timeout
         with suppress(OSError):  # where it has died, `_finished` will find out
-            worker.pipe.send(job)
+            worker.pipe.send(bundle)
 
-    def _finished(self) -> Iterator[tuple[_Worker, Outcome | None]]:
-        """Workers whose job is over, with its outcome, or with None where the worker died of it."""
-        busy = {worker.pipe: worker for worker in self.workers if worker.job}
+    def _finished(self, queue: Queue) -> Iterator[tuple[Job, Outcome]]:
+        """The outcomes of whoever is done, has died or takes too long."""
+        busy = {worker.pipe: worker for worker in self.workers if worker.bundle}
         nearest = min(worker.deadline for worker in busy.values()) - time.monotonic()
         for pipe in wait(list(busy), None if nearest == float("inf") else max(0.0, nearest)):
             worker = busy[pipe]  # type: ignore[index]
             try:
-                yield worker, worker.pipe.recv()
+                outcomes = worker.pipe.recv()
             except (EOFError, OSError):
-                self._replace(worker)
-                yield worker, None
+                yield from queue.died(self._replace(worker))
+            else:
+                bundle, worker.bundle = worker.bundle, ()
+                yield from zip(bundle, outcomes, strict=True)
         for worker in busy.values():
-            if worker.job and time.monotonic() > worker.deadline:
-                self._replace(worker)
-                yield worker, failure(f"it took longer than {self.timeout:g} seconds", self.timeout)
+            if worker.bundle and time.monotonic() > worker.deadline:
+                yield from queue.overdue(self._replace(worker), self.timeout)
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: _Worker) -> Bundle:
+        """A fresh process in the worker's place; what the old one had in hand."""
+        bundle, worker.bundle = worker.bundle, ()
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
         fresh = self._hire()
         worker.process, worker.pipe = fresh.process, fresh.pipe
+        return bundle
 
     def _hire(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
@@ -155,6 +150,6 @@ def _serve(pipe: Connection, config: Config, make: type[Evaluator]) -> None:
     evaluator = make(config)
     while True:
         try:
-            pipe.send(evaluator(pipe.recv()))
+            pipe.send(evaluator.together(pipe.recv()))
         except (EOFError, OSError):
             return

@@ -7,16 +7,14 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .bundles import TRIES, Bundle, Queue, size
 from .config import Config, ConfigError
-from .evaluate import Evaluator, Job, Outcome, failure, limit_memory, settle
+from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
 
-TRIES = 2
-"""How often a job may take its worker with it; the loss of a whole node is not held against it."""
 PATIENCE = 60.0
 """Seconds without any worker after which it is said that none can be had."""
 
@@ -35,18 +33,18 @@ class Trainer:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def run(self, job: Job) -> Outcome:
-        return self.evaluator(job)
+    def run(self, bundle: Bundle) -> list[Outcome]:
+        return self.evaluator.together(bundle)
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker and what is expected of it: that it comes up, where `node` is empty, or the outcome of its job."""
+    """A worker and what is expected of it: that it comes up, where `node` is empty, or outcomes."""
 
     actor: Any
     answer: Any
     node: str = ""
-    job: Job | None = None
+    bundle: Bundle = ()
     deadline: float = field(default=float("inf"))
 
 
@@ -61,22 +59,16 @@ class RayPool:
         self.workers = [self._hire() for _ in range(self._count())]
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        waiting = deque(jobs)
-        tries: dict[Job, int] = {}
-        while waiting or any(worker.job for worker in self.workers):
+        queue = Queue(jobs, size(self.config))
+        while queue.waiting or any(worker.bundle for worker in self.workers):
             for worker in self.workers:
-                if worker.answer is None and waiting:
-                    self._give(worker, waiting.popleft())
+                if worker.answer is None and queue.waiting:
+                    self._give(worker, queue.waiting.popleft())
             for worker in self._answered():
-                job, outcome, held_against_it = self._taken(worker)
-                if job is None:
-                    continue
-                tries[job] = tries.get(job, 0) + held_against_it
-                if outcome is None and tries[job] < TRIES:
-                    waiting.appendleft(job)
-                else:
-                    yield job, outcome or failure(f"its process died {TRIES} times")
-            yield from self._overdue()
+                yield from self._taken(worker, queue)
+            for worker in self.workers:
+                if worker.bundle and time.monotonic() > worker.deadline:
+                    yield from queue.overdue(self._replace(worker), self.timeout)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -103,57 +95,55 @@ class RayPool:
         actor = remote.remote(self.config, self.evaluator)
         return _Worker(actor, actor.node.remote())
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: _Worker) -> Bundle:
+        """A fresh worker in the place of another; what that had in hand."""
+        bundle = worker.bundle
         self.ray.kill(worker.actor)
         fresh = self._hire()
-        worker.actor, worker.answer, worker.node, worker.job = fresh.actor, fresh.answer, "", None
+        worker.actor, worker.answer, worker.node, worker.bundle = fresh.actor, fresh.answer, "", ()
+        return bundle
 
     # ------------------------------------------------------------ jobs
 
-    def _give(self, worker: _Worker, job: Job) -> None:
-        worker.job, worker.deadline = job, time.monotonic() + self.timeout
-        worker.answer = worker.actor.run.remote(job)
+    def _give(self, worker: _Worker, bundle: Bundle) -> None:
+        worker.bundle, worker.deadline = bundle, time.monotonic() + len(bundle) * self.timeout
+        worker.answer = worker.actor.run.remote(bundle)
 
     def _answered(self) -> list[_Worker]:
         """Those whose answer has come, or will never come. Raises ConfigError where no worker comes up."""
         expected = {worker.answer: worker for worker in self.workers if worker.answer is not None}
-        busy = [worker.deadline for worker in expected.values() if worker.job]
+        busy = [worker.deadline for worker in expected.values() if worker.bundle]
         patience = min(busy) - time.monotonic() if busy else PATIENCE
         ready, _ = self.ray.wait(list(expected), timeout=None if patience == float("inf") else max(0.0, patience))
         if not ready and not busy:
             raise ConfigError(f"no worker came up on the Ray cluster in {PATIENCE:g} seconds: its cores are taken")
         return [expected[answer] for answer in ready]
 
-    def _taken(self, worker: _Worker) -> tuple[Job | None, Outcome | None, int]:
-        """The worker's job, its outcome, or None where the worker died of it, and whether that counts against it."""
-        job, node = worker.job, worker.node
+    def _taken(self, worker: _Worker, queue: Queue) -> Iterator[tuple[Job, Outcome]]:
+        """The outcomes that a worker answered with, if that was its answer and it lives."""
+        node = worker.node
         try:
             answer = self.ray.get(worker.answer)
         except self.ray.exceptions.RayError as error:
-            self._bury(worker, error)
-            return job, None, int(self._is_up(node))
-        worker.answer, worker.job = None, None
-        if job is None:
+            bundle = self._bury(worker, error)
+            yield from queue.died(bundle, self._is_up(node)) if bundle else ()
+            return
+        bundle, worker.bundle, worker.answer = worker.bundle, (), None
+        if bundle:
+            yield from zip(bundle, answer, strict=True)
+        else:
             worker.node, self.stillborn = answer, 0
-        return job, answer if job else None, 0
 
-    def _bury(self, worker: _Worker, error: Exception) -> None:
+    def _bury(self, worker: _Worker, error: Exception) -> Bundle:
         """Replace one that died. Raises ConfigError where they keep dying before they are up."""
         self.stillborn += not worker.node
         if self.stillborn >= TRIES * len(self.workers):
             last = str(error).strip().splitlines()[-1].strip()
             raise ConfigError(f"workers on the Ray cluster die as they start: {last}")
-        self._replace(worker)
+        return self._replace(worker)
 
     def _is_up(self, node: str) -> bool:
         return any(known["NodeID"] == node and known["Alive"] for known in self.ray.nodes())
-
-    def _overdue(self) -> Iterator[tuple[Job, Outcome]]:
-        for worker in self.workers:
-            if worker.job and time.monotonic() > worker.deadline:
-                job = worker.job
-                self._replace(worker)
-                yield job, failure(f"it took longer than {self.timeout:g} seconds", self.timeout)
 
 
 def _connected(config: Config) -> Any:

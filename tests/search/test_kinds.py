@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from optc.search.config import ConfigError, checked
+from optc.search.config import ConfigError, checked, read_config
+from optc.search.evaluate import Job
 from optc.search.final import tested as judged_by_the_test_split
+from optc.search.founders import founder_texts
+from optc.search.pool import Processes
 from optc.search.tasks.characters import CONTEXT, LEAST, PAGE
 from optc.search.tasks.data import DataError
 from optc.search.tasks.sources import test_examples as unseen_examples
@@ -273,3 +276,32 @@ def test_a_bad_own_task_is_refused_in_words(tmp_path, text, name, message):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(ConfigError, match=message):
         own(f"{tmp_path}/{name}")
+
+
+HUNGRY = """
+import torch
+from optc.search.tasks.images import Images
+from optc.search.tasks.models import digits_cnn
+
+def hungry(channels, classes):
+    eaten = [torch.ones(2**28) for _ in range(4096)]
+
+Hungry, Fine = Images("hungry", hungry, "digits"), Images("fine", digits_cnn, "digits")
+"""
+
+
+def test_what_eats_memory_costs_its_own_score(tmp_path, tiny):
+    """Four tebibytes are asked for, a gibibyte at a time; the worker lives on, and does the next job."""
+    (tmp_path / "tasks.py").write_text(HUNGRY)
+    config = read_config(tiny, ["machine.memory=6"])
+    text = next(iter(founder_texts(config).values()))
+    jobs = [Job("k", text, f"{tmp_path}/tasks.py:{name}", 0, 6) for name in ("Hungry", "Fine")]
+    pool = Processes(config, 1)
+    worker = pool.workers[0].process.pid
+    try:
+        hungry, fine = (outcome for _, outcome in pool.run(jobs))
+        assert pool.workers[0].process.pid == worker
+    finally:
+        pool.close()
+    assert hungry.fitness == -1 and "memory" in hungry.reason
+    assert fine.fitness > 0 and fine.reason == ""

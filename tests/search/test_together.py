@@ -1,0 +1,169 @@
+"""Rules trained side by side: to the bit what each is alone, and one's fault is not the others'."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from optc.search.build import optimizer_of
+from optc.search.bundles import Queue, bundled
+from optc.search.config import checked, read_config
+from optc.search.evaluate import Job
+from optc.search.founders import founder_texts
+from optc.search.run import create, run
+from optc.search.schedules import scheduled
+from optc.search.tasks.data import Examples
+from optc.search.tasks.images import Images
+from optc.search.tasks.task import TASKS, problem
+from optc.search.train import Curve, train, train_together
+
+from .conftest import TINY, contents
+
+
+def founders():
+    return list(map(optimizer_of, founder_texts(checked({}, "a test")).values()))
+
+
+def adamw(lr):
+    return lambda parameters, steps: torch.optim.AdamW(parameters, lr=lr)
+
+
+def same(a, b):
+    return (
+        np.array_equal(a.losses, b.losses)
+        and np.array_equal(a.accuracy, b.accuracy, equal_nan=True)
+        and a.diverged == b.diverged
+    )
+
+
+def made_up(*shape):
+    rng = np.random.default_rng(0)
+    return Examples(rng.integers(0, 256, (150, *shape), dtype=np.uint8), np.arange(150) % 10)
+
+
+EXAMPLES = {"mnist": made_up(28, 28, 1), "cifar10": made_up(32, 32, 3)}
+
+
+def ready(name, device):
+    return TASKS[name].ready(EXAMPLES[name], np.arange(120), np.arange(120, 150), torch.device(device))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_side_by_side_is_alone_to_the_bit(name, precision):
+    """The paper's networks: dropout, batch norm and augmentation are all in them."""
+    makers = [*founders()[:2], adamw(1e-3)]
+    settings = {"steps": 4, "batch_size": 8, "seed": 1, "precision": precision}
+    together = train_together(makers, ready(name, "cpu"), **settings)
+    for make, curve in zip(makers, together, strict=True):
+        assert same(curve, train(make, ready(name, "cpu"), **settings))
+    assert together[0].losses[0] == together[1].losses[0] != together[0].losses[1]
+
+
+def global_dropout(channels, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 32), nn.Dropout(0.5), nn.Linear(32, classes))
+
+
+def test_a_network_that_draws_from_torchs_own_generator_is_no_exception():
+    made = Images("own", global_dropout, "digits").problem(0, 100, 50, torch.device("cpu"))
+    makers = [adamw(1e-2), adamw(1e-3), adamw(1e-2)]
+    before = torch.get_rng_state()
+    together = train_together(makers, made, steps=5, batch_size=16, seed=1)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(same(c, train(m, made, steps=5, batch_size=16, seed=1)) for m, c in zip(makers, together, strict=True))
+    assert same(together[0], together[2]) and not same(together[0], together[1])
+
+
+class Breaks(torch.optim.SGD):
+    """Raises on its third step."""
+
+    def step(self, closure=None):
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps == 3:
+            raise FloatingPointError("third")
+        return super().step(closure)
+
+
+def refuses(parameters, steps):
+    raise ValueError("not this one")
+
+
+def test_ones_fault_is_not_the_others():
+    digits = problem("digits", 0, 200, 50)
+    wild = scheduled(lambda parameters, steps: torch.optim.SGD(parameters, lr=1e30), "own")
+    makers = [refuses, lambda parameters, steps: Breaks(parameters, lr=0.1), wild, adamw(1e-3)]
+    refused, broken, lost, fine = train_together(makers, digits, steps=30, batch_size=32, seed=1)
+    assert isinstance(refused, ValueError) and isinstance(broken, FloatingPointError)
+    assert isinstance(lost, Curve) and lost.diverged and len(lost.losses) == 20
+    assert same(fine, train(adamw(1e-3), digits, steps=30, batch_size=32, seed=1)) and not fine.diverged
+    with pytest.raises(ValueError, match="not this one"):
+        train(refuses, digits, steps=1, batch_size=32, seed=1)
+
+
+def test_only_jobs_that_differ_in_their_rule_are_bundled():
+    jobs = [Job(str(k), "", task, replicate, 5) for k in range(3) for task in "ab" for replicate in (0, 1)]
+    found = list(bundled(jobs, 2))
+    assert sorted(job.key + job.task + str(job.replicate) for bundle in found for job in bundle) == sorted(
+        job.key + job.task + str(job.replicate) for job in jobs
+    )
+    assert all(len({(job.task, job.replicate) for job in bundle}) == 1 for bundle in found)
+    assert sorted(map(len, found)) == [1] * 4 + [2] * 4
+    assert sum(map(len, bundled(jobs, 1))) == len(jobs)
+
+
+class Listener:
+    def started(self, individuals, known): ...
+
+    def scored(self, candidate, fitness, fresh): ...
+
+    def generation(self, generation): ...
+
+    def finished(self): ...
+
+
+def searched(folder, *changes):
+    folder.mkdir()
+    (folder / "tiny.toml").write_text(TINY)
+    config = read_config(folder / "tiny.toml", changes)
+    store = create(config, folder / "run")
+    run(store, config, Listener())
+    store.close()
+    return contents(folder / "run")
+
+
+def test_a_search_is_the_same_to_the_bit(tmp_path):
+    alone = searched(tmp_path / "alone", "machine.together=1")
+    assert alone == searched(tmp_path / "three", "machine.together=3")
+
+
+def test_a_lost_bundle_comes_back_job_by_job():
+    one, deadly, two = (Job(name, "", "digits", 0, 6) for name in ("one", "deadly", "two"))
+    queue = Queue([one, deadly, two], 3)
+    assert list(queue.died(queue.waiting.popleft())) == []
+    assert list(queue.waiting) == [(one,), (deadly,), (two,)]
+    queue.waiting.clear()
+    assert list(queue.died((deadly,), by_its_fault=False)) == list(queue.died((deadly,))) == []
+    ((job, outcome),) = queue.died((deadly,))
+    assert job is deadly and outcome.reason == "its process died 2 times" and outcome.fitness == -1
+
+
+def test_a_bundle_that_takes_too_long_does_too():
+    slow, other = (Job(name, "", "digits", 0, 6) for name in ("slow", "other"))
+    queue = Queue([slow, other], 2)
+    assert list(queue.overdue(queue.waiting.popleft(), 5.0)) == [] and list(queue.waiting) == [(slow,), (other,)]
+    ((job, outcome),) = queue.overdue((slow,), 5.0)
+    assert job is slow and outcome.reason == "it took longer than 5 seconds"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_a_recorded_graph_trains_as_step_by_step(name, monkeypatch):
+    """The same kernels on the same numbers, some of which add in no fixed order: a few steps of float32 stay close."""
+    made = ready(name, "cuda")
+    makers = founders()
+    settings = {"steps": 12, "batch_size": 32, "seed": 1}
+    recorded = train_together(makers, made, **settings)
+    monkeypatch.setattr("optc.search.train.can_be_recorded", lambda problem, optimizers: False)
+    for curve, alone in zip(recorded, train_together(makers, made, **settings), strict=True):
+        assert len(set(curve.losses.tolist())) == 12
+        np.testing.assert_allclose(curve.losses, alone.losses, rtol=1e-3)
