@@ -13,6 +13,7 @@ from ..dsl.cache import cache_folder
 from ..dsl.load import rule_from_file, rule_from_text
 from ..dsl.rule import Rule
 from ..dsl.simplify import simplify
+from . import loaded
 from .module import Target, emit
 from .names import snake
 
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.optim.Optimizer]:
     """The optimizer class of a rule, given as a path, as `.opt` text or as a checked rule.
 
-    The class lives in a module of its own under `sys.modules`, named after its source, so that instances can be copied
-    and pickled; the same rule gives the same class. Raises OptError on a bad rule.
+    The class lives in a module of its own, a part of the package `loaded` named after its source, so that instances can
+    be copied and pickled; the same rule gives the same class. Raises OptError on a bad rule.
     """
     rule = rule_of(source)
     text = emit(simplify(rule), target)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    module = _imported(f"optc_{snake(rule.name)}_{key}", text)
-    loaded: type[torch.optim.Optimizer] = getattr(module, rule.name)
-    return loaded
+    module = _imported(f"{loaded.__name__}.{snake(rule.name)}_{key}", text)
+    made: type[torch.optim.Optimizer] = getattr(module, rule.name)
+    return made
 
 
 def rule_of(source: str | Path | Rule) -> Rule:
@@ -68,6 +69,7 @@ def _imported(name: str, text: str) -> object:
 
 def _written(name: str, text: str) -> Path:
     """The module's file, written whole or not at all; in a folder of this process where the cache is read-only."""
+    name = name.rpartition(".")[2]
     try:
         folder = cache_folder() / "modules"
         folder.mkdir(parents=True, exist_ok=True)

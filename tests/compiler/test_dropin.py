@@ -335,20 +335,17 @@ def test_a_deep_copy_has_all_public_attributes(name: str) -> None:
 
 ELSEWHERE = """
 import pickle, sys
-import optc
-if sys.argv[1] == "with the rule":
-    optc.load(optc.zoo("adamw"))
 optimizer = pickle.load(sys.stdin.buffer)
-print(type(optimizer).__name__, optimizer.param_groups[0]["lr"])
+optimizer.step()
+print(type(optimizer).__name__, optimizer.state_dict()["state"][0]["step"].item())
 """
 
 
-def test_a_pickle_is_read_by_a_process_that_has_loaded_the_rule() -> None:
+def test_another_process_reads_a_pickle_without_having_loaded_the_rule() -> None:
     optimizer = made("adamw", parameters())
     run(optimizer)
-    argv = [sys.executable, "-c", ELSEWHERE, "with the rule"]
-    done = subprocess.run(argv, input=pickle.dumps(optimizer), capture_output=True, check=True)
-    assert done.stdout.decode().split() == ["AdamW", "0.001"]
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], input=pickle.dumps(optimizer), capture_output=True)
+    assert done.stdout.decode().split() == ["AdamW", "4.0"], done.stderr.decode()
 
 
 # ---------------------------------------------------------------- the training loop
@@ -416,6 +413,7 @@ def test_a_training_loop_is_torchs(name: str) -> None:
     equal(trained(lambda ps: made(name, ps)), trained(lambda ps: reference(name, ps)), exact=False, name=name)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_step_that_contains_a_step_of_ours() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
