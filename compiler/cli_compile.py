@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import click
 from .cli_files import STDIN, rule_of
 
 SUFFIX = {"python": ".py", "ir": ".plan"}
-EMITTED = ("python", "ir", "ttir", "ptx", "sass", "cubin", "amdgcn", "hsaco")
+EMITTED = ("python", "ir", "ttir", "ptx", "sass", "cubin", "amdgcn", "hsaco", "report")
 BINARY = ("cubin", "hsaco")
 
 
@@ -26,19 +27,29 @@ BINARY = ("cubin", "hsaco")
     show_default=True,
     help="The parameters' dtype that a GPU's code is for.",
 )
-def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, dtype: str) -> None:
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How a report is written.",
+)
+def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, dtype: str, style: str) -> None:
     """Compile RULE to a Python file that holds a torch optimizer and needs nothing of optc.
 
     RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current folder,
     or into the one given by -o. The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard
-    input go to the standard output unless -o is given.
+    input go to the standard output unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA
+    GPU: registers, spills, local and shared memory, 128-bit accesses, and the bytes that it moves for each element,
+    beside those that the plan counts and the least that a step could move.
     """
     from ..dsl.diagnostics import OptError
 
     if kind in BINARY and output is None:
         raise click.UsageError(f"--emit {kind} gives bytes: say with -o which folder they go to")
     try:
-        made = _emitted(rule, target, kind, arch, dtype)
+        made = _emitted(rule, target, kind, arch, dtype, style)
     except OptError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
@@ -50,7 +61,7 @@ def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, 
     click.echo(f"wrote {path}", err=True)
 
 
-def _emitted(rule: str, target: str, kind: str, arch: str, dtype: str) -> str | bytes:
+def _emitted(rule: str, target: str, kind: str, arch: str, dtype: str, style: str) -> str | bytes:
     from ..dsl.simplify import simplify
 
     simple = simplify(rule_of(rule))
@@ -63,6 +74,11 @@ def _emitted(rule: str, target: str, kind: str, arch: str, dtype: str) -> str | 
         from .show import show
 
         return show(lower(simple))
+    if kind == "report":
+        from .report import as_json, report, table
+
+        found = report(simple, arch, (dtype,))
+        return json.dumps(as_json(found), indent=2) if style == "json" else table(found)
     from .target import assemble
 
     return assemble(simple, kind, arch, dtype)

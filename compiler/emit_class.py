@@ -149,7 +149,8 @@ def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
     out += [f"counts={_tuple([_text(x) for x in passes.counts])}"] if len(passes.counts) > 1 else []
     if passes.tiled:
         olds = _tuple([str(i) for i, m in enumerate(plan.memories) if m.scope in LINES and m.written])
-        out.append(f"tiled=Tiled({olds}, {_tuple([f'({c.index}, {_text(c.per)})' for c in passes.lines])})")
+        lines = [f"({c.index}, {_text(c.op)}, {_text(c.of)}, {_text(c.per)})" for c in passes.lines]
+        out.append("\n".join(wrapped("tiled=Tiled", [olds, _tuple(lines)], "", STEP)).lstrip())
     return out
 
 

@@ -71,7 +71,8 @@ class Geometry:
         """Where each element of this program is, and whether it is there at all."""
         if not self.tiled:
             return [f"{indent}mask = at < tl.load(job + 2)"] if mask else []
-        out = [] if mask else ["from_col = tl.multiple_of(from_col, 8)", "n_cols = tl.multiple_of(n_cols, 8)"]
+        # By arithmetic, since `tl.multiple_of` would speak of the value that the masked code has, too.
+        out = [] if mask else ["from_col = from_col // 8 * 8", "n_cols = n_cols // 8 * 8"]
         out += [
             "in_matrix = from_matrix + tl.arange(0, MATRICES)[:, None, None]",
             "in_row = from_row + tl.arange(0, ROWS)[None, :, None]",
@@ -97,11 +98,6 @@ class Geometry:
         else:
             lacking = [f"in_{axis} == 0" for axis in ABSENT.get(c.of, ())]
         return " & ".join([*([mask] if mask else []), *(f"({x})" for x in lacking)])
-
-    def count(self, c: Column) -> str:
-        """How many terms there are to a result per row, column or matrix."""
-        had, left = (set(EXTENTS[1:]) - {f"{a}s" for a in ABSENT.get(x, ())} for x in (c.of, c.per))
-        return " * ".join(f"n_{x}" for x in EXTENTS if x in had - left) or "1"
 
     def partial(self, c: Column) -> str:
         """Where this program's part of a result per row, column or matrix goes, from the first of them."""

@@ -118,7 +118,7 @@ class _Kernel:
         return [*places, *out]
 
     def _addresses(self, measuring: bool) -> list[str]:
-        """Pointers to this tensor's operands, to what earlier passes found, and to where this one's parts go."""
+        """Pointers to this tensor's operands."""
         out: list[str] = []
         for i, name in enumerate(self.at.columns):
             if name in self.plan.step.inputs or name.endswith("_old"):
@@ -127,9 +127,11 @@ class _Kernel:
                 dtype = f"{name.removesuffix('_old')}_type"
                 if scope not in NUMBERS or not measuring:  # a pass that measures stores no state
                     out.append(f"{STEP}{name}_at = tl.load(tensor + {i}).to(tl.pointer_type({dtype})){offset}")
-            elif name.endswith("_at"):
-                out.append(f"{STEP}{name} = tl.load(tensor + {i}).to(tl.pointer_type(tl.float64))")
         return out
+
+    def _line_pointer(self, name: str) -> str:
+        """Where values per row, column or matrix are, looked up where they are needed: it spares registers."""
+        return f"{name} = tl.load(tensor + {self.at.columns.index(name)}).to(tl.pointer_type(tl.float64))"
 
     # -------------------------------------------------------- the two bodies
 
@@ -139,8 +141,8 @@ class _Kernel:
         for c in self.known:
             if c.per in LINES:
                 masked = f", mask={MASKS[c.per]}" if mask else ""
-                x = f"tl.load({c.name}_at + {PLACES[c.per]}{masked})"
-                out.append(f"{indent}{c.name} = {FINISH[c.op].format(x=x, n=f'({self.at.count(c)})')}")
+                out.append(f"{indent}{self._line_pointer(f'{c.name}_at')}")
+                out.append(f"{indent}{c.name} = tl.load({c.name}_at + {PLACES[c.per]}{masked}).to(compute)")
         for x in self.plan.step.inputs:
             memory = self.memories.get(x)
             if memory is None or memory.scope not in NUMBERS:
@@ -211,7 +213,7 @@ class _Kernel:
         for axis in COLLAPSED[c.per]:
             x = f"{fold.replace('block', 'tile')}({x}, {axis})"
         args = [f"{c.term}_at + {self.at.partial(c)}", x, *([f"mask={MASKS[c.per]}"] if mask else [])]
-        return [*out, *wrapped("tl.store", args, "", indent)]
+        return [*out, f"{indent}{self._line_pointer(f'{c.term}_at')}", *wrapped("tl.store", args, "", indent)]
 
 
 def _pruned(lines: list[str]) -> list[str]:

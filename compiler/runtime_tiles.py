@@ -27,11 +27,11 @@ class Tiled:
     """What a rule has of rows, columns and matrices.
 
     `olds` are the states per row, column or matrix that a step writes, by their index; `columns` the reductions to
-    such values: their number among all reductions, and what there is one result for.
+    such values: their number among all reductions, the operation, and what there is one term and one result for.
     """
 
     olds: tuple[int, ...]
-    columns: tuple[tuple[int, str], ...]
+    columns: tuple[tuple[int, str, str, str], ...]
 
     def launches(self, batch: Batch, interpreted: bool) -> list[Launch]:
         """Matrices of like proportions share a launch, since the shape of its tiles is part of the code."""
@@ -75,9 +75,12 @@ def tile_table(works: list[Work], operands: list[list[Tensor | None]], tile: tup
     return torch.cat([owner[:, None], start, rows[:, None], whole.long()[:, None]], 1)
 
 
-KEPT = {"row": [0, 1], "col": [0, 2], "matrix": [0]}
+KEPT = {"element": [0, 1, 2], "row": [0, 1], "col": [0, 2], "matrix": [0]}
 SUMMED = {"row": [2], "col": [1], "matrix": [1, 2]}
 """Of matrices, rows and columns: what a value per row, column or matrix is one for each of, and what it sums over."""
+
+MEANS, ROOTS = ("mean", "rms"), ("norm", "rms")
+"""The operations that divide by the number of terms, and those that end with a square root."""
 
 
 class Lines:
@@ -94,10 +97,15 @@ class Lines:
         steps = ((each + size - 1) // size).clamp(min=1)
         self.kept: list[Tensor] = []
         olds = [torch.tensor([at for launch in launches for at in self._copied(launch, i)]) for i in tiled.olds]
-        self.lengths = {i: each[:, KEPT[per]].prod(1) for i, per in tiled.columns}
-        self.parts = {i: steps[:, SUMMED[per]].prod(1) for i, per in tiled.columns}
-        found = [at for i, _ in tiled.columns for at in self._scratch(i)]
-        self.places = dict(zip([i for i, _ in tiled.columns], zip(found[::2], found[1::2], strict=True), strict=True))
+        columns = {i: (op, of, per) for i, op, of, per in tiled.columns}
+        self.lengths = {i: each[:, KEPT[per]].prod(1) for i, (_, _, per) in columns.items()}
+        self.parts = {i: steps[:, SUMMED[per]].prod(1) for i, (_, _, per) in columns.items()}
+        gone = {i: [axis for axis in KEPT[of] if axis not in KEPT[per]] for i, (_, of, per) in columns.items()}
+        ones = torch.ones(len(works), dtype=torch.int64)
+        self.terms = {i: each[:, gone[i]].prod(1) if op in MEANS else ones for i, (op, _, _) in columns.items()}
+        self.roots = {i: ones * (op in ROOTS) for i, (op, _, _) in columns.items()}
+        found = [at for i in columns for at in self._scratch(i)]
+        self.places = dict(zip(columns, zip(found[::2], found[1::2], strict=True), strict=True))
         self.addresses = torch.cat([x.view(len(works), -1) for x in (*olds, each, *found)], 1)
 
     def _copied(self, launch: Launch, state: int) -> list[int]:
@@ -125,13 +133,15 @@ class Lines:
             combine_lines[(len(work),)](work, largest, PARTS, RESULTS)
 
     def _sums(self, column: int) -> Tensor:
-        """int64 (…, 5): parts from where, results to where, how many of each, and from which result."""
-        results, parts = self.places[column]
-        lengths = self.lengths[column]
+        """int64 (…, 7): where parts are and results go, how many of each, the terms of each, whether it ends with a
+        square root, and from which result on.
+        """
+        (results, parts), lengths = self.places[column], self.lengths[column]
         each = (lengths + RESULTS - 1) // RESULTS
         owner = torch.repeat_interleave(torch.arange(len(each)), each)
         start = (torch.arange(len(owner)) - (each.cumsum(0) - each)[owner]) * RESULTS
-        return torch.stack([parts[owner], results[owner], self.parts[column][owner], lengths[owner], start], 1)
+        columns = (parts, results, self.parts[column], lengths, self.terms[column], self.roots[column])
+        return torch.stack([*(x[owner] for x in columns), start], 1)
 
 
 PARTS, RESULTS = 16, 64
@@ -140,12 +150,12 @@ PARTS, RESULTS = 16, 64
 
 @triton.jit
 def combine_lines(work, largest: tl.constexpr, PARTS: tl.constexpr, RESULTS: tl.constexpr):
-    """Some results of one reduction of one tensor: the sum, or the largest, of their parts, in their order."""
-    job = work + 5 * tl.program_id(0).to(tl.int64)
+    """Some results of one reduction of one tensor, from the sum, or the largest, of their parts, in their order."""
+    job = work + 7 * tl.program_id(0).to(tl.int64)
     source = tl.load(job).to(tl.pointer_type(tl.float64))
     target = tl.load(job + 1).to(tl.pointer_type(tl.float64))
     parts, results = tl.load(job + 2), tl.load(job + 3)
-    at = tl.load(job + 4) + tl.arange(0, RESULTS)[None, :]
+    at = tl.load(job + 6) + tl.arange(0, RESULTS)[None, :]
     part = tl.arange(0, PARTS)[:, None].to(tl.int64)
     kept = tl.full([PARTS, RESULTS], float("-inf") if largest else 0.0, tl.float64)
     undefined = tl.full([PARTS, RESULTS], 0, tl.int32)
@@ -156,4 +166,5 @@ def combine_lines(work, largest: tl.constexpr, PARTS: tl.constexpr, RESULTS: tl.
         kept = tl.maximum(kept, x) if largest else kept + x
     total = tl.max(kept, axis=0, keep_dims=True) if largest else tl.sum(kept, axis=0, keep_dims=True)
     total = tl.where(tl.max(undefined, axis=0, keep_dims=True) > 0, float("nan"), total)
-    tl.store(target + at, total, mask=at < results)
+    total /= tl.load(job + 4)
+    tl.store(target + at, tl.where(tl.load(job + 5) != 0, tl.sqrt(total), total), mask=at < results)

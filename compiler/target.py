@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.rule import Rule
+from .emit_triton import fuse
 from .lower import lower
 from .module import reserved
+from .passes import Passes
 from .plan import Plan
 
 NVIDIA = (75, 80, 86, 87, 89, 90, 100, 103, 120)
@@ -21,6 +25,12 @@ KINDS = {"ttir": "any", "ptx": "cuda", "sass": "cuda", "cubin": "cuda", "amdgcn"
 
 TABLES = {"addresses": "*i64", "work": "*i64", "bounds": "*i64", "keys": "*i64"}
 """Tables of integers; all others are float64."""
+
+MATRIX = (2, 1024, 1024, 1024**2)
+"""Axes, rows, columns and elements of the parameter that flags are decided for."""
+
+TILE = {"MATRICES": 1, "ROWS": 16, "COLS": 64}
+"""The tiles of such a parameter."""
 
 
 def target_of(arch: str, kind: str) -> Any:
@@ -46,14 +56,58 @@ def assemble(rule: Rule, kind: str, arch: str, dtype: str = "float32") -> str | 
     States have their declared dtypes, flags the values that the rule's defaults give them for a matrix. No GPU is
     needed. Raises OptError for an unknown architecture or a rule that has no kernel.
     """
+    target = target_of(arch, kind)
+    parts = [
+        compile_kernel(kernel, group.constants(dtype), target).asm[kind]
+        for group in kernels_of(rule)
+        for kernel in group.kernels
+    ]
+    return "\n".join(parts) if isinstance(parts[0], str) else b"".join(parts)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The kernels of one program of a generated module: those that measure, and the one that steps."""
+
+    module: ModuleType
+    program: Any
+    plan: Plan
+    passes: Passes
+    flags: dict[str, Any]
+
+    @property
+    def kernels(self) -> list[Any]:
+        return [*(kernel for kernel, _ in self.program.measures), self.program.kernel]
+
+    def constants(self, dtype: str) -> dict[str, Any]:
+        """A kernel's compile-time arguments by name."""
+        import triton.language as tl
+
+        arithmetic = "float64" if dtype == "float64" else "float32"
+        stored = {m.name: {None: arithmetic, "like_param": dtype}.get(m.dtype, m.dtype) for m in self.plan.memories}
+        constants = {f"{x}_type": getattr(tl, str(stored.get(x, dtype))) for x in self.plan.step.inputs}
+        constants |= {"compute": getattr(tl, arithmetic), "maximize": False, **self.flags}
+        constants |= {"dithered": False} if self.plan.elementwise else {}
+        return constants | (TILE if self.program.tiled is not None else {"BLOCK": self.module.BLOCK})
+
+
+def kernels_of(rule: Rule) -> Iterator[Group]:
+    """All kernels of a simplified rule, and of the rule for the parameters that it does not serve.
+
+    Raises OptError for a rule that has no kernel.
+    """
     from .load import load
 
-    target = target_of(arch, kind)
     module = sys.modules[load(rule, target="triton").__module__]
-    plan = lower(rule, reserved())
-    kernels = [*(kernel for kernel, _ in module.PROGRAM.measures), module.PROGRAM.kernel]
-    parts = [compile_kernel(kernel, constants_of(module, plan, dtype), target).asm[kind] for kernel in kernels]
-    return "\n".join(parts) if isinstance(parts[0], str) else b"".join(parts)
+    plan: Plan | None = lower(rule, reserved())
+    prefix = ""
+    while plan is not None:
+        settings = [1.0 if p.default is None else p.default for p, _ in plan.params]
+        values = getattr(module, f"{prefix}flags")(*settings, *MATRIX) if plan.flags else ()
+        flags = dict(zip((f.name for f in plan.flags), values, strict=True))
+        for part, (own, passes) in fuse(plan).passes.items():
+            yield Group(module, getattr(module, f"{prefix}{part}program".upper()), own, passes, flags)
+        plan, prefix = plan.fallback, f"{prefix}otherwise_"
 
 
 def compile_kernel(kernel: Any, constants: dict[str, Any], target: Any) -> Any:
@@ -66,21 +120,3 @@ def compile_kernel(kernel: Any, constants: dict[str, Any], target: Any) -> Any:
     aligned: Any = {(i,): [["tt.divisibility", 16]] for i in range(len(tables))}
     source = ASTSource(kernel, types, constants, aligned)
     return triton.compile(source, target=target, options={"num_warps": 4, "enable_fp_fusion": False})
-
-
-def constants_of(module: ModuleType, plan: Plan, dtype: str) -> dict[str, Any]:
-    """The kernel's compile-time arguments by name."""
-    import triton.language as tl
-
-    arithmetic = "float64" if dtype == "float64" else "float32"
-    stored = {m.name: {None: arithmetic, "like_param": dtype}.get(m.dtype, m.dtype) for m in plan.memories}
-    constants = {f"{x}_type": getattr(tl, str(stored.get(x, dtype))) for x in plan.step.inputs}
-    constants |= {"compute": getattr(tl, arithmetic), "maximize": False}
-    tiled = module.PROGRAM.tiled is not None
-    constants |= {"MATRICES": 1, "ROWS": 16, "COLS": 64} if tiled else {"BLOCK": module.BLOCK}
-    constants |= {"dithered": False} if plan.elementwise else {}
-    if plan.flags:
-        settings = [1.0 if p.default is None else p.default for p, _ in plan.params]
-        values = module.flags(*settings, 2, 1024, 1024, 1024**2)
-        constants |= dict(zip((f.name for f in plan.flags), values, strict=True))
-    return constants

@@ -55,19 +55,21 @@ def test_other_vendors_and_stages(kind: str, arch: str, sign: str) -> None:
     assert sign in done.stdout
 
 
-def test_sums_of_chunks_compile_too() -> None:
-    """`combine`, which is the same for every rule."""
+def test_sums_of_pieces_compile_too() -> None:
+    """What adds up the parts that pieces found, which is the same for every rule."""
     code = (
         "import sys; from optc import zoo; from optc.compiler.load import load\n"
         "from optc.compiler.target import compile_kernel, target_of\n"
-        "module = sys.modules[load(zoo('lamb')).__module__]\n"
+        "module = sys.modules[load(zoo('adafactor')).__module__]\n"
         "for largest in (True, False):\n"
-        "    constants = {'column': 1, 'columns': 3, 'largest': largest, 'BLOCK': 1024}\n"
-        "    print(compile_kernel(module.combine, constants, target_of('sm_90', 'ptx')).asm['ptx'].count('.entry'))\n"
+        "    chunks = module.combine, {'column': 1, 'columns': 3, 'largest': largest, 'BLOCK': 1024}\n"
+        "    tiles = module.combine_lines, {'largest': largest, 'PARTS': 16, 'RESULTS': 64}\n"
+        "    made = [compile_kernel(*x, target_of('sm_90', 'ptx')).asm['ptx'] for x in (chunks, tiles)]\n"
+        "    print([ptx.count('.entry') for ptx in made])\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert done.stdout == "1\n1\n", done.stderr
+    assert done.stdout == "[1, 1]\n[1, 1]\n", done.stderr
 
 
 @pytest.mark.parametrize(("kind", "arch"), [("ptx", "gfx942"), ("hsaco", "sm_90")])

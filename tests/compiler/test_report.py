@@ -1,0 +1,71 @@
+"""What kernels take of a GPU that is not here: no spills, 128-bit accesses, and no byte more than the plan counts."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from optc.compiler.lower import lower
+from optc.compiler.moved import floor, moved
+from optc.compiler.passes import cut
+from optc.dsl.load import zoo, zoo_names
+from optc.dsl.simplify import simplify
+
+from .test_ptx import optc
+
+SAMPLE = {"adamw": "bfloat16", "evolved": "float32", "lamb": "bfloat16", "adafactor": "float32", "muon": "bfloat16"}
+WHOLE = {f"{name}-{dtype}": (name, dtype) for name in zoo_names() for dtype in ("float32", "bfloat16")}
+
+
+def assert_lean(name: str, dtype: str) -> None:
+    done = optc("compile", name, "--emit", "report", "--arch", "sm_90", "--dtype", dtype, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    for kernel in json.loads(done.stdout):
+        assert kernel["spills"] == kernel["local"] == 0, kernel
+        assert kernel["registers"] > 0
+        assert kernel["bytes_moved"] == kernel["bytes_planned"], kernel
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_kernels_are_lean(name: str) -> None:
+    assert_lean(name, SAMPLE[name])
+
+
+@pytest.mark.skipif("OPTC_WHOLE_ZOO" not in os.environ, reason="minutes of compiling: set OPTC_WHOLE_ZOO=1")
+@pytest.mark.parametrize("name", WHOLE)
+def test_all_kernels_are_lean(name: str) -> None:
+    assert_lean(*WHOLE[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "passes", "least"),
+    [
+        ("adamw", "float32", [28], 28),  # theta, g, m and v, and all but g again
+        ("adamw", "bfloat16", [6 + 16], 6 + 16),
+        ("lion", "float32", [20], 20),
+        ("lamb", "float32", [8, 16, 28], 28),  # norms of g and theta; the norm of r; the step
+        ("adafactor", "float32", [8, 0, 4, 12], 12),  # means of g^2; of R; the rms of u
+    ],
+)
+def test_the_plan_counts_what_passes_move(name: str, dtype: str, passes: list[int], least: int) -> None:
+    plan = lower(simplify(zoo(name)))
+    flags = {"case1": True, "case2": False}
+    found = moved(plan, cut(plan), flags, dtype)
+    assert [m.loads + m.stores for m in found] == passes
+    assert floor(plan, cut(plan), flags, dtype) == least
+
+
+def test_a_report_is_a_table() -> None:
+    done = optc("compile", "adamw", "--emit", "report")
+    head, row = done.stdout.splitlines()
+    assert head.split()[:3] == ["kernel", "registers", "spills"]
+    assert row.split()[:2] == ["kernel", "float32"]
+    assert row.split()[-3:] == ["28", "28", "28"]
+
+
+def test_a_report_is_of_nvidia_only() -> None:
+    done = optc("compile", "adamw", "--emit", "report", "--arch", "gfx942")
+    assert done.returncode == 1
+    assert "there is no sass for `gfx942`" in done.stderr
