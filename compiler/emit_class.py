@@ -150,8 +150,24 @@ def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
     if passes.tiled:
         olds = _tuple([str(i) for i, m in enumerate(plan.memories) if m.scope in LINES and m.written])
         lines = [f"({c.index}, {_text(c.op)}, {_text(c.of)}, {_text(c.per)})" for c in passes.lines]
-        out.append("\n".join(wrapped("tiled=Tiled", [olds, _tuple(lines)], "", STEP)).lstrip())
+        out.append("\n".join(_tiled(olds, lines)))
     return out
+
+
+def _tiled(olds: str, lines: list[str]) -> list[str]:
+    """An entry as a formatter lays it out: with each reduction on a line where they do not fit on one."""
+    flat = f"{STEP * 2}{_tuple(lines)},"
+    if len(flat) <= WIDTH:
+        out = wrapped("tiled=Tiled", [olds, _tuple(lines)], ",", STEP)
+        return [out[0].strip().removesuffix(","), *out[1:-1], *([f"{STEP})"] if len(out) > 1 else [])]
+    return [
+        "tiled=Tiled(",
+        f"{STEP * 2}{olds},",
+        f"{STEP * 2}(",
+        *(f"{STEP * 3}{x}," for x in lines),
+        f"{STEP * 2}),",
+        f"{STEP})",
+    ]
 
 
 def _table(name: str, rows: list[str]) -> list[str]:
