@@ -129,7 +129,7 @@ class _Team:
             let_be_recorded(member.optimizer)
         graph: Graph | None = None
         for step, batch in zip(range(1, steps + 1), batches, strict=False):
-            if recorded and graph is None and step > STEPS_BEFORE_RECORDING and self.going():
+            if recorded and step == STEPS_BEFORE_RECORDING + 1:
                 graph = self._record(batch)
             if graph is None:
                 self._step_each(batch)
@@ -140,10 +140,14 @@ class _Team:
                 if not self.going():
                     return
 
-    def _record(self, batch: Any) -> Graph:
+    def _record(self, batch: Any) -> Graph | None:
+        """The step of all as one graph; None where one of them needs the host, and all go on step by step."""
         going = self.going()
         steps = [partial(self._step, member) for member in going]
-        return Graph(batch, steps, partial(self.at.add_, 1), [member.dropout for member in going])
+        try:
+            return Graph(batch, steps, partial(self.at.add_, 1), [member.dropout for member in going])
+        except RuntimeError:
+            return None
 
     def _step_each(self, batch: Any) -> None:
         for member in self.going():

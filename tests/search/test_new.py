@@ -1,5 +1,7 @@
 """`optsearch new` and `--dry-run`: a file that explains itself and is the default; a cost that adds up."""
 
+from pathlib import Path
+
 import pytest
 
 from optc.search.config import Config, ConfigError, read_config
@@ -7,6 +9,7 @@ from optc.search.estimate import cost, in_words
 from optc.search.new import template
 from optc.search.pool import worker_count
 from optc.search.space import SPACES
+from optc.search.tasks.task import TASKS
 
 
 def test_the_template_is_the_default_configuration(tmp_path):
@@ -63,3 +66,20 @@ def test_the_cost_adds_up(tiny):
 def test_unknown_names_are_config_errors(tmp_path):
     with pytest.raises(ConfigError):
         template(tmp_path, "none", ["digits"])
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_configurations(path):
+    config = read_config(path)
+    assert all(TASKS[name].name for name in config.training.tasks)
+
+
+def test_who_trains_is_chosen_on_the_command_line_too(optsearch, tiny):
+    changes = ("--set", "search.generations=1", "--set", "machine.workers=1")
+    status, _, err = optsearch("run", tiny, "--out", "run", "--pool", "inline", *changes)
+    assert status == 0 and 'pool = "inline"' in Path("run/config.toml").read_text(), err
+    assert optsearch("resume", "run", "--pool", "processes")[0] == 0
+    assert optsearch("run", tiny, "--pool", "hands")[0] == 2

@@ -155,6 +155,43 @@ def test_a_bundle_that_takes_too_long_does_too():
     assert job is slow and outcome.reason == "it took longer than 5 seconds"
 
 
+class Played:
+    """What a graph does, without one: it keeps a batch of its own and runs what was recorded when it is played."""
+
+    def __init__(self, batch, steps, after, generators):
+        self.held, self.steps, self.after = tuple(part.clone() for part in batch), steps, after
+        self.plays = 0
+        BUILT.append(self)
+
+    def play(self, batch):
+        self.plays += 1
+        for held, given in zip(self.held, batch, strict=True):
+            held.copy_(given)
+        for step in self.steps:
+            step(self.held)
+        self.after()
+
+
+BUILT: list[Played] = []
+
+
+def unrecordable(batch, steps, after, generators):
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
+@pytest.mark.parametrize("graph", [Played, unrecordable])
+def test_after_three_steps_a_graph_goes_on_where_they_ended(graph, monkeypatch):
+    """On a CPU too: the order of what is recorded, the batches it is handed and the places of the losses."""
+    settings = {"steps": 9, "batch_size": 8, "seed": 1}
+    expected = train_together(founders(), ready("mnist", "cpu"), **settings)
+    monkeypatch.setattr("optc.search.train.can_be_recorded", lambda problem, optimizers: True)
+    monkeypatch.setattr("optc.search.train.Graph", graph)
+    BUILT.clear()
+    for curve, alone in zip(train_together(founders(), ready("mnist", "cpu"), **settings), expected, strict=True):
+        np.testing.assert_allclose(curve.losses, alone.losses, rtol=1e-5)  # scalars are float32 on a device
+    assert [built.plays for built in BUILT] == ([6] if graph is Played else [])
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_a_recorded_graph_trains_as_step_by_step(name, monkeypatch):
