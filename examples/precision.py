@@ -3,7 +3,7 @@
 One AdamW, the zoo's, with beta2 = 0.999; between the runs of one seed only its options of precision differ. The network
 computes in float32 on whatever the parameters hold, so that a curve shows what memory does and nothing else.
 
-    python examples/precision.py [--steps 3000] [--seeds 3] [--out docs/results]
+    python examples/precision.py [--steps 3000] [--seeds 3] [--codes] [--out docs/results]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,42 +44,51 @@ WAYS: dict[str, tuple[torch.dtype, dict[str, Any]]] = {
 }
 """The parameters' dtype and the optimizer's options."""
 
+CODES: dict[str, tuple[torch.dtype, dict[str, Any]]] = {
+    "float32": (torch.float32, {}),
+    "m int8, v ufp8": (torch.float32, {"state_dtype": {"m": "int8", "v": "ufp8"}}),
+    "m fp8, v fp8": (torch.float32, {"state_dtype": "fp8"}),
+}
+"""Other codes of 8 bits than those that `state_dtype="8bit"` takes, which are m fp8, v ufp8."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--codes", action="store_true", help="compare other codes of 8 bits instead")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     curves: dict[str, list[list[float]]] = {}
-    for way in WAYS:
-        curves[way] = [losses(way, seed, given.steps) for seed in range(given.seeds)]
+    ways, name = (CODES, "precision_codes") if given.codes else (WAYS, "precision")
+    for way, how in ways.items():
+        curves[way] = [losses(how, seed, given.steps) for seed in range(given.seeds)]
         print(row(way, curves), flush=True)
     given.out.mkdir(parents=True, exist_ok=True)
     result = {
-        "command": f"python examples/precision.py --steps {given.steps} --seeds {given.seeds}",
+        "command": " ".join(["python examples/precision.py", *sys.argv[1:]]),
         "task": f"scikit-learn's digits, 64-{WIDTH}-{WIDTH}-10, batches of {BATCH}, AdamW, lr 3e-3 to 0 as a cosine",
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "every": EVERY,
-        "far": {way: far(curves[way], curves["float32"]) for way in WAYS},
+        "far": {way: far(curves[way], curves["float32"]) for way in ways},
         "losses": curves,
     }
     text = json.dumps(result, indent=1)
     one_line = re.sub(r"\[\s+([^\[\]]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-    (given.out / "precision.json").write_text(one_line + "\n")
-    draw(curves, given.out / "precision.png")
+    (given.out / f"{name}.json").write_text(one_line + "\n")
+    draw(curves, given.out / f"{name}.png")
 
 
 # ---------------------------------------------------------------- training
 
 
-def losses(way: str, seed: int, steps: int) -> list[float]:
+def losses(how: tuple[torch.dtype, dict[str, Any]], seed: int, steps: int) -> list[float]:
     """The loss on all training images, every `EVERY` steps; it ends where that is no number."""
     images, labels = data()
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
-    dtype, options = WAYS[way]
+    dtype, options = how
     model.to(dtype)
     optimizer = optc.load(optc.zoo("adamw"))(model.parameters(), lr=3e-3, wd=0.0, seed=seed, **options)  # type: ignore[call-arg]
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -32,12 +32,12 @@ EXAMPLE = example()
 
 @pytest.fixture(scope="module")
 def exact() -> np.ndarray[Any, Any]:
-    return np.log10(EXAMPLE.losses("float32", 0, STEPS))
+    return np.log10(EXAMPLE.losses(EXAMPLE.WAYS["float32"], 0, STEPS))
 
 
 def apart(way: str, exact: np.ndarray[Any, Any]) -> float:
     """How many decades a run's loss is off at its end, averaged over the last four points."""
-    return float((np.log10(EXAMPLE.losses(way, 0, STEPS)) - exact)[-4:].mean())
+    return float((np.log10(EXAMPLE.losses(EXAMPLE.WAYS[way], 0, STEPS)) - exact)[-4:].mean())
 
 
 FOLLOWS = 0.04
@@ -52,7 +52,7 @@ def test_a_run_in_low_precision_follows_float32(way: str, exact: np.ndarray[Any,
 
 
 def test_linear_codes_of_second_moments_diverge() -> None:
-    assert len(EXAMPLE.losses("int8 states", 0, 100)) < 100 // EXAMPLE.EVERY + 1
+    assert len(EXAMPLE.losses(EXAMPLE.WAYS["int8 states"], 0, 100)) < 100 // EXAMPLE.EVERY + 1
 
 
 AVERAGE = "param lr = 1 in [0, inf)\nstate v = 0\nv <- 0.999*v + 0.001*g^2\nupdate = v"
