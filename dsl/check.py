@@ -200,7 +200,8 @@ class _Checker:
         for name, value in call.keywords if other is not None else ():
             setting = declare.setting(name, value, other, call, self.problems.append)  # type: ignore[arg-type]
             settings += [] if setting is None else [(name, setting)]
-        return RuleApplies(condition.expr, other, tuple(settings))
+        brought = next((u for u in reversed(self.items(Use)) if u.rule == call.function), None)
+        return RuleApplies(condition.expr, other, tuple(settings), brought)
 
     # ------------------------------------------------------------ statements
 

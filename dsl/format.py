@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from . import syntax as s
-from .rule import Interval, Param, Prior, Rule, State
+from .rule import Applies, Interval, Param, Prior, Rule, State
 from .spelling import format_expr, number
 
 INDENT = "  "
@@ -32,16 +32,26 @@ def format_file(file: s.File) -> str:
 
 
 def file_of(rule: Rule) -> s.File:
-    """The parse tree whose check is this rule again. What was inlined stays inlined; no `applies … otherwise`."""
-    items: list[s.Item] = [s.Optimizer(rule.name)]
-    if rule.applies is not None:
-        items.append(s.Applies(rule.applies.condition))
+    """The parse tree whose check is this rule again, wherever it is kept. What was inlined stays inlined.
+
+    Only a fallback on a rule in a file of one's own is left out: its path means nothing elsewhere.
+    """
+    items: list[s.Item] = [s.Optimizer(rule.name), *_applies_lines(rule.applies)]
     items += [s.InputDecl(name) for name in rule.inputs]
     items += [_param_decl(p) for p in rule.params]
     items += [_state_decl(state) for state in rule.states]
     items += rule.body
     items += [] if rule.evaluate is None else [s.Evaluate("theta", rule.evaluate)]
     return s.File(tuple(items), rule.doc)
+
+
+def _applies_lines(applies: Applies | None) -> list[s.Item]:
+    if applies is None:
+        return []
+    if applies.otherwise is None or applies.use is None or applies.use.quoted:
+        return [s.Applies(applies.condition)]
+    call = s.Call(applies.use.rule, (), tuple((name, literal(value)) for name, value in applies.settings))
+    return [applies.use, s.Applies(applies.condition, call)]
 
 
 def literal(value: float | bool) -> s.Expr:

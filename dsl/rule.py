@@ -10,10 +10,10 @@ step leaves behind.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from .syntax import Assign, Expr, Let, Number, Output, Repeat, Scope, When, names
+from .syntax import Assign, Expr, Let, Number, Output, Repeat, Scope, Use, When, names
 
 ParamType = Literal["real", "int", "bool"]
 Value = float | int | bool
@@ -76,11 +76,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Applies:
-    """Which parameters the rule serves, and the rule, with its hyperparameters set, for the others."""
+    """Which parameters the rule serves, and the rule, with its hyperparameters set, for the others.
+
+    `use` is the line that brought that rule, for whoever writes this one down again.
+    """
 
     condition: Expr
     otherwise: Rule | None = None
     settings: tuple[tuple[str, Value], ...] = ()
+    use: Use | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from pathlib import PurePosixPath
 from typing import Literal, cast, get_args
 
 from .diagnostics import NOWHERE, Span
@@ -159,6 +160,12 @@ class Use:
     quoted: bool = False
     span: Span = _span()
     path_span: Span = _span()
+
+    @property
+    def rule(self) -> str:
+        """What the used file's rule is called; "" where only functions are used."""
+        stem = PurePosixPath(self.path).stem if self.quoted else self.path.rpartition(".")[2]
+        return "" if self.names else stem
 
 
 @dataclass(frozen=True, slots=True)
