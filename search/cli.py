@@ -126,6 +126,7 @@ def search(store: Store, config: Config) -> None:
         sys.exit(INTERRUPTED)
     _print_hall(store)
     click.echo(f"\nwrote {store.folder / 'best.opt'}; next: optc compile {store.folder / 'best.opt'}")
+    store.close()  # which leaves one file, without its log
 
 
 @cli.command()
