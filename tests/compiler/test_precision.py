@@ -235,18 +235,12 @@ def test_a_gpu_rounds_as_a_cpu_does(dtype: torch.dtype) -> None:
 def test_a_kernel_that_rounds_draws_once_for_eight_elements() -> None:
     """For a GPU: one Philox, of 20 high products at most, in each of two branches; 128-bit accesses; no spills."""
     code = """
-import sys
-from optc.compiler.load import load
-from optc.compiler.lower import lower
-from optc.compiler.module import reserved
-from optc.compiler.target import compile_kernel, constants_of, target_of
-from optc.dsl.diagnostics import OptError
+from optc.compiler.target import compile_kernel, kernels_of, target_of
 from optc.dsl.load import zoo
 from optc.dsl.simplify import simplify
-rule = simplify(zoo("adamw"))
-module = sys.modules[load(rule, target="triton").__module__]
-constants = constants_of(module, lower(rule, reserved()), "bfloat16") | {"dithered": True}
-made = compile_kernel(module.PROGRAM.kernel, constants, target_of("sm_90", "sass")).asm
+(group,) = kernels_of(simplify(zoo("adamw")))
+constants = group.constants("bfloat16") | {"dithered": True}
+made = compile_kernel(group.program.kernel, constants, target_of("sm_90", "sass")).asm
 sass = made["sass"]
 print(made["ptx"].count("mul.hi.u32"), sass.count("LDG.E.128"), sass.count("STG.E.128"), sass.count("STL"))
 """
