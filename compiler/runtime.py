@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
-from .runtime_dtensor import full, is_sharded
+from .runtime_dtensor import full, is_sharded, sharded_as
 from .runtime_groups import Group, Names
 from .runtime_round import Round
 from .runtime_rule import Function, Program, Settings, at_least_matrix, real, sizes
@@ -318,4 +318,4 @@ class RuleOptimizer(torch.optim.Optimizer):
             for name, value in given["state"].get(i, {}).items():
                 if isinstance(value, Tensor):
                     home = self.state[p][name].device if name == "step" else p.device
-                    self.state[p][name] = value.detach().clone().to(home)
+                    self.state[p][name] = sharded_as(value.detach().clone().to(home), real(p))

@@ -22,6 +22,11 @@ def own_part(x: Any) -> Any:
     return part.wait() if hasattr(part, "trigger_wait") else part  # what a collective has yet to fill
 
 
+def sharded_as(x: Tensor, home: Any) -> Any:
+    """A state that was saved without shards, as a parameter that has them needs it; others stay what they are."""
+    return cut_like(x, home) if x.ndim and x.shape == home.shape and not is_sharded(x) else x
+
+
 CARRIERS = {torch.int16: torch.int32, torch.float8_e4m3fn: torch.float16}
 """What gloo and NCCL can send in place of dtypes that they know nothing of."""
 

@@ -313,6 +313,20 @@ def checkpoint_case(name: str, flat: bool) -> Callable[[DeviceMesh, Path], None]
     return case
 
 
+def unsharded_state_case(mesh: DeviceMesh, __: Path) -> None:
+    """A `state_dict` that was saved without shards is taken by an optimizer of sharded parameters."""
+    for name in ("adamw", "nadam", "lamb"):
+        rule = named(name)
+        (params, _), (wanted, alone) = (trained(rule, m) for m in (mesh, None))
+        fresh = rule(params)
+        fresh.load_state_dict(alone.state_dict())
+        for optimizer, gradients in ((fresh, sharded(drawn(7), mesh)), (alone, drawn(7))):
+            for p, g in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
+                p.grad = g
+            optimizer.step()
+        same(params, wanted, exact=False)
+
+
 def first_state_dict_case(mesh: DeviceMesh, _: Path) -> None:
     """To know a new optimizer's states, torch steps it with gradients of 0 at a rate of 0: it leaves no trace."""
     for name in zoo_names():
@@ -342,6 +356,7 @@ CASES: dict[str, Callable[[DeviceMesh, Path], None]] = {
     "ddp": ddp_case,
     "zero redundancy": zero_case,
     **{checkpoint_name(*case): checkpoint_case(*case) for case in CHECKPOINTED},
+    "a state dict without shards": unsharded_state_case,
     "first state dict": first_state_dict_case,
 }
 
