@@ -15,7 +15,7 @@ from .bundles import TRIES, Bundle, Queue, size
 from .config import Config, ConfigError
 from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
 
-PATIENCE = 60.0
+PATIENCE = 600.0
 """Seconds without any worker after which it is said that none can be had."""
 
 
