@@ -38,15 +38,14 @@ from .runtime_work import Batch, Work
 def run_reduced(batches: list[Batch], table: Table) -> None:
     """All the work of one program, device by device; a value over the tensors of several devices is torch's to find.
 
-    So is a step that a graph captures, since these tables are sent from memory that the graph could not read again.
+    So is one over tensors of several structures, since a branch may have a value over those alone that take it; and so
+    is a step that a graph captures, since these tables are sent from memory that the graph could not read again.
     """
-    if captures(table):
-        run_torch(batches, table)
-        return
     by_device: dict[torch.device, list[Batch]] = {}
     for batch in batches:
         by_device.setdefault(batch.works[0].theta.device, []).append(batch)
-    if len(by_device) > 1 and batches[0].program.lockstep:
+    apart = len(by_device) > 1 or any(batch.flags != batches[0].flags for batch in batches)
+    if captures(table) or (apart and batches[0].program.lockstep):
         run_torch(batches, table)
         return
     for device, here in by_device.items():
