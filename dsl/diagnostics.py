@@ -11,6 +11,8 @@ from unicodedata import combining, east_asian_width
 Severity = Literal["error", "warning"]
 MAX_ERRORS = 10
 TAB = "    "
+LONGEST = 600
+"""Characters of a message or a help beyond which its middle is left out."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def render(diagnostic: Diagnostic) -> str:
     elsewhere = [label for label in diagnostic.labels if label.span.source != primary.source]
     marks = [(label.span, "-", label.text) for label in here] + [(primary, "^", diagnostic.note)]
     gutter = max(len(str(s.source.position(s.start)[0])) for s, _, _ in marks) + 1
-    out = [f"{diagnostic.severity}[{diagnostic.code}]: {visible(diagnostic.message)}"]
+    out = [f"{diagnostic.severity}[{diagnostic.code}]: {_brief(visible(diagnostic.message))}"]
     if primary.source.text:
         out += [f"{'':{gutter - 1}}--> {primary.source.name}:{line}:{column}", f"{'':{gutter}}|"]
         out += _marked_lines(marks, gutter)
@@ -130,7 +132,7 @@ def render(diagnostic: Diagnostic) -> str:
         line, column = label.span.source.position(label.span.start)
         out.append(f"{'':{gutter}}= note: {label.text} ({label.span.source.name}:{line}:{column})")
     if diagnostic.help:
-        out.append(f"{'':{gutter}}= help: {diagnostic.help}")
+        out.append(f"{'':{gutter}}= help: {_brief(diagnostic.help)}")
     return "\n".join(out)
 
 
@@ -150,6 +152,11 @@ def _marked_lines(marks: list[tuple[Span, str, str]], gutter: int) -> list[str]:
         out.append(f"{'':{gutter}}| {' ' * before}{mark * max(1, under)} {text}".rstrip())
         shown = line
     return out
+
+
+def _brief(text: str) -> str:
+    """A message may quote a name of a file's length; its beginning and its end say enough."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def visible(text: str) -> str:

@@ -144,3 +144,9 @@ def test_control_characters_never_reach_the_terminal() -> None:
 
 def test_too_large() -> None:
     assert [d.code for d in problems("# " + "x" * 300_000).diagnostics] == ["E003"]
+
+
+def test_a_name_as_long_as_the_file_does_not_fill_the_screen() -> None:
+    with pytest.raises(OptError) as caught:
+        rule_from_text(f"param lr = 0.1\nupdate = {'a' * 200_000}")
+    assert len(str(caught.value)) < 3000 and "unknown name `aaa" in str(caught.value)
