@@ -1,7 +1,7 @@
 """Statements of the parse tree to statements of a rule: names introduced, functions inlined, both arms of a `when` met.
 
 One `Body` reads one rule from top to bottom. What it writes goes to `out`; a call of a function first writes the
-function's own statements there, under names that appear nowhere else.
+function's own statements there (`inline.py`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from .diagnostics import Diagnostic, Fix, Label, OptError, Span
-from .resolve import Resolver, Typed, wrong
+from .inline import Inliner
+from .resolve import Resolver, Typed
 from .rule import RuleStatement
-from .scope import GIVENS, Entity, declared_twice, nearest, slip
+from .scope import Entity, declared_twice, nearest, slip
 from .shapes import ELEMENT, OF_SCOPE, Shape, ShapeError, broadcast
 from .static import ceiling, implied, require_static
 from .syntax import (
     OUTPUTS,
     Assign,
-    Call,
-    Def,
     Evaluate,
     Expr,
     Let,
@@ -35,11 +34,8 @@ from .syntax import (
     walk,
 )
 
-MAX_INLINED = 1000
 MAX_LOOPS = 4
 MAX_TURNS = 100
-CALL_DEPTH = 2
-"""A call nests as deep as so many operations."""
 
 
 @dataclass
@@ -54,14 +50,12 @@ class Body:
     out: list[RuleStatement] = field(default_factory=list)
     done: dict[str, Span] = field(default_factory=dict)
     path: list[tuple[Expr, bool]] = field(default_factory=list)
-    calls: list[Def] = field(default_factory=list)
-    inlined: int = 0
     loops: int = 0
     turns: float = 1.0
     prefix: str = ""
 
     def __post_init__(self) -> None:
-        self.resolver.inline = self._inline
+        self.resolver.inline = Inliner(self)
         self.resolver.reading = self._exists
 
     def report(self, problem: Diagnostic) -> None:
@@ -95,7 +89,7 @@ class Body:
         if s.name in OUTPUTS or (known is not None and (known.kind == "given" or known.span is not None)):
             self.report(declared_twice(s.name, s.name_span, known.span if known is not None else None))
             return
-        name = self._fresh(s.name) if self.prefix else s.name
+        name = self.fresh(s.name) if self.prefix else s.name
         kind = "var" if s.var else "let"
         self.resolver.names[s.name] = Entity(name, kind, value.shape, value.boolean, s.name_span)  # type: ignore[arg-type]
         if not value.ok:
@@ -136,7 +130,7 @@ class Body:
 
     def _rebind(self, s: Assign, target: Entity, value: Typed) -> None:
         if value.ok and value.shape != target.shape:
-            if self._joined(value.shape, target.shape) is None:
+            if self.joined(value.shape, target.shape) is None:
                 self._misfit(s, f"`{s.name}` is {target.shape}", value)
                 return
             self.resolver.names[s.name] = replace(target, shape=value.shape)
@@ -154,12 +148,12 @@ class Body:
         if s.name == "theta" and "update" in self.done:
             self._both(s.name_span, self.done["update"])
         self.done[s.name] = s.name_span
-        if value.ok and self._joined(value.shape, target.shape) != target.shape:
+        if value.ok and self.joined(value.shape, target.shape) != target.shape:
             self._misfit(s, f"`{s.name}` is kept as {target.shape}", value)
         self._exists(s.name, s.name_span)
         self.out.append(Assign(target.name, value.expr, s.span, s.name_span))
 
-    def _joined(self, a: Shape, b: Shape) -> Shape | None:
+    def joined(self, a: Shape, b: Shape) -> Shape | None:
         try:
             return broadcast(a, b)
         except ShapeError:
@@ -198,7 +192,7 @@ class Body:
         if s.name == "update" and "theta" in self.done:
             self._both(s.name_span, self.done["theta"])
         self.done[s.name] = s.name_span
-        if value.ok and self._joined(value.shape, ELEMENT) != ELEMENT:
+        if value.ok and self.joined(value.shape, ELEMENT) != ELEMENT:
             message = f"shapes do not fit: theta is {ELEMENT}, and this value is {value.shape}"
             self.report(Diagnostic("E203", message, s.value.span, help="transpose it with `.T`, or reduce it"))
         self.out.append(Output(s.name, value.expr, s.span, s.name_span))
@@ -221,7 +215,7 @@ class Body:
     # ------------------------------------------------------------ blocks
 
     @contextmanager
-    def _block(self) -> Iterator[list[RuleStatement]]:
+    def block(self) -> Iterator[list[RuleStatement]]:
         outer, self.out = self.out, []
         try:
             yield self.out
@@ -237,7 +231,7 @@ class Body:
         for holds, statements in ((True, s.then), (False, s.otherwise)):
             self.resolver.names, self.done = dict(before), dict(done)
             self.path.append((condition.expr, holds))
-            with self._block() as out:
+            with self.block() as out:
                 self.read(statements)
             self.path.pop()
             arms.append(tuple(out))
@@ -252,7 +246,7 @@ class Body:
         out = dict(before)
         for name in a.keys() & b.keys():
             x, y = a[name], b[name]
-            shape = self._joined(x.shape, y.shape)
+            shape = self.joined(x.shape, y.shape)
             if x.name != y.name:
                 continue
             if shape is None or x.boolean != y.boolean:
@@ -273,7 +267,7 @@ class Body:
             raise OptError(Diagnostic("E004", f"more than {MAX_LOOPS} loops inside one another", s.span, help=help))
         outside, before = self.turns, dict(self.resolver.names)
         self.turns *= max(1.0, self._bounded(count.expr)) if count.ok else 1.0
-        with self._block() as out:
+        with self.block() as out:
             self.read(s.body)
         self.turns, self.loops = outside, self.loops - 1
         self.resolver.names = {n: e for n, e in self.resolver.names.items() if n in before}
@@ -295,9 +289,9 @@ class Body:
         self.report(Diagnostic("E206", f"this count{together} may exceed {MAX_TURNS}", count.span, help=help))
         return 1.0
 
-    # ------------------------------------------------------------ functions
+    # ------------------------------------------------------------ for functions
 
-    def _fresh(self, name: str) -> str:
+    def fresh(self, name: str) -> str:
         base = f"{self.prefix}_{name}" if self.prefix else name
         fresh, n = base, 1
         while fresh in self.taken:
@@ -305,91 +299,6 @@ class Body:
             fresh = f"{base}_{n}"
         self.taken.add(fresh)
         return fresh
-
-    def _inline(self, function: Def, call: Call, args: list[Typed]) -> Typed:
-        if function in self.calls:
-            help = "unroll it with `repeat n { ... }`"
-            labels = (Label(function.name_span, "defined here"),)
-            between = [f"`{f.name}`" for f in self.calls[self.calls.index(function) + 1 :]]
-            by_way = f", by way of {' and '.join(between)}" if between else ""
-            message = f"`{function.name}` calls itself{by_way}"
-            self.report(Diagnostic("E106", message, call.span, labels=labels, help=help))
-            return wrong(call)
-        self.inlined += 1
-        if self.inlined > MAX_INLINED:
-            message = f"more than {MAX_INLINED} function calls, counted after inlining"
-            raise OptError(Diagnostic("E004", message, call.span, help="call fewer functions from functions"))
-        caller, prefix, frame = self.resolver.names, self.prefix, self._frame(function, args)
-        self.prefix, self.resolver.names = function.name, frame
-        self.calls.append(function)
-        self.resolver.depth += CALL_DEPTH
-        try:
-            result = self._body_of(function)
-        finally:
-            self.resolver.depth -= CALL_DEPTH
-            self.calls.pop()
-            self.prefix, self.resolver.names = prefix, caller
-        return result or wrong(call)
-
-    def _frame(self, function: Def, args: list[Typed]) -> dict[str, Entity]:
-        """What a function sees: its arguments, the hyperparameters, what is given."""
-        frame = {n: e for n, e in self.resolver.names.items() if e.kind == "param"} | dict(GIVENS)
-        for name, arg in zip(function.parameters, args, strict=True):
-            if isinstance(arg.expr, Name):
-                frame[name] = Entity(arg.expr.id, "let", arg.shape, arg.boolean)
-                continue
-            prefix, self.prefix = self.prefix, function.name
-            fresh = self._fresh(name)
-            self.prefix = prefix
-            self.out.append(Let(fresh, arg.expr, span=arg.expr.span))
-            frame[name] = Entity(fresh, "let", arg.shape, arg.boolean)
-        return frame
-
-    def _body_of(self, function: Def) -> Typed | None:
-        last = function.body[-1] if function.body else None
-        if function.brief and isinstance(last, Return):
-            typed = self.resolver.expr(last.value)
-            return typed if typed.ok else None
-        result = self._fresh("result")
-        shapes: list[Typed] = []
-        if not self._returning(function, function.body, result, shapes):
-            return None
-        shape = shapes[0].shape
-        for other in shapes[1:]:
-            joined = self._joined(shape, other.shape)
-            if joined is None or other.boolean != shapes[0].boolean:
-                message = f"`{function.name}` returns {shape} in one place and {other.shape} in another"
-                self.report(Diagnostic("E203", f"shapes do not fit: {message}", function.name_span))
-                return None
-            shape = joined
-        return Typed(Name(result, function.name_span), shape, shapes[0].boolean)
-
-    def _returning(self, f: Def, body: tuple[Statement, ...], result: str, shapes: list[Typed]) -> bool:
-        """Read a function's statements, with `return e` as `let result = e`; whether every path returns."""
-        last = body[-1] if body else None
-        self.read(body[:-1])
-        match last:
-            case Return(value=value):
-                typed = self.resolver.expr(value)
-                shapes.append(typed)
-                self.out.append(Let(result, typed.expr, span=last.span))
-                return typed.ok
-            case When(condition=condition, then=then, otherwise=otherwise) if otherwise:
-                test = self.resolver.condition(condition)
-                if test.ok:
-                    require_static(test.expr, self.resolver, "`when`")
-                before, arms, fine = dict(self.resolver.names), [], []
-                for arm in (then, otherwise):
-                    self.resolver.names = dict(before)
-                    with self._block() as out:
-                        fine.append(self._returning(f, arm, result, shapes))
-                    arms.append(tuple(out))
-                self.out.append(When(test.expr, arms[0], arms[1], last.span))
-                return all(fine) and test.ok
-        place = last.span if last is not None else f.name_span
-        help = "end it, or every arm of its last `when`, with `return ...`"
-        self.report(Diagnostic("E305", f"`{f.name}` does not return a value on every path", place, help=help))
-        return False
 
 
 def _sign(span: Span, sign: str) -> Span:
