@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from functools import cache
+from pathlib import Path
 
+import optc.compiler
 from optc.compiler.module import emit
 from optc.dsl.canonical import canonical
 from optc.dsl.check import check
@@ -22,6 +26,7 @@ from optc.dsl.rule import Rule
 from optc.dsl.simplify import simplify
 
 NAME = "fuzz.opt"
+COMPILER = Path(optc.compiler.__file__).parent
 TOP = (
     ast.AnnAssign,
     ast.Assign,
@@ -31,10 +36,7 @@ TOP = (
     ast.ImportFrom,
     ast.Try,
 )
-MODULES = frozenset(
-    ("__future__", "collections", "collections.abc", "dataclasses", "functools", "itertools", "math", "operator",
-     "torch", "torch.optim.optimizer", "triton", "triton.language", "typing", "weakref")
-)  # fmt: skip
+SECTION = "# ----------------------------------------------------------------"
 FORBIDDEN = frozenset(("__import__", "eval", "exec", "globals", "open", "setattr"))
 
 
@@ -98,13 +100,32 @@ def is_text(node: ast.stmt) -> bool:
 
 def confined(source: str) -> None:
     """Generated source holds what it always holds: nothing of a rule's text has become code."""
+    for section in re.split(f"^(?={SECTION})", source, flags=re.MULTILINE):
+        confined_section(section)
+
+
+@cache  # most sections are the same for all rules
+def confined_section(source: str) -> None:
     tree = ast.parse(source)
     for node in tree.body:
         assert isinstance(node, TOP) or is_text(node), ast.dump(node)
     for part in ast.walk(tree):
         if isinstance(part, ast.Import):
-            assert {a.name for a in part.names} <= MODULES
+            assert {a.name for a in part.names} <= modules()
         elif isinstance(part, ast.ImportFrom):
-            assert part.module in MODULES and part.level == 0
+            assert part.module in modules() and part.level == 0
         elif isinstance(part, ast.Call) and isinstance(part.func, ast.Name):
             assert part.func.id not in FORBIDDEN
+
+
+@cache
+def modules() -> frozenset[str]:
+    """What the project's own files import, of which generated source holds copies."""
+    found = set()
+    for path in (p for kind in ("runtime*.py", "prelude*.py") for p in COMPILER.glob(kind)):
+        for part in ast.walk(ast.parse(path.read_text())):
+            if isinstance(part, ast.Import):
+                found |= {a.name for a in part.names}
+            elif isinstance(part, ast.ImportFrom) and part.level == 0:
+                found.add(str(part.module))
+    return frozenset(found)

@@ -69,6 +69,7 @@ EVERY_OTHER_COMMAND = {
     "status": ("status", "run"),
     "resume": ("resume", "run"),
     "export": ("export", "run"),
+    "control": ("control", "run", "--kind", "constants"),
     "report": ("report", "run"),
     "tune": ("tune", "run", "--trials", 2, "--steps", 3, "--out", "t"),
     "compare": ("compare", "run", "--against", "torch:SGD", "--trials", 2, *CONTEST, "c"),
