@@ -127,7 +127,7 @@ def warm(step: Callable[[], Any], device: str) -> None:
     start = time.perf_counter()
     while time.perf_counter() - start < WARM:
         step()
-        _wait(device)
+        wait(device)
 
 
 class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -148,7 +148,7 @@ def launches(step: Callable[[], Any], device: str) -> int:
         return calls.count
     with torch.autograd.profiler.profile(use_device="cuda") as seen:
         step()
-        _wait(device)
+        wait(device)
     return sum(len(event.kernels) for event in seen.function_events or [])
 
 
@@ -160,7 +160,7 @@ def host_seconds(
         step, _ = stepper(name, make, [(1,)] * count, dtype, device)
     out = []
     for _ in range(rounds):
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         step()
         out.append(time.perf_counter() - start)
@@ -206,10 +206,10 @@ def measure(subjects: Sequence[Subject], rounds: int, device: str) -> None:
     """
     for i in range(rounds):
         for s in subjects if i % 2 == 0 else reversed(subjects):
-            _wait(device)
+            wait(device)
             start = time.perf_counter()
             s.step()
-            _wait(device)
+            wait(device)
             s.seconds.append(time.perf_counter() - start)
 
 
@@ -220,6 +220,6 @@ def copying(size: int, device: str) -> Subject:
     return Subject("copy", lambda: target.copy_(source), 2 * source.nbytes)
 
 
-def _wait(device: str) -> None:
+def wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
