@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compiler.load import load as load
+    from .compiler.load import load_population as load_population
     from .dsl.canonical import canonical as canonical
     from .dsl.diagnostics import OptError as OptError
     from .dsl.load import rule_from_file as rule_from_file
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load": ".compiler.load",
+    "load_population": ".compiler.load",
     "OptError": ".dsl.diagnostics",
     "rule_from_file": ".dsl.load",
     "rule_from_text": ".dsl.load",

@@ -72,30 +72,35 @@ def number(value: float | bool) -> str:
     return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
 
 
-def emit_program(plan: Plan, prefix: str, fused: Fused | None) -> str:
-    """The `Program` of one rule, out of functions whose names begin with the prefix; `fused` are its kernels."""
+def emit_program(plan: Plan, prefix: str, fused: Fused | None, keys: str = "", code: str | None = None) -> str:
+    """The `Program` of one rule, out of functions whose names begin with the prefix; `fused` are its kernels.
+
+    The names of its hyperparameters begin with `keys` in the groups, those of its functions on tensors with `code`.
+    """
+    code = prefix if code is None else code
     flags = [f.name for f in plan.flags]
-    keys = f"{snake(plan.name)}_" if prefix else ""
     entries = [
         *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
         *_table("states", [_state(m, flags) for m in plan.memories]),
-        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}update', f'{prefix}live_scalars')}",
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{code}update', f'{prefix}live_scalars')}",
         *([f"flags={prefix}flags"] if plan.flags else []),
     ]
     for name, segment in (("initial", plan.initial), ("evaluate", plan.evaluate)):
         if segment is not None:
-            entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', prefix + name)}")
+            entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', code + name)}")
     entries += [f"serves={prefix}serves"] if plan.serves is not None else []
     entries += [f"structural={_tuple([str(i) for i in read])}"] if (read := structural(plan)) else []
     entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += ["elementwise=True"] * plan.elementwise
     entries += [f"shards={_text(plan.shards)}"] if plan.shards != "whole" else []
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
-    entries += [_native(plan, prefix)] if has_native(plan) else []
+    entries += [_native(plan, code)] if has_native(plan) else []
     if fused is None:
         return _program(prefix, entries)
     if fused.parts is None:
-        return _program(prefix, [*entries, *_kernels(plan, prefix, fused.passes[""][1])])
+        return _program(prefix, [*entries, *_kernels(plan, code, fused.passes[""][1])])
+    if code != prefix:
+        return _program(prefix, [*entries, *_split(plan, code, fused.parts)])
     beside = [_program(f"{prefix}{part}", _beside(plan, prefix, part, *those)) for part, those in fused.passes.items()]
     return "\n\n".join([*beside, _program(prefix, [*entries, *_split(plan, prefix, fused.parts)])])
 
@@ -217,6 +222,15 @@ def _state(m: Memory, flags: list[str]) -> str:
     return f"{'Quantised' if m.dtype in QUANTISED else 'State'}({', '.join(args)})"
 
 
+def emit_backends(native: bool, kernel: bool) -> list[str]:
+    """The table of functions that can take a step, by the name of the backend."""
+    runs = {"torch": "run_torch", "compiled": "run_compiled"}
+    runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")} if native else {}
+    runs |= {"triton": "run_triton"} if kernel else {}
+    rows = [f"{STEP * 2}{_text(name)}: {run}," for name, run in runs.items()]
+    return [f"{STEP}backends: ClassVar[dict[str, Function]] = {{", *rows, f"{STEP}}}"]
+
+
 def emit_class(plan: Plan, kernel: bool) -> str:
     """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
     given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
@@ -227,19 +241,14 @@ def emit_class(plan: Plan, kernel: bool) -> str:
     fixed += [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
     defaults = [*(key for key, _ in parameters(plan)), *names, *OPTIONS]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
-    runs = {"torch": "run_torch", "compiled": "run_compiled"}
-    if has_native(plan) or (plan.fallback is not None and has_native(plan.fallback)):
-        runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")}
-    runs |= {"triton": "run_triton"} if kernel else {}
+    native = has_native(plan) or (plan.fallback is not None and has_native(plan.fallback))
     lines = [
         f"class {plan.name}(PreciseOptimizer):",
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",
         *([f"{STEP}torch_names: ClassVar[Names] = {{{_pairs(names)}}}"] if names else []),
-        f"{STEP}backends: ClassVar[dict[str, Function]] = {{",
-        *(f"{STEP * 2}{_text(name)}: {run}," for name, run in runs.items()),
-        f"{STEP}}}",
+        *emit_backends(native, kernel),
         "",
         f"{STEP}def __init__(",
         *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),

@@ -6,19 +6,24 @@ import hashlib
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..dsl.cache import cache_folder
 from ..dsl.load import rule_from_file, rule_from_text
 from ..dsl.rule import Rule
 from ..dsl.simplify import simplify
 from . import loaded
+from .emit_population import NAME as POPULATION
+from .emit_population import emit_population
 from .module import Target, emit
 from .names import snake
 
 if TYPE_CHECKING:
     import torch
+
+    from . import runtime_population as population
 
 
 def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.optim.Optimizer]:
@@ -28,11 +33,30 @@ def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.op
     be copied and pickled; the same rule gives the same class. Raises OptError on a bad rule.
     """
     rule = rule_of(source)
-    text = emit(simplify(rule), target)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    module = _imported(f"{loaded.__name__}.{snake(rule.name)}_{key}", text)
-    made: type[torch.optim.Optimizer] = getattr(module, rule.name)
+    made: type[torch.optim.Optimizer] = _class_in(emit(simplify(rule), target), rule.name)
     return made
+
+
+def load_population(
+    sources: Iterable[str | Path | Rule], *, target: Target = "auto"
+) -> type[population.PopulationOptimizer]:
+    """The class of an optimizer that steps an individual for each rule, on parameters of shape (individuals, ...).
+
+    Slice i of every parameter is stepped as by an optimizer of rule i alone, bit for bit; rules that differ in numbers
+    alone share launches. Raises ValueError where there is no rule, OptError on a bad one and on one that needs what a
+    population has not: inputs, `applies to`, `evaluate` or states of 8 bits.
+    """
+    rules = [rule_of(source) for source in sources]
+    if not rules:
+        raise ValueError("a population needs a rule")
+    text = emit_population([simplify(rule) for rule in rules], target)
+    made: type[population.PopulationOptimizer] = _class_in(text, POPULATION)
+    return made
+
+
+def _class_in(text: str, name: str) -> Any:
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return getattr(_imported(f"{loaded.__name__}.{snake(name)}_{key}", text), name)
 
 
 def rule_of(source: str | Path | Rule) -> Rule:
@@ -61,7 +85,7 @@ def _imported(name: str, text: str) -> object:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # an interrupt, too, leaves half a module behind, which the next load would take for whole
         del sys.modules[name]
         raise
     return module

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from .. import __version__
@@ -20,7 +22,7 @@ from .emit_triton import Fused, emit_block, emit_terms, fuse, refusal
 from .inline import imports, needed, source
 from .layout import docstring
 from .lower import lower
-from .names import Names
+from .names import Names, snake
 from .passes import Passes
 from .plan import Plan, identifiers
 
@@ -50,6 +52,7 @@ RUNTIME = {
     "runtime_memory.py": "numbers around a step",
     "runtime.py": "what every optimizer does",
     "runtime_precision.py": "how precisely it keeps parameters and states",
+    "runtime_population.py": "many individuals at once",
 }
 FUNCTIONS = (
     *("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate"),
@@ -91,15 +94,22 @@ def emit(rule: Rule, target: Target = "auto") -> str:
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
     fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
-    runtime = _runtime(plans, fused)
-    body = _body(plans, fused, runtime)
+    runtime = runtime_for(plans, fused)
+    keys = {"otherwise_": f"{snake(plan.fallback.name)}_"} if plan.fallback is not None else {}
+    programs = [emit_program(p, prefix, fused.get(prefix), keys.get(prefix, "")) for prefix, p in plans.items()]
+    body = module_body(plans, fused, runtime, [*programs, emit_class(plan, bool(fused))])
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
-    head = [*docstring(f"{made}\n\n{format_file(file_of(rule)).strip()}"), "", "from __future__ import annotations", ""]
-    head += imports((*HELPERS, *runtime), body)
-    return "\n".join(head) + (f"\n\n{TRY_TRITON}\n" if fused else "") + f"\n\n{body}\n"
+    return module_text(f"{made}\n\n{format_file(file_of(rule)).strip()}", runtime, body)
 
 
-def _runtime(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
+def module_text(about: str, runtime: list[str], body: str) -> str:
+    """The whole file: what it says of itself, its imports, and the rest."""
+    head = [*docstring(about), "", "from __future__ import annotations", "", *imports((*HELPERS, *runtime), body)]
+    tries = f"\n\n{TRY_TRITON}\n" if "runtime_triton.py" in runtime else ""
+    return "\n".join(head) + tries + f"\n\n{body}\n"
+
+
+def runtime_for(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
     """The files of the runtime that a module needs, in their order."""
     passes = [those for f in fused.values() for those in f.passes.values()]
     eager = not any(has_native(p) for p in plans.values())
@@ -112,28 +122,40 @@ def _runtime(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
         "runtime_reduced.py": all(plan.elementwise for plan, _ in passes),
         "runtime_tiles.py": not any(those.tiled for _, those in passes),
         "runtime_split.py": not any(f.parts for f in fused.values()),
+        "runtime_population.py": True,
     }
     return [f for f in RUNTIME if not spared.get(f)]
 
 
-def _body(plans: dict[str, Plan], fused: dict[str, Fused], runtime: list[str]) -> str:
-    """Everything after the imports. `fused` has the kernels of the plans, by their prefix, that have some."""
+def module_body(
+    plans: dict[str, Plan],
+    fused: dict[str, Fused],
+    runtime: list[str],
+    ends: list[str],
+    like: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Everything after the imports; `ends` are its last parts. `fused` has the kernels of plans, by their prefix.
+
+    `like` says which plans are another's but for numbers: the functions on tensors are the other's, and are there once.
+    """
     names = Names(reserved() | {x for p in plans.values() for x in identifiers(p)})
-    programs = [emit_program(p, prefix, fused.get(prefix)) for prefix, p in plans.items()]
+    own = {prefix: plan for prefix, plan in plans.items() if prefix not in like}
+    live = [emit_live(plan, f"{prefix}live_scalars", names) for prefix, plan in plans.items()]
+    torch = [t for prefix, p in own.items() for t in _torch(prefix, p, fused.get(prefix), names)]
     kernels = [
         t
         for prefix, f in fused.items()
+        if prefix in own
         for part, those in f.passes.items()
         for t in _triton(prefix + part, *those, names)
     ]
-    torch = [t for prefix, p in plans.items() for t in _torch(prefix, p, fused.get(prefix), names)]
     sections = [
         _section("the rule's numbers: float64, on the host", [t for p in plans.items() for t in _host(*p)], HELPERS[0]),
-        _section("the rule by torch", torch, HELPERS[3], HELPERS[1]),
-        _section("the rule in C", [_c(*p) for p in plans.items() if has_native(p[1])]),
+        _section("the rule by torch", [*live, *torch], HELPERS[3], HELPERS[1]),
+        _section("the rule in C", [_c(*p) for p in own.items() if has_native(p[1])]),
         _section("the rule by Triton", kernels, HELPERS[2]),
         *(_title(RUNTIME[f]) + source(f).body for f in runtime),
-        _title("the optimizer") + "\n\n\n".join([*programs, emit_class(plans[""], bool(fused))]),
+        _title("the optimizer") + "\n\n\n".join(ends),
     ]
     return re.sub(r"^@triton\.jit$", "@jit", "\n\n\n".join(s for s in sections if s), flags=re.MULTILINE)
 
@@ -147,8 +169,7 @@ def _host(prefix: str, plan: Plan) -> list[list[str]]:
 
 
 def _torch(prefix: str, plan: Plan, fused: Fused | None, names: Names) -> list[list[str]]:
-    out = [emit_live(plan, f"{prefix}live_scalars", names)]
-    out.append(emit_torch(plan, plan.step, f"{prefix}update", "The rule, on one tensor.", names))
+    out = [emit_torch(plan, plan.step, f"{prefix}update", "The rule, on one tensor.", names)]
     if fused is not None and fused.parts is not None:
         doc = "What is between the first and the last matrix operation, on one tensor."
         out.append(emit_torch(plan, fused.parts.region, f"{prefix}region", doc, names))

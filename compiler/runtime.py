@@ -91,7 +91,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             now = self._this_round(capturing)
             try:
                 self._give_inputs(now.works, inputs or {})
-                now.count(self.param_groups)
+                now.count(self._groups())
                 for job in now.jobs:
                     for run, batches in self._by_backend(job):
                         run(batches, job.table)
@@ -135,6 +135,10 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     # -------------------------------------------------------- a step's work
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """The groups that work has the indices of."""
+        return self.param_groups
+
     def _live(self) -> bool:
         """Whether the device counts the steps and computes the scalars: in all groups, if one of them says so."""
         return any(group["capturable"] for group in self.param_groups)
@@ -176,7 +180,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                     device = p.device if live else None
                     job = jobs.setdefault((which, device), Job(self.programs[which], device))
                     job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
-                    job.works[-1].seed = group["seed"]
+                    job.works[-1].seed, job.works[-1].maximize = group["seed"], group["maximize"]
         if len({device for _, device in jobs}) > 1 and any(job.program.lockstep for job in jobs.values()):
             raise RuntimeError(f"{type(self).__name__} needs values over all tensors: not over devices, if capturable")
         return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]

@@ -21,15 +21,15 @@ def live_table(job: Job, groups: list[dict[str, Any]], counts: Tensor) -> Tensor
 
     Tensors among the hyperparameters are read on the device; numbers become part of what a graph captures.
     """
-    live = job.program.step.live
-    assert live is not None
     tables: list[Tensor] = []
     end = 0
     for index, of_group in groupby(job.works, key=lambda work: work.group):
         works = list(of_group)
         start, end = end, end + len(works)
-        given = [live_number(h.type, groups[index][h.name], counts.device) for h in job.program.hyperparameters]
-        columns = live(*given, counts[start:end].double(), *live_sizes(job, index, works))
+        program = works[0].program
+        assert program.step.live is not None
+        given = [live_number(h.type, groups[index][h.name], counts.device) for h in program.hyperparameters]
+        columns = program.step.live(*given, counts[start:end].double(), *live_sizes(job, index, works))
         columns = [column.double().expand(len(works)) for column in columns]
         tables.append(torch.stack(columns, 1) if columns else counts.new_empty(len(works), 0))
     return torch.cat(tables)

@@ -180,7 +180,7 @@ class Call:
 
     def __call__(self, table: Table) -> None:
         """Each thread takes an equal share of the elements, as if all tensors were laid end to end."""
-        scalars = torch.as_tensor(table, dtype=torch.float64)
+        scalars = torch.as_tensor(table, dtype=torch.float64).contiguous()
         given = [*self.given, pointer(scalars)]
         threads = max(1, min(torch.get_num_threads(), self.total // PART))
         ends = [ctypes.c_int64(self.total * i // threads) for i in range(threads + 1)]

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from .runtime_live import live_table
-from .runtime_rule import real
 from .runtime_work import Job, Work
 
 END = object()
@@ -31,22 +30,25 @@ class Counter:
     """
 
     def __init__(self, works: list[Work], device: torch.device) -> None:
-        steps = [torch.as_tensor(work.memory["step"]).detach().reshape(()) for work in works]
+        memories = list({id(work.memory): work.memory for work in works}.values())
+        steps = [torch.as_tensor(memory["step"]).detach().reshape(()) for memory in memories]
         self.steps = torch.stack([x.to(device, torch.float32) for x in steps]) if steps else torch.zeros(0)
-        self.views = [self.steps[i] for i in range(len(works))]
+        self.views = [self.steps[i] for i in range(len(memories))]
         self.places = {id(view): i for i, view in enumerate(self.views)}
         self.left = self.steps.clone()  # as the last step left it, to see whether someone has written to it since
-        for work, view in zip(works, self.views, strict=True):
-            work.memory["step"] = view
+        for memory, view in zip(memories, self.views, strict=True):
+            memory["step"] = view
 
 
 class Tally:
-    """The part of a counter that a round advances: that of some work, whose counts are at `places`."""
+    """The part of a counter that a round advances: that of the work of some jobs, whose counts are at `places`."""
 
-    def __init__(self, works: list[Work], device: torch.device, counters: list[Counter]) -> None:
+    def __init__(self, jobs: list[Job], device: torch.device, counters: list[Counter]) -> None:
+        self.jobs = jobs
+        works = [work for job in jobs for work in job.works]
         steps = [id(work.memory["step"]) for work in works]
         known = [c for c in counters if c.steps.device == device and all(i in c.places for i in steps)]
-        self.works, self.counter = works, known[0] if known else Counter(works, device)
+        self.counter = known[0] if known else Counter(works, device)
         self.places = [self.counter.places[id(work.memory["step"])] for work in works]
         self.whole = self.places == list(range(len(self.counter.steps)))
         self.index = torch.tensor(self.places, dtype=torch.int64, device=device)
@@ -85,15 +87,17 @@ class Round:
             work.turn = turn
         self.live = any(job.device is not None for job in jobs)
         counters: list[Counter] = [] if last is None else [tally.counter for tally in last.tallies]
-        shares = [(job.works, job.device) for job in jobs] if self.live else [(self.works, None)]
-        self.tallies: list[Tally] = [Tally(works, device or torch.device("cpu"), counters) for works, device in shares]
-        self.maximize = [group["maximize"] for group in groups]
+        self.tallies: list[Tally] = [Tally(here, device, counters) for device, here in by_device(jobs).items()]
         self.parameters = [p for group in groups for p in group["params"]]
         self.active = [work.parameter for work in self.works]
         acting = {id(p) for p in self.active}
         self.silent = [p for p in self.parameters if id(p) not in acting]
         self.memory = list(chain.from_iterable(map(dict.values, state.values())))
-        self.homes = [x for work in self.works for x in (work.parameter, *work.states) if x is not None]
+        kept = {
+            id(x): x for work in self.works for x in (work.parameter, *work.memory.values()) if isinstance(x, Tensor)
+        }
+        counted = {id(view) for tally in self.tallies for view in tally.counter.views}
+        self.homes = [x for key, x in kept.items() if key not in counted]
         self.kinds = kinds_of([grad for p in self.active if (grad := p.grad) is not None])
         self.seen: list[Any] = []
         self.grads_at: list[int] = []
@@ -136,7 +140,7 @@ class Round:
         self.lent = moved or self.rearrange or not all(batch.settled for batch in batches)
         if self.lent:
             for work, grad in zip(self.works, grads, strict=True):
-                work.grad = real(grad)
+                work.grad = work.own(grad)
         return True
 
     def take_back(self) -> None:
@@ -146,27 +150,37 @@ class Round:
                 work.grad = work.theta
 
     def count(self, groups: list[dict[str, Any]]) -> None:
-        """Counts the step, and computes its numbers."""
-        settings = [] if self.live else [[job.program.settings(group) for group in groups] for job in self.jobs]
+        """Counts the step, and computes its numbers out of the groups that the work has the indices of."""
+        settings = [] if self.live else [job.settings(groups) for job in self.jobs]
         for tally in self.tallies:
             tally.advance()
         if self.live:
-            for job, tally in zip(self.jobs, self.tallies, strict=True):
-                self._fill_live(job, groups, tally.counts())
+            for tally in self.tallies:
+                parts = torch.split(tally.counts(), [len(job.works) for job in tally.jobs])
+                for job, counts_of_job in zip(tally.jobs, parts, strict=True):
+                    self._fill_live(job, groups, counts_of_job)
             return
         counts: list[float] = self.tallies[0].counts().tolist()
         for job, given in zip(self.jobs, settings, strict=True):
             if self.rearrange:
-                job.arrange(counts, self.maximize)
+                job.arrange(counts)
             job.fill(counts, given)
 
     def _fill_live(self, job: Job, groups: list[dict[str, Any]], counts: Tensor) -> None:
         if self.rearrange:
-            job.arrange([], self.maximize)
+            job.arrange([])
         job.table = live_table(job, groups, counts)
         if job.dated:
             for work, t in zip(job.works, counts.unbind(), strict=True):
                 work.t = t
+
+
+def by_device(jobs: list[Job]) -> dict[torch.device, list[Job]]:
+    """Jobs by where their steps are counted."""
+    out: dict[torch.device, list[Job]] = {} if jobs and jobs[0].device is not None else {torch.device("cpu"): []}
+    for job in jobs:
+        out.setdefault(job.device or torch.device("cpu"), []).append(job)
+    return out
 
 
 def identical(xs: Iterable[Any], ys: Iterable[Any]) -> bool:

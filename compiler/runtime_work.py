@@ -42,11 +42,17 @@ class Work:
     states: list[Tensor | None]
     flags: tuple[Any, ...]
     kind: tuple[Any, ...]
+    maximize: bool = False
     seed: int = 0
     t: int | Tensor = 0
     row: int = 0
     turn: int = 0
     precision: Precision | None = None
+    part: int | None = None
+
+    def own(self, x: Tensor) -> Tensor:
+        """What of a tensor like the parameter is this work's: all of it, unless many parameters are stacked in one."""
+        return real(x if self.part is None else x[self.part])
 
     def tensors(self) -> list[Tensor | None]:
         """In the order of the arguments of a program's step."""
@@ -104,29 +110,36 @@ class Job:
     batches: list[Batch] = field(default_factory=list)
     sizes: dict[int, list[Tensor]] = field(default_factory=dict)
 
-    def arrange(self, counts: list[float], maximize: list[bool]) -> None:
+    def settings(self, groups: list[dict[str, Any]]) -> dict[int, Settings]:
+        """The numbers of each group that the work is of, by its index."""
+        programs = {work.group: work.program for work in self.works}
+        return {group: program.settings(groups[group]) for group, program in programs.items()}
+
+    def arrange(self, counts: list[float]) -> None:
         """Puts work with its like, and finds rows: one for a group and step, and for sizes where these matter."""
         rows: dict[Any, int] = {}
         batches: dict[Any, Batch] = {}
         self.firsts = []
         self.dated = [work for work in self.works if self.program.noisy or work.precision is not None]
         for work in self.works:
-            key: Any = work.place
+            key: Any = work.turn
             if self.device is None:
                 key = work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None
             if key not in rows:
                 rows[key] = len(rows)
                 self.firsts.append(work)
             work.row = rows[key]
-            kind = (work.kind, work.grad.dtype, work.flags, maximize[work.group], work.precision)
+            kind = (work.kind, work.grad.dtype, work.flags, work.maximize)
             if kind not in batches:
-                batches[kind] = Batch(work.program, work.flags, maximize[work.group])
+                batches[kind] = Batch(self.program, work.flags, work.maximize)
             batches[kind].works.append(work)
         self.batches = list(batches.values())
 
-    def fill(self, counts: list[float], settings: list[Settings]) -> None:
+    def fill(self, counts: list[float], settings: dict[int, Settings]) -> None:
         """This step's numbers, from those of each group."""
-        scalars = self.program.step.scalars
-        self.table = [scalars(*settings[work.group], counts[work.turn], *sizes(work.theta)) for work in self.firsts]
+        self.table = [
+            work.program.step.scalars(*settings[work.group], counts[work.turn], *sizes(work.theta))
+            for work in self.firsts
+        ]
         for work in self.dated:
             work.t = int(counts[work.turn])
