@@ -129,9 +129,9 @@ class Job:
                 rows[key] = len(rows)
                 self.firsts.append(work)
             work.row = rows[key]
-            kind = (work.kind, work.grad.dtype, work.flags, work.maximize)
+            kind = (work.kind, work.grad.dtype, work.flags, work.maximize, work.precision)
             if kind not in batches:
-                batches[kind] = Batch(self.program, work.flags, work.maximize)
+                batches[kind] = Batch(work.program, work.flags, work.maximize)
             batches[kind].works.append(work)
         self.batches = list(batches.values())
 
