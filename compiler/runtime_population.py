@@ -82,13 +82,15 @@ class PopulationOptimizer(RuleOptimizer):
         return {h.name for program in self.programs for h in program.hyperparameters}
 
     def _default(self, name: str) -> Any:
-        """One number where the rules agree, otherwise a tensor with one for each individual, NaN where it has none."""
+        """One value where the rules agree, otherwise one for each individual; NaN or False where it has none."""
         found = [{h.name: h.default for h in program.hyperparameters}.get(name) for program in self.programs]
         if any(default is required for default in found):
             return required
         distinct = {default for default in found if default is not None}
         if len(distinct) == 1:
             return distinct.pop()
+        if any(isinstance(default, bool) for default in distinct):
+            return [bool(default) for default in found]
         numbers = [float("nan") if default is None else float(default) for default in found]
         return torch.tensor(numbers, dtype=torch.float64)
 
@@ -99,23 +101,29 @@ class PopulationOptimizer(RuleOptimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group. Raises ValueError on invalid entries, and on parameters that are not stacked."""
-        torch.optim.Optimizer.add_param_group(self, param_group)
+        group = self._group(param_group) if isinstance(param_group, dict) else param_group
+        torch.optim.Optimizer.add_param_group(self, group)
         try:
-            self._check(self.param_groups[-1])
+            self._check_hyperparameters(self.param_groups[-1])
+            self._check_stacks(self.param_groups[-1]["params"])
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
 
-    def _check(self, group: dict[str, Any]) -> None:
+    def _check_hyperparameters(self, given: dict[str, Any]) -> None:
         count = len(self.programs)
-        for name in self._names():
-            if is_per_individual(group[name]) and len(group[name]) != count:
-                raise ValueError(f"Invalid {name}: {len(group[name])} values for {count} individuals")
+        for name in sorted(self._names() & given.keys()):
+            if is_per_individual(given[name]) and len(given[name]) != count:
+                raise ValueError(f"Invalid {name}: {len(given[name])} values for {count} individuals")
         for i, program in enumerate(self.programs):
-            own = self._own(group, i)
+            own = self._own(given, i)
             for h in program.hyperparameters:
-                h.check(own[h.name])
-        for p in group["params"]:
+                if h.name in own:
+                    h.check(own[h.name])
+
+    def _check_stacks(self, params: list[Tensor]) -> None:
+        count = len(self.programs)
+        for p in params:
             if p.ndim == 0 or len(p) != count:
                 raise ValueError(f"a parameter of shape {tuple(p.shape)} is not a stack of {count} individuals")
 
