@@ -150,6 +150,8 @@ class PopulationOptimizer(RuleOptimizer):
                         device = p.device if self._live() else None
                         key = self.skeletons[i], i if program.lockstep else None, device
                         jobs.setdefault(key, Job(program, device)).works.append(work)
+        for job in jobs.values():
+            job.works.sort(key=lambda work: work.group)
         return list(jobs.values())
 
     def _works_on(self, p: Tensor, place: int, index: int, groups: list[dict[str, Any]]) -> Iterator[Work]:

@@ -24,6 +24,7 @@ NOISY = "param lr = 0.1\nstate m = 0\nm <- m + {}*noise()\nupdate = g + m"
 BRANCHES = "param lr = 0.1\nparam mu = {} in [0, 1)\nstate b = 0 when mu > 0\n" + (
     "when mu > 0 {{ b <- mu*b + g\nlet u = b }} else {{ let u = g }}\nupdate = u"
 )
+SIZED = "param lr = 0.1\nparam signed: bool = {}\nlet u = where(signed, sign(g), g)\nupdate = u*sqrt(numel + {})"
 POPULATIONS: dict[str, list[Any]] = {
     "mutants": MUTANTS,
     "zoo": [zoo(name) for name in ("adamw", "lion", "sgd", "adamw")],
@@ -32,6 +33,7 @@ POPULATIONS: dict[str, list[Any]] = {
     "values over a tensor": [OF_TENSORS.format(0.1), OF_TENSORS.format(0.2)],
     "random numbers": [NOISY.format(0.1), NOISY.format(0.2)],
     "branches": [BRANCHES.format(mu) for mu in (0, 0.5, 0, 0.9)],
+    "sizes and switches": [SIZED.format("true", 1), SIZED.format("false", 2), MUTANTS[0]],
     "computed states": ["param lr = 1\nstate z = theta\nz <- z - g\nupdate = theta - z", zoo("madgrad")],
 }
 SHAPES: list[tuple[int, ...]] = [(5, 3), (7,), (), (2, 3, 4)]
@@ -101,8 +103,9 @@ def test_in_other_dtypes(dtype: torch.dtype) -> None:
     same_as_alone(MUTANTS, dtype)
 
 
-def test_capturable_too() -> None:
-    same_as_alone(POPULATIONS["mixed"], torch.float32, capturable=True)
+@pytest.mark.parametrize("rules", ["mixed", "sizes and switches"])
+def test_capturable_too(rules: str) -> None:
+    same_as_alone(POPULATIONS[rules], torch.float32, capturable=True)
 
 
 def test_one_skeleton_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
