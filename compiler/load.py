@@ -92,10 +92,15 @@ def _imported(name: str, text: str) -> object:
 
 
 def _written(name: str, text: str) -> Path:
-    """The module's file, written whole or not at all; in a folder of this process where the cache is read-only."""
+    """The module's file, written whole or not at all; in a folder of this process where the cache is read-only.
+
+    A file that is there already stays as it is, and with it the bytecode that Python keeps for its time of change.
+    """
     name = name.rpartition(".")[2]
     try:
         folder = cache_folder() / "modules"
+        if _holds(folder / f"{name}.py", text):
+            return folder / f"{name}.py"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as stream:
             stream.write(text)
@@ -104,3 +109,10 @@ def _written(name: str, text: str) -> Path:
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
         return folder / f"{name}.py"
     return Path(stream.name).replace(folder / f"{name}.py")
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
