@@ -11,6 +11,7 @@ import logging
 import platform
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -29,7 +30,7 @@ APPLICATION = 0x6F707473
 """`opts` in ASCII: SQLite's application_id, by which a foreign file is told apart."""
 VERSION = 1
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, fitness REAL NOT NULL, accuracy REAL, losses BLOB NOT NULL,
+CREATE TABLE scores (key TEXT PRIMARY KEY, fitness REAL NOT NULL, accuracy REAL, losses BLOB NOT NULL,
     reason TEXT NOT NULL, seal BLOB NOT NULL) WITHOUT ROWID;
 """
 SECONDS_TO_WAIT = 10.0
@@ -96,16 +97,30 @@ def _connected(path: Path) -> sqlite3.Connection:
     """Raises sqlite3.Error, OSError, or ValueError for a file that is not ours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=SECONDS_TO_WAIT)
+    try:
+        with database:
+            database.execute("BEGIN IMMEDIATE")  # else a file that another process is just making looks foreign
+            _claim(database)
+        with suppress(sqlite3.OperationalError):  # no one waits to switch: who is first does it, or a later search
+            database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+    except (sqlite3.Error, ValueError):
+        database.close()
+        raise
+    return database
+
+
+def _claim(database: sqlite3.Connection) -> None:
+    """Makes an empty file ours. Raises ValueError for one that is another's."""
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (tables,) = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     (found,) = database.execute("PRAGMA user_version").fetchone()
-    if tables and (application, found) != (APPLICATION, VERSION):
-        database.close()
+    if not tables:
+        database.execute(f"PRAGMA application_id={APPLICATION}")
+        database.execute(f"PRAGMA user_version={VERSION}")
+        database.execute(SCHEMA)
+    elif (application, found) != (APPLICATION, VERSION):
         raise ValueError("it is another program's file, or another version's")
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=NORMAL")
-    database.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA}")
-    return database
 
 
 def _outcome(row: tuple[object, ...]) -> Outcome:
