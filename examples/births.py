@@ -48,11 +48,11 @@ def main() -> None:
     arguments.add_argument("--generations", type=int, default=6)
     arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
-    settled_memory()
     print(f"{'space':12} {'bred, gated, fingerprinted':>28} {'and keyed':>14}")
     for space in SPACES:
         rates(space, 20, 2, 0)  # what is learnt once, such as the grammar's table
-        rounds = [rates(space, given.population, given.generations, seed) for seed in range(given.rounds)]
+        with settled_memory():
+            rounds = [rates(space, given.population, given.generations, seed) for seed in range(given.rounds)]
         fresh, keyed = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(f"{space:12} {fresh:26.0f}/s {keyed:12.0f}/s")
 

@@ -121,7 +121,7 @@ def _or_its_error(maker: Callable[[Job], MakeOptimizer], job: Job) -> MakeOptimi
     """The job's optimizer; one that cannot be had says why where it is made, beside those of other jobs."""
     try:
         return maker(job)
-    except Exception as error:
+    except Exception as error:  # a rule may fail to compile in any way, and that too is its own score
         reason = error
 
     def none(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:

@@ -7,6 +7,8 @@ import io
 import json
 import platform
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -99,9 +101,20 @@ def _versions() -> dict[str, str]:
 # ---------------------------------------------------------------- running
 
 
+@contextmanager
+def settled_memory() -> Iterator[None]:
+    """Python's collector does not look again at what was there before the search: all that importing torch left."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # what stays frozen at the end of a program is never freed, and libraries in C complain of it
+
+
+@settled_memory()
 def run(store: Store, config: Config, listener: Listener) -> None:
     """Search from wherever the store stands to the end. Whatever interrupts it, what is scored is in the store."""
-    settled_memory()
     search = config.search
     breeding = Breeding.of(search)
     pool, scores = make_pool(config), Scores(config)
@@ -121,12 +134,6 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         scores.close()
         listener.finished()
     write_best(store)
-
-
-def settled_memory() -> None:
-    """Python's collector need not look again at what was there before the search: all that importing torch left."""
-    gc.collect()
-    gc.freeze()
 
 
 def _hopeless(store: Store) -> str:

@@ -155,7 +155,7 @@ class _Team:
                 torch.set_rng_state(member.random)
             try:
                 self._step(member, batch)
-            except Exception as error:
+            except Exception as error:  # as in `join`
                 member.stopped = error
             if len(self.members) > 1:
                 member.random = torch.get_rng_state()
@@ -185,7 +185,7 @@ class _Team:
         try:
             with self.lowered:
                 accuracy = self.problem.accuracy(member.model)
-        except Exception as error:
+        except Exception as error:  # as in `join`
             return error
         return Curve(losses, accuracy, "" if np.isfinite(accuracy) else "the trained network's output is not finite")
 

@@ -49,6 +49,6 @@ def _module(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except Exception as error:  # the file is the user's, and may do anything
         raise DataError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     return module

@@ -371,7 +371,7 @@ def both(rank: int, folder: Path) -> None:
         try:
             case(mesh, folder)
             out[name] = ""
-        except Exception:
+        except Exception:  # told to the test in the other process, whatever it is
             out[name] = traceback.format_exc()
         failed = torch.tensor(float(out[name] != ""))
         try:
