@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +23,11 @@ from .tasks.task import problem
 from .train import Curve, MakeOptimizer, train_together
 
 NO_LOSSES = np.zeros(0, np.float32)
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""From glibc's malloc.h."""
+KEPT = 2**30
+"""Bytes at the end of its memory that a process may keep although it does not use them."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,17 @@ def settle(config: Config) -> None:
     """Make this process's arithmetic depend on the configuration alone. Denormals, which slow CPUs down, become 0."""
     torch.set_num_threads(config.machine.threads)
     torch.set_flush_denormal(True)
+    keep_memory()
+
+
+def keep_memory() -> None:
+    """Have glibc reuse large blocks instead of giving them back: to get a step's memory anew from the system, page by
+    page, takes a quarter of a step on the paper's MNIST network. Elsewhere nothing happens.
+    """
+    setting = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if setting is not None:
+        setting(M_MMAP_MAX, 0)
+        setting(M_TRIM_THRESHOLD, KEPT)
 
 
 def limit_memory(config: Config) -> None:

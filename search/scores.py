@@ -23,6 +23,7 @@ import torch
 from ..dsl.cache import cache_folder
 from .config import Config
 from .evaluate import Job, Outcome
+from .tasks.blocks import available
 from .tasks.task import TASKS
 
 FILE = "scores.sqlite"
@@ -148,6 +149,7 @@ def _circumstances(config: Config) -> Mapping[str, object]:
         "training": {k: v for k, v in config.training.model_dump().items() if k not in ELSEWHERE},
         "seed": config.seed,
         "threads": machine.threads,
+        "blocks": available(),
         "processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "versions": [platform.python_version(), *(version(name) for name in ("torch", "torchvision", "numpy"))],
         "source": _source(),
@@ -169,7 +171,9 @@ def _source() -> str:
     """A digest of optc's own source, data files included."""
     root = Path(__file__).parents[1]
     folders = (root / name for name in ("grammar", "dsl", "compiler", "search"))
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".opt", ".lark"))
+    files = sorted(
+        path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".opt", ".lark", ".c", ".h")
+    )
     digest = blake2b(digest_size=16)
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from optc.search.tasks.layers import Dropout, FlattenInPlace, PoolThenRelu, draw_from
+from optc.search.tasks.layers import Dropout, FlattenInPlace, PoolReluDropout, draw_from
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -13,7 +13,7 @@ def test_pooling_before_relu_is_relu_before_pooling_to_the_bit(dtype):
     given = torch.randn(4, 8, 10, 10, dtype=dtype).sub(0.8)  # windows without anything positive too
     given.view(-1)[::7] = 0
     found = []
-    for layer in (PoolThenRelu(), nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))):
+    for layer in (PoolReluDropout(), nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))):
         x = given.clone().requires_grad_()
         y = layer(x)
         y.backward(torch.arange(y.numel(), dtype=dtype).view_as(y) % 13)
