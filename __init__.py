@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .compiler.load import load as load
     from .compiler.load import load_population as load_population
-    from .dsl.canonical import canonical as canonical
+    from .dsl.algebra.canonical import canonical as canonical
+    from .dsl.algebra.simplify import simplify as simplify
     from .dsl.diagnostics import OptError as OptError
     from .dsl.load import rule_from_file as rule_from_file
     from .dsl.load import rule_from_text as rule_from_text
     from .dsl.load import zoo as zoo
-    from .dsl.simplify import simplify as simplify
 
 __version__ = "0.1.0"
 
@@ -30,8 +30,8 @@ _HOMES = {
     "rule_from_file": ".dsl.load",
     "rule_from_text": ".dsl.load",
     "zoo": ".dsl.load",
-    "simplify": ".dsl.simplify",
-    "canonical": ".dsl.canonical",
+    "simplify": ".dsl.algebra.simplify",
+    "canonical": ".dsl.algebra.canonical",
 }
 """Where the public names live. Each is imported when it is first used, so that `import optc` costs nothing."""
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.load import zoo
-from .cli_files import rule_of
+from .cli.files import rule_of
 from .load import load
 
 Make = Callable[[list[Tensor]], torch.optim.Optimizer]

@@ -10,20 +10,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..dsl.algebra.simplify import simplify
 from ..dsl.cache import cache_folder
 from ..dsl.load import rule_from_file, rule_from_text
 from ..dsl.rule import Rule
-from ..dsl.simplify import simplify
 from . import loaded
-from .emit_population import NAME as POPULATION
-from .emit_population import emit_population
-from .module import Target, emit
-from .names import snake
+from .emit.module import Target, emit
+from .emit.population import NAME as POPULATION
+from .emit.population import emit_population
+from .plan.names import snake
 
 if TYPE_CHECKING:
     import torch
 
-    from . import runtime_population as population
+    from .runtime import population
 
 
 def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.optim.Optimizer]:

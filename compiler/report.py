@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dsl.rule import Rule
-from .moved import floor, moved
+from .plan.moved import floor, moved
 from .target import Group, compile_kernel, kernels_of, target_of
 
 THREADS = 128

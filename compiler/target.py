@@ -10,11 +10,11 @@ from typing import Any
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.rule import Rule
-from .emit_triton import fuse
-from .lower import lower
-from .module import reserved
-from .passes import Passes
-from .plan import Plan
+from .emit.module import reserved
+from .emit.triton import fuse
+from .plan.lower import lower
+from .plan.passes import Passes
+from .plan.plan import Plan
 
 NVIDIA = (75, 80, 86, 87, 89, 90, 100, 103, 120)
 AMD = {"gfx90a": 64, "gfx942": 64, "gfx950": 64, "gfx1100": 32, "gfx1200": 32}

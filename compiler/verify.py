@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..dsl import interpret
-from ..dsl.matrices import rounded
+from ..dsl.algebra.simplify import simplify
+from ..dsl.meaning import interpret
+from ..dsl.meaning.matrices import rounded
 from ..dsl.rule import Rule, Value
-from ..dsl.simplify import simplify
-from ..dsl.syntax import Cast, Matrix, Node, walk
-from .emit_class import quantised
+from ..dsl.text.syntax import Cast, Matrix, Node, walk
+from .emit.optimizer_class import quantised
 from .load import load
-from .lower import lower
-from .plan import Plan
-from .runtime_cc import compiled_c
-from .variants import variants
+from .plan.lower import lower
+from .plan.plan import Plan
+from .plan.variants import variants
+from .runtime.cc import compiled_c
 
 SHAPES: tuple[tuple[int, ...], ...] = ((3, 5), (6, 4), (4, 4), (1030,), (7,), (), (2, 3, 4))
 FULL_RANK: tuple[tuple[int, ...], ...] = ((4, 4), (2, 3, 3))
@@ -73,7 +73,8 @@ def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20) -> Iterator[
 
 
 def _cannot(plan: Plan, backend: str) -> str:
-    from . import emit_native, emit_triton
+    from .emit import native as emit_native
+    from .emit import triton as emit_triton
 
     if quantised(plan):
         return "states of one byte round far more than arithmetic does, and the interpreter rounds none"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .check import check
+from .checks.check import check
+from .checks.scope import nearest
 from .diagnostics import Diagnostic, OptError, Source, Span
-from .parser import parse
 from .rule import Rule
-from .scope import nearest
-from .syntax import File
-from .tokens import MAX_BYTES
+from .text.parser import parse
+from .text.syntax import File
+from .text.tokens import MAX_BYTES
 
 ZOO = Path(__file__).parent.parent / "grammar" / "zoo"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .check import check
+from .checks.check import check
+from .checks.lint import lint
 from .diagnostics import Diagnostic, OptError
-from .lint import lint
-from .parser import parse
-from .syntax import Call, Def, File, Let, Name, Number, Output, ParamDecl, Use
+from .text.parser import parse
+from .text.syntax import Call, Def, File, Let, Name, Number, Output, ParamDecl, Use
 
 
 def review(text: str, name: str, base: Path | None, pedantic: bool = False) -> tuple[Diagnostic, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .syntax import Assign, Expr, Let, Number, Output, Repeat, Scope, Use, When, names
+from .text.syntax import Assign, Expr, Let, Number, Output, Repeat, Scope, Use, When, names
 
 ParamType = Literal["real", "int", "bool"]
 Value = float | int | bool

@@ -13,13 +13,13 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from optc.search.evolve import evolve
-from optc.search.gates import NAMES, Gatekeeper
-from optc.search.keys import key_of
-from optc.search.population import Candidate, Merit
-from optc.search.run import settled_memory
-from optc.search.selection import Breeding
-from optc.search.space import SPACES
+from optc.search.evolve.evolve import evolve
+from optc.search.evolve.population import Candidate, Merit
+from optc.search.evolve.selection import Breeding
+from optc.search.runs.run import settled_memory
+from optc.search.spaces.gates import NAMES, Gatekeeper
+from optc.search.spaces.keys import key_of
+from optc.search.spaces.space import SPACES
 
 
 def rates(space: str, population: int, generations: int, seed: int) -> tuple[float, float]:

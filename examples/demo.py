@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
-from optc.search.build import optimizer_of
-from optc.search.config import read_config
-from optc.search.evaluate import settle
-from optc.search.export import hall_lines
-from optc.search.fitness import fitness
-from optc.search.progress import make_listener
-from optc.search.run import create, run, write_best
-from optc.search.store import Store
+from optc.search.runs.config import read_config
+from optc.search.runs.export import hall_lines
+from optc.search.runs.progress import make_listener
+from optc.search.runs.run import create, run, write_best
+from optc.search.runs.store import Store
 from optc.search.tasks.task import Problem, problem
-from optc.search.train import Curve, MakeOptimizer, train
+from optc.search.training.build import optimizer_of
+from optc.search.training.evaluate import settle
+from optc.search.training.fitness import fitness
+from optc.search.training.train import Curve, MakeOptimizer, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RULE = ROOT / "grammar" / "zoo" / "evolved.opt"

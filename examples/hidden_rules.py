@@ -18,21 +18,21 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from optc.dsl.check import check
+from optc.dsl.checks.check import check
 from optc.dsl.diagnostics import OptError
-from optc.dsl.interpret import initial_states, settings, step
+from optc.dsl.meaning.interpret import initial_states, settings, step
 from optc.dsl.rule import Rule
-from optc.dsl.syntax import File
-from optc.search.evolve import evolve
-from optc.search.export import formula
-from optc.search.expression import founder
-from optc.search.gates import NAMES, Gatekeeper
-from optc.search.population import Candidate, Merit
+from optc.dsl.text.syntax import File
+from optc.search.evolve.evolve import evolve
+from optc.search.evolve.population import Candidate, Merit
+from optc.search.evolve.selection import Breeding
+from optc.search.runs.export import formula
 from optc.search.seeds import generator
-from optc.search.selection import Breeding
-from optc.search.space import SPACES
+from optc.search.spaces.expression import founder
+from optc.search.spaces.gates import NAMES, Gatekeeper
+from optc.search.spaces.space import SPACES
+from optc.search.spaces.trees import tidied
 from optc.search.tasks.imitation import SCALES, SHAPE, WEIGHT_SIZE, Agreement
-from optc.search.trees import tidied
 
 STEPS = 10
 FOUND = 0.99

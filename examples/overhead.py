@@ -19,10 +19,11 @@ from typing import Any
 
 from rich.console import Console
 
-from optc.search import evaluate, scorer
-from optc.search import run as runs
-from optc.search.config import checked
-from optc.search.progress import make_listener
+from optc.search.evolve import scorer
+from optc.search.runs import run as runs
+from optc.search.runs.config import checked
+from optc.search.runs.progress import make_listener
+from optc.search.training import evaluate
 
 TIMED: dict[str, tuple[ModuleType, str]] = {
     "training": (evaluate, "train"),

@@ -1,8 +1,8 @@
 """Training steps a second: a plain DataLoader loop beside the search's own, in turns, on the networks of the paper.
 
 The plain loop is a notebook's: torchvision transforms on one PIL image after another, a DataLoader with two workers,
-float32, torch.optim.AdamW, `.item()` every step, all cores for one run. The search's loop is `search/train.py` as
-a search runs it, with AdamW from the zoo, bfloat16 and one run on every core. Images are made up. Measure on an idle
+float32, torch.optim.AdamW, `.item()` every step, all cores for one run. The search's loop is `search/training/train.py`
+as a search runs it, with AdamW from the zoo, bfloat16 and one run on every core. Images are made up. Measure on an idle
 machine: threads that wait for each other suffer most from company. `--processor-time` compares what a step costs either
 loop on one thread, which company changes little, and which leaves out what the plain loop's threads lose to each other.
 
@@ -31,9 +31,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from optc.dsl.load import ZOO
-from optc.search.build import optimizer_of
 from optc.search.tasks.task import problem
-from optc.search.train import train
+from optc.search.training.build import optimizer_of
+from optc.search.training.train import train
 
 BATCH, LOADERS, COUNT = 128, 2, 15_000
 SHAPES = {"mnist": (28, 28), "cifar10": (32, 32, 3)}

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from optc.search.build import optimizer_of
-from optc.search.config import checked
-from optc.search.founders import founder_texts
+from optc.search.runs.config import checked
+from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.task import problem
-from optc.search.train import Curve, train_together
+from optc.search.training.build import optimizer_of
+from optc.search.training.train import Curve, train_together
 
 SHAPES = {"mnist": (28, 28), "fashion_mnist": (28, 28), "cifar10": (32, 32, 3)}
 COUNT, BATCH = 18_750, 128  # 80% of these are the 15,000 that the paper trains on

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..fitness import DIVERGED
-from ..store import Individual
+from ..runs.store import Individual
+from ..training.fitness import DIVERGED
 
 SHOWN = 28
 SWEEPS = 4

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from ..fitness import DIVERGED
+from ..training.fitness import DIVERGED
 from .ancestry import Ancestor, Ancestry
 from .drawing import Frame, Scale, apart, group, line, marks, path, scale, tag, text
 from .findings import Scored, Seeds, Shares, Spread

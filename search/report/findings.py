@@ -11,16 +11,16 @@ from functools import cached_property
 import numpy as np
 from scipy.special import stdtrit
 
-from ...dsl.parser import parse
-from ...dsl.syntax import Apply, File, Output, walk
-from ..config import Config
-from ..export import formula
-from ..fitness import DIVERGED
-from ..measure import complexity, front, state_bytes
-from ..paper import read
-from ..run import config_of
-from ..store import Individual, Store, StoreError
-from ..trees import tidied
+from ...dsl.text.parser import parse
+from ...dsl.text.syntax import Apply, File, Output, walk
+from ..runs.config import Config
+from ..runs.export import formula
+from ..runs.run import config_of
+from ..runs.store import Individual, Store, StoreError
+from ..spaces.measure import complexity, front, state_bytes
+from ..spaces.paper import read
+from ..spaces.trees import tidied
+from ..training.fitness import DIVERGED
 
 CONFIDENCE = 0.95
 RIVALS = 3

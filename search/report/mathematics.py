@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from ...dsl.check import check
-from ...dsl.format import literal
-from ...dsl.glyphs import GLYPHS
+from ...dsl.checks.check import check
+from ...dsl.insight.glyphs import GLYPHS
+from ...dsl.insight.traffic import Traffic, traffic
+from ...dsl.insight.typeset import Line, typeset_expr, typeset_lines
 from ...dsl.rule import Rule, Value
-from ...dsl.syntax import Expr, File, Item, Name, Output, ParamDecl
-from ...dsl.traffic import Traffic, traffic
-from ...dsl.typeset import Line, typeset_expr, typeset_lines
-from ..trees import filled, number, number_of, plain_sum
+from ...dsl.text.format import literal
+from ...dsl.text.syntax import Expr, File, Item, Name, Output, ParamDecl
+from ..spaces.trees import filled, number, number_of, plain_sum
 
 DIGITS = 4
 INDENT = '<mspace width="2em"/>'

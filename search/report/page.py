@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...dsl.diagnostics import OptError
-from ..config import to_toml
-from ..progress import duration
-from ..run import readable
-from ..store import Individual, Store, StoreError
+from ..runs.config import to_toml
+from ..runs.progress import duration
+from ..runs.run import readable
+from ..runs.store import Individual, Store, StoreError
 from . import charts
 from .ancestry import Ancestry, ancestry
 from .findings import Findings

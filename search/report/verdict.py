@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..controls import sentences as controls
-from ..record import Scored, record_of
+from ..fair.record import Scored, record_of
+from ..runs.controls import sentences as controls
 from .findings import Findings
 
 ENOUGH_SEEDS = 20

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...compiler import runtime_cc
+from ...compiler.runtime import cc as runtime_cc
 
 FORMATS = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 FUNCTIONS = ("pool_forward", "pool_backward", "norm_forward", "norm_backward")
@@ -117,7 +117,5 @@ def _compiled(name: str, dtype: torch.dtype) -> runtime_cc.CompiledC:
 
 @cache
 def _source() -> str:
-    return (
-        Path(runtime_cc.__file__).with_name("prelude_native.h").read_text()
-        + Path(__file__).with_name("blocks.c").read_text()
-    )
+    prelude = Path(runtime_cc.__file__).parents[1] / "prelude" / "native.h"
+    return prelude.read_text() + Path(__file__).with_name("blocks.c").read_text()

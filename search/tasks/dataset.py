@@ -57,7 +57,7 @@ class Dataset(ABC):
     ) -> Supervised:
         """Ready to train on; accuracy is measured on one part of the training data. Raises DataError.
 
-        The test split is not had in this way: only `search/final.py` reads it.
+        The test split is not had in this way: only `search/fair/final.py` reads it.
         """
         if part == "test":
             raise ValueError(f"`{self.name}` does not give its test split away")

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ...dsl.check import check
+from ...dsl.checks.check import check
 from ...dsl.diagnostics import OptError
-from ...dsl.interpret import initial_states, settings, step
 from ...dsl.load import ZOO, file_at, zoo_names
+from ...dsl.meaning.interpret import initial_states, settings, step
 from ...dsl.rule import Rule
 from ..seeds import generator, seed_of
 from .data import DataError

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from optc.compiler import bench
 from optc.compiler.bench import Subject, makers, measure, subject
 from optc.compiler.bench_shapes import SHAPES
-from optc.compiler.cli_bench import bench_, table_text
+from optc.compiler.cli.bench import bench_, table_text
 from optc.dsl.load import ZOO
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from optc.compiler.cli_compile import compile_
-from optc.compiler.module import emit
+from optc.compiler.cli.compile import compile_
+from optc.compiler.emit.module import emit
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import ZOO, zoo
-from optc.dsl.simplify import simplify
 
 
 def test_it_writes_a_file_named_after_the_rule_s(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_it_cannot_do_is_said_in_words(
 
 def test_it_does_not_wait_for_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from optc.compiler.cli_compile import compile_\n"
+        "import sys; from optc.compiler.cli.compile import compile_\n"
         f"compile_([{str(ZOO / 'evolved.opt')!r}, '-o', {str(tmp_path)!r}], standalone_mode=False)\n"
         "assert not {'torch', 'triton'} & {*sys.modules}, 'imported what it does not need'\n"
     )

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from optc.compiler.emit_triton import refusal
+from optc.compiler.emit.triton import refusal
 from optc.compiler.load import load
-from optc.compiler.lower import lower
-from optc.dsl import interpret
+from optc.compiler.plan.lower import lower
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import rule_from_text
+from optc.dsl.meaning import interpret
 from optc.dsl.rule import Rule
-from optc.dsl.simplify import simplify
 
 SHAPES = ((3, 5), (6, 4), (7,), (1,), (), (2, 3, 4))
 SQUARE = ((4, 4), (2, 3, 3))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from optc.compiler.load import load
-from optc.dsl import interpret
 from optc.dsl.load import rule_from_text
+from optc.dsl.meaning import interpret
 from optc.dsl.rule import Rule
 
 SHAPES: tuple[tuple[int, ...], ...] = ((18, 136), (3, 5, 70), (2, 3, 5, 3), (130, 2), (1030,), ())

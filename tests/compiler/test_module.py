@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from optc.compiler.inline import source
+from optc.compiler.emit.inline import source
+from optc.compiler.emit.module import HELPERS, RUNTIME, Target, emit
 from optc.compiler.load import load
-from optc.compiler.lower import lower
-from optc.compiler.module import HELPERS, RUNTIME, Target, emit
-from optc.compiler.show import show
+from optc.compiler.plan.lower import lower
+from optc.compiler.plan.show import show
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import rule_from_text, zoo, zoo_names
 from optc.dsl.rule import Param, Rule
-from optc.dsl.simplify import simplify
-from optc.dsl.syntax import Name, Output
+from optc.dsl.text.syntax import Name, Output
 
 
 @pytest.mark.parametrize(("rule", "target"), [("adamw", "auto"), ("lion", "torch")])

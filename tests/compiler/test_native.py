@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from optc.compiler.emit_native import NATIVE, RESERVED, ROUNDED_ALIKE, c_name, emit_native, exact, has_native
+from optc.compiler.emit.native import NATIVE, RESERVED, ROUNDED_ALIKE, c_name, emit_native, exact, has_native
 from optc.compiler.load import load
-from optc.compiler.lower import lower
+from optc.compiler.plan.lower import lower
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import rule_from_text, zoo, zoo_names
-from optc.dsl.operators import OPERATORS
-from optc.dsl.simplify import simplify
+from optc.dsl.meaning.operators import OPERATORS
 
 ELEMENTWISE = [name for name in zoo_names() if has_native(lower(simplify(zoo(name))))]
 EXACT = [name for name in ELEMENTWISE if exact(lower(simplify(zoo(name))))]

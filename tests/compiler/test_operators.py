@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from optc.compiler.emit_scalars import SCALARS
-from optc.compiler.emit_torch import MATRIX as TORCH_MATRIX
-from optc.compiler.emit_torch import OVER_ALL, TORCH
-from optc.compiler.emit_torch import REDUCTIONS as TORCH_REDUCTIONS
-from optc.compiler.emit_triton import TRITON
-from optc.compiler.inline import source
+from optc.compiler.emit.inline import source
+from optc.compiler.emit.module import HELPERS, RUNTIME
+from optc.compiler.emit.scalars import SCALARS
+from optc.compiler.emit.torch import MATRIX as TORCH_MATRIX
+from optc.compiler.emit.torch import OVER_ALL, TORCH
+from optc.compiler.emit.torch import REDUCTIONS as TORCH_REDUCTIONS
+from optc.compiler.emit.triton import TRITON
 from optc.compiler.load import load
-from optc.compiler.module import HELPERS, RUNTIME
-from optc.dsl.operators import MATRIX, OPERATORS, REDUCTIONS
+from optc.dsl.meaning.operators import MATRIX, OPERATORS, REDUCTIONS
 from optc.dsl.rule import Param, Rule
-from optc.dsl.syntax import Apply, Assign, Expr, Name, Number, Output
+from optc.dsl.text.syntax import Apply, Assign, Expr, Name, Number, Output
 
 VALUES = (0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, 1e-30, -1e30, 7.25, np.inf, -np.inf, np.nan)
 INEXACT = {"pow", "cbrt", "exp", "log", "sin", "cos", "tanh", "erf"}

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from optc.compiler.load import load
-from optc.compiler.runtime_master import joined, split
-from optc.compiler.runtime_quantised import decoded, encoded
-from optc.compiler.runtime_rounding import draws, philox, stochastic
+from optc.compiler.runtime.master import joined, split
+from optc.compiler.runtime.quantised import decoded, encoded
+from optc.compiler.runtime.rounding import draws, philox, stochastic
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import zoo, zoo_names
 

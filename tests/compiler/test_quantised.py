@@ -16,12 +16,12 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from optc.compiler.emit.module import Target, emit
 from optc.compiler.load import load
-from optc.compiler.module import Target, emit
 from optc.compiler.verify import verify
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import rule_from_text
-from optc.dsl.simplify import simplify
 
 ADAMW = """
 optimizer Coded

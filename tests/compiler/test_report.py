@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from optc.compiler.lower import lower
-from optc.compiler.moved import floor, moved
-from optc.compiler.passes import cut
+from optc.compiler.plan.lower import lower
+from optc.compiler.plan.moved import floor, moved
+from optc.compiler.plan.passes import cut
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import zoo, zoo_names
-from optc.dsl.simplify import simplify
 
 from .test_ptx import optc
 

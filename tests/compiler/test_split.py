@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from optc.compiler.emit_triton import refusal
+from optc.compiler.emit.triton import refusal
 from optc.compiler.load import load
-from optc.compiler.lower import lower
-from optc.dsl import interpret
+from optc.compiler.plan.lower import lower
 from optc.dsl.load import rule_from_text
+from optc.dsl.meaning import interpret
 
 SHAPES: tuple[tuple[int, ...], ...] = ((4, 4), (5, 3), (4, 4), (2, 3, 4), (1, 6), (7,), ())
 """Two share a shape, and so a product of stacked matrices."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from optc.compiler.load import load
-from optc.compiler.runtime_tables import RING, Tables
+from optc.compiler.runtime.tables import RING, Tables
 from optc.dsl.load import zoo
 
 AdamW: Any = load(zoo("adamw"))

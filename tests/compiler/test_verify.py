@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from optc.compiler import emit_native, emit_torch, module
-from optc.compiler.cli_verify import verify_
-from optc.compiler.lower import lower
-from optc.compiler.spell import call
+from optc.compiler.cli.verify import verify_
+from optc.compiler.emit import module
+from optc.compiler.emit import native as emit_native
+from optc.compiler.emit import torch as emit_torch
+from optc.compiler.emit.spell import call
+from optc.compiler.plan.lower import lower
 from optc.compiler.verify import verify
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import ZOO, rule_from_text, zoo, zoo_names
-from optc.dsl.simplify import simplify
 
 REQUIRED: dict[str, Any] = {"total": 100, "total_steps": 100}
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from optc.dsl.canonical import canonical
+from optc.dsl.algebra.canonical import canonical
 from optc.dsl.load import rule_from_text
 
 EQUAL = (
@@ -203,9 +203,7 @@ def test_names_of_the_optimizer_and_its_documentation_do_not_count() -> None:
 
 
 def test_the_form_is_the_same_in_another_process() -> None:
-    code = (
-        "from optc.dsl.load import zoo; from optc.dsl.canonical import canonical; print(canonical(zoo('evolved')).hash)"
-    )
+    code = "import optc; print(optc.canonical(optc.zoo('evolved')).hash)"
     seeds = ({"PYTHONHASHSEED": seed} for seed in ("1", "2"))
     runs = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **s}, capture_output=True) for s in seeds]
     assert runs[0].stdout == runs[1].stdout != b"", runs[0].stderr

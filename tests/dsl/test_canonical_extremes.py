@@ -12,11 +12,11 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from optc.dsl.canonical import canonical
-from optc.dsl.format import format_expr
-from optc.dsl.interpret import step
+from optc.dsl.algebra.canonical import canonical
+from optc.dsl.meaning.interpret import step
 from optc.dsl.rule import Interval, Param, Rule
-from optc.dsl.syntax import Apply, Expr, Name, Number, Output
+from optc.dsl.text.format import format_expr
+from optc.dsl.text.syntax import Apply, Expr, Name, Number, Output
 
 Array = NDArray[np.float64]
 LARGE, SMALL, SUBNORMAL, LEAST = 2.0**664, 2.0**-664, 2.0**-1030, 2.0**-1074

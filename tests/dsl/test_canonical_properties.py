@@ -13,14 +13,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from optc.dsl.canonical import canonical
-from optc.dsl.format import file_of, format_file
-from optc.dsl.interpret import step
+from optc.dsl.algebra.canonical import canonical
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import rule_from_text, zoo
-from optc.dsl.operators import OPERATORS
+from optc.dsl.meaning.interpret import step
+from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.rule import Interval, Param, Rule, State
-from optc.dsl.simplify import simplify
-from optc.dsl.syntax import Apply, Assign, Bool, Expr, Let, Name, Number, Output, names
+from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.syntax import Apply, Assign, Bool, Expr, Let, Name, Number, Output, names
 
 from .strategies import EXACT, RULES, SPECIAL
 from .strategies import rule_of as drawn_rule_of

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from optc.compiler import cli
-from optc.compiler.cli_check import check as check_command
-from optc.compiler.cli_completion import completion
-from optc.compiler.cli_zoo import TEMPLATE
+from optc.compiler.cli.check import check as check_command
+from optc.compiler.cli.completion import completion
+from optc.compiler.cli.zoo import TEMPLATE
 from optc.dsl.load import ZOO, rule_from_file, rule_from_text, zoo, zoo_names
 from optc.dsl.review import review
 
@@ -102,8 +102,8 @@ def test_new_wants_a_name(run: Run, name: str) -> None:
 
 
 def test_the_template_is_of_one_style() -> None:
-    from optc.dsl.format import format_file
-    from optc.dsl.parser import parse
+    from optc.dsl.text.format import format_file
+    from optc.dsl.text.parser import parse
 
     text = TEMPLATE.format(name="Own")
     assert format_file(parse(text)) == text

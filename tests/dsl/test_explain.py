@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optc.dsl import witness
-from optc.dsl.explain import explain
+from optc.dsl.algebra.simplify import simplify
+from optc.dsl.insight import witness
+from optc.dsl.insight.explain import explain
+from optc.dsl.insight.properties import Property, properties
+from optc.dsl.insight.traffic import traffic
+from optc.dsl.insight.typeset import typeset, typeset_expr
 from optc.dsl.load import rule_from_text, zoo
-from optc.dsl.properties import Property, properties
-from optc.dsl.simplify import simplify
-from optc.dsl.traffic import traffic
-from optc.dsl.typeset import typeset, typeset_expr
 
 ZOO = sorted(p.stem for p in (Path(__file__).parents[2] / "grammar" / "zoo").glob("*.opt"))
 

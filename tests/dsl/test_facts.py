@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from optc.dsl.analysis import Analysis
-from optc.dsl.facts import TRANSFER, Fact
-from optc.dsl.interpret import initial_states, step
+from optc.dsl.algebra.analysis import Analysis
+from optc.dsl.algebra.facts import TRANSFER, Fact
 from optc.dsl.load import rule_from_text
-from optc.dsl.operators import OPERATORS
+from optc.dsl.meaning.interpret import initial_states, step
+from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.rule import Param, Rule
-from optc.dsl.syntax import Assign, Expr, Output
+from optc.dsl.text.syntax import Assign, Expr, Output
 
 from .strategies import EXACT, INPUTS, SETTINGS, SMOOTH, rule_of
 from .trajectories import DRAWS

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from optc.dsl.check import check
-from optc.dsl.flow import trajectories
-from optc.dsl.interpret import initial_states, settings, step
+from optc.dsl.checks.check import check
 from optc.dsl.load import rule_from_text, zoo, zoo_names
+from optc.dsl.meaning.flow import trajectories
+from optc.dsl.meaning.interpret import initial_states, settings, step
 from optc.dsl.rule import Rule
-from optc.search.space import SPACES
+from optc.search.spaces.space import SPACES
 
 Array = NDArray[np.float64]
 STEPS = 6

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from optc.dsl.expand import expand
-from optc.dsl.format import file_of, format_file
 from optc.dsl.load import ZOO, rule_from_text, zoo, zoo_names
-from optc.dsl.parser import parse
-from optc.dsl.spelling import format_expr, number
-from optc.dsl.syntax import Short
+from optc.dsl.text.expand import expand
+from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.parser import parse
+from optc.dsl.text.spelling import format_expr, number
+from optc.dsl.text.syntax import Short
 
 UNTIDY = """
 ##a rule

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from optc.dsl.interpret import initial_states, settings, state_shape, step, step_all
 from optc.dsl.load import rule_from_text, zoo
+from optc.dsl.meaning.interpret import initial_states, settings, state_shape, step, step_all
 from optc.dsl.rule import Rule
 
 SHAPES = [(5, 7), (9,), (), (2, 3, 4), (0, 3)]

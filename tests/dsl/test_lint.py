@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from optc.dsl.check import check
-from optc.dsl.dtypes import CODE_BYTES
-from optc.dsl.interpret import initial_states, settings, step
-from optc.dsl.lint import PEDANTIC, STICKS, lint
+from optc.dsl.checks.check import check
+from optc.dsl.checks.lint import PEDANTIC, STICKS, lint
+from optc.dsl.insight.probe import _MEANING
 from optc.dsl.load import ZOO as ZOO_FOLDER
 from optc.dsl.load import file_at, rule_from_file, rule_from_text, zoo_names
-from optc.dsl.operators import OPERATORS
-from optc.dsl.parser import parse
-from optc.dsl.probe import _MEANING
+from optc.dsl.meaning.dtypes import CODE_BYTES
+from optc.dsl.meaning.interpret import initial_states, settings, step
+from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.review import review
-from optc.dsl.syntax import DTYPES
+from optc.dsl.text.parser import parse
+from optc.dsl.text.syntax import DTYPES
 
 HEAD = "## A rule.\nparam lr = 0.1 in (0, inf)\nparam beta = 0.9 in [0, 1)\nparam eps = 1e-8 in (0, inf)\n"
 M = HEAD + "state m = 0\nm <- beta*m + (1 - beta)*g\n"

@@ -10,15 +10,15 @@ import pytest
 from lark import Token, Transformer, UnexpectedToken
 from lark.visitors import v_args
 
-from optc.dsl import table as tables
-from optc.dsl.build import Builder, Located
 from optc.dsl.diagnostics import OptError, Source, Span
-from optc.dsl.format import format_file
 from optc.dsl.load import ZOO, decode
-from optc.dsl.machine import Machine
-from optc.dsl.table import lark_parser, table
-from optc.dsl.tokens import _raw, tokenize
-from optc.search.space import SPACES
+from optc.dsl.text import table as tables
+from optc.dsl.text.build import Builder, Located
+from optc.dsl.text.format import format_file
+from optc.dsl.text.machine import Machine
+from optc.dsl.text.table import lark_parser, table
+from optc.dsl.text.tokens import _raw, tokenize
+from optc.search.spaces.space import SPACES
 
 CORPUS = Path(__file__).parent.parent / "fuzz" / "corpus"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import optc
+from optc.dsl.checks.lint import PEDANTIC
 from optc.dsl.diagnostics import OptError
-from optc.dsl.lint import PEDANTIC
-from optc.dsl.pages import codes, is_code, page, titles
+from optc.dsl.insight.pages import codes, is_code, page, titles
 from optc.dsl.review import review
 
 ROOT = Path(optc.__file__).parent

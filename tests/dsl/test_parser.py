@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optc.dsl.check import check
+from optc.dsl.checks.check import check
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import decode, rule_from_text
-from optc.dsl.parser import parse
-from optc.dsl.syntax import Apply, Expr, File, Let, Name, Number, Short, children, walk
-from optc.dsl.table import GRAMMAR
-from optc.dsl.tokens import KEYWORDS
+from optc.dsl.text.parser import parse
+from optc.dsl.text.syntax import Apply, Expr, File, Let, Name, Number, Short, children, walk
+from optc.dsl.text.table import GRAMMAR
+from optc.dsl.text.tokens import KEYWORDS
 
 
 def expr(text: str) -> Expr:

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
-from optc.dsl.cost import cost
-from optc.dsl.format import format_expr
-from optc.dsl.interpret import initial_states, step_all
-from optc.dsl.known import Builder
+from optc.dsl.algebra.cost import cost
+from optc.dsl.algebra.known import Builder
+from optc.dsl.algebra.rewrites import REWRITES
+from optc.dsl.algebra.simplify import simplify
+from optc.dsl.insight.witness import chosen
 from optc.dsl.load import rule_from_text, zoo
-from optc.dsl.rewrites import REWRITES
+from optc.dsl.meaning.interpret import initial_states, step_all
 from optc.dsl.rule import Applies, Rule
-from optc.dsl.simplify import simplify
-from optc.dsl.syntax import Apply, Bool, Name, Number, Output
-from optc.dsl.witness import chosen
+from optc.dsl.text.format import format_expr
+from optc.dsl.text.syntax import Apply, Bool, Name, Number, Output
 
 from .strategies import RULES, rule_of
 from .trajectories import assert_same_values

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from optc.dsl.canonical import canonical
-from optc.dsl.format import format_file
+from optc.dsl.algebra.canonical import canonical
 from optc.dsl.load import rule_from_text
-from optc.search.space import SPACES
+from optc.dsl.text.format import format_file
+from optc.search.spaces.space import SPACES
 
 COUNT = 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optc.dsl.interpret import initial_states, step
+from optc.dsl.meaning.interpret import initial_states, step
 from optc.dsl.rule import Rule
 
 from .strategies import INPUTS, SETTINGS, SPECIAL

@@ -13,17 +13,17 @@ from functools import cache
 from pathlib import Path
 
 import optc.compiler
-from optc.compiler.module import emit
-from optc.dsl.canonical import canonical
-from optc.dsl.check import check
+from optc.compiler.emit.module import emit
+from optc.dsl.algebra.canonical import canonical
+from optc.dsl.algebra.simplify import simplify
+from optc.dsl.checks.check import check
+from optc.dsl.checks.fix import fixed
+from optc.dsl.checks.lint import lint
 from optc.dsl.diagnostics import MAX_ERRORS, Diagnostic, OptError, render, to_json
-from optc.dsl.fix import fixed
-from optc.dsl.format import file_of, format_file
-from optc.dsl.lint import lint
 from optc.dsl.load import decode
-from optc.dsl.parser import parse
 from optc.dsl.rule import Rule
-from optc.dsl.simplify import simplify
+from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.parser import parse
 
 NAME = "fuzz.opt"
 COMPILER = Path(optc.compiler.__file__).parent
@@ -122,7 +122,7 @@ def confined_section(source: str) -> None:
 def modules() -> frozenset[str]:
     """What the project's own files import, of which generated source holds copies."""
     found = set()
-    for path in (p for kind in ("runtime*.py", "prelude*.py") for p in COMPILER.glob(kind)):
+    for path in (p for room in ("runtime", "prelude") for p in (COMPILER / room).glob("*.py")):
         for part in ast.walk(ast.parse(path.read_text())):
             if isinstance(part, ast.Import):
                 found |= {a.name for a in part.names}

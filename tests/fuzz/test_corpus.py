@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optc.compiler.module import Target, emit
+from optc.compiler.emit.module import Target, emit
+from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import ZOO, decode, rule_from_text
-from optc.dsl.simplify import simplify
 
 from .examine import confined, examine, is_text
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from optc.dsl.interpret import initial_states, settings, step
 from optc.dsl.load import rule_from_text, zoo
-from optc.search.ablate import ablation, usual_schedules, variants
-from optc.search.config import ConfigError
-from optc.search.entrants import entrant_of, from_text
-from optc.search.tune import Budget
+from optc.dsl.meaning.interpret import initial_states, settings, step
+from optc.search.fair.ablate import ablation, usual_schedules, variants
+from optc.search.fair.entrants import entrant_of, from_text
+from optc.search.fair.tune import Budget
+from optc.search.runs.config import ConfigError
 
 LENGTH = {"total": 50}
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from optc.dsl.canonical import canonical
-from optc.dsl.check import check
-from optc.dsl.parser import parse
-from optc.search.control import CONTROLS, controlled
-from optc.search.controls import controls_of, outline, sentences
-from optc.search.evolve import evolve
-from optc.search.run import config_of
-from optc.search.selection import Breeding
-from optc.search.space import SPACES
-from optc.search.store import Store
+from optc.dsl.algebra.canonical import canonical
+from optc.dsl.checks.check import check
+from optc.dsl.text.parser import parse
+from optc.search.evolve.control import CONTROLS, controlled
+from optc.search.evolve.evolve import evolve
+from optc.search.evolve.selection import Breeding
+from optc.search.runs.controls import controls_of, outline, sentences
+from optc.search.runs.run import config_of
+from optc.search.runs.store import Store
+from optc.search.spaces.space import SPACES
 
 from .test_polish import admit_all, nearness
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from optc.search.gates import NAMES
-from optc.search.graft import OPERATIONS
-from optc.search.paper import FLAGS, FOUNDERS, PRIMITIVES
-from optc.search.selection import SELECTIONS
-from optc.search.space import SPACES
+from optc.search.evolve.selection import SELECTIONS
+from optc.search.spaces.gates import NAMES
+from optc.search.spaces.graft import OPERATIONS
+from optc.search.spaces.paper import FLAGS, FOUNDERS, PRIMITIVES
+from optc.search.spaces.space import SPACES
+from optc.search.spaces.vary import MUTATIONS
 from optc.search.tasks.task import TASKS
-from optc.search.vary import MUTATIONS
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
 OPERATORS = [row.name for row in (*OPERATIONS, *MUTATIONS)]

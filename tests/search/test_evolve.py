@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from optc.search.evolve import ATTEMPTS, evolve
-from optc.search.paper import read
-from optc.search.population import Merit
-from optc.search.selection import Breeding
-from optc.search.space import SPACES
+from optc.search.evolve.evolve import ATTEMPTS, evolve
+from optc.search.evolve.population import Merit
+from optc.search.evolve.selection import Breeding
+from optc.search.spaces.paper import read
+from optc.search.spaces.space import SPACES
 
 SPACE = SPACES["paper"]
 SMALL = Breeding(population=12, generations=8, elites=2, tournament=4)

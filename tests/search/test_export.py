@@ -11,9 +11,9 @@ import torch
 from click.testing import CliRunner
 
 from optc.dsl.load import rule_from_file
-from optc.dsl.parser import parse
+from optc.dsl.text.parser import parse
 from optc.search.cli import cli
-from optc.search.export import formula
+from optc.search.runs.export import formula
 
 
 @pytest.fixture(scope="module")

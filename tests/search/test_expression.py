@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optc.dsl.canonical import canonical
-from optc.dsl.check import check
-from optc.dsl.format import file_of, format_file
+from optc.dsl.algebra.canonical import canonical
+from optc.dsl.checks.check import check
 from optc.dsl.load import ZOO
-from optc.dsl.parser import parse
-from optc.search import graft
-from optc.search.config import Config, ConfigError
-from optc.search.expression import FOUNDERS, founder
-from optc.search.founders import founder_texts, opened_by
-from optc.search.graft import INNER, MAX_DEPTH, MAX_SIZE, OPERATIONS, grown
-from optc.search.priors import drawn, stepped
+from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.parser import parse
+from optc.search.runs.config import Config, ConfigError
 from optc.search.seeds import generator
-from optc.search.sites import arguments, at, depth, kind, mended, operator, parts, put, sites, size
-from optc.search.space import SPACES
-from optc.search.trees import number_of, tidied
+from optc.search.spaces import graft
+from optc.search.spaces.expression import FOUNDERS, founder
+from optc.search.spaces.founders import founder_texts, opened_by
+from optc.search.spaces.graft import INNER, MAX_DEPTH, MAX_SIZE, OPERATIONS, grown
+from optc.search.spaces.priors import drawn, stepped
+from optc.search.spaces.sites import arguments, at, depth, kind, mended, operator, parts, put, sites, size
+from optc.search.spaces.space import SPACES
+from optc.search.spaces.trees import number_of, tidied
 
 seeds = st.integers(0, 2**32)
 FREE = ("expression", "program")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import optc.search
-from optc.search import final
-from optc.search.config import checked
-from optc.search.pool import Inline
-from optc.search.record import lines
+from optc.search.fair import final
+from optc.search.fair.record import lines
+from optc.search.runs.config import checked
 from optc.search.tasks.data import as_images
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import problem
+from optc.search.training.pool import Inline
 
 SOURCES = Path(optc.search.__file__).parent
 
@@ -61,7 +61,7 @@ def test_only_final_names_the_reader_of_test_splits():
 
 def test_only_the_test_command_imports_final():
     importers = {path.name for path in SOURCES.rglob("*.py") if ".final" in path.read_text()}
-    assert importers == {"cli_fair.py"}
+    assert importers == {"fair.py"}
 
 
 CONTEST = ("--steps", 3, "--seeds", 2, "--out")
@@ -151,8 +151,8 @@ def test_rivals_are_tuned_alike_and_meet_the_winner_there(searched, optsearch, d
 
 def test_an_unfinished_search_is_not_tested(data, optsearch, tiny):
     data(poisoned=True)
-    from optc.search.config import read_config
-    from optc.search.run import create
+    from optc.search.runs.config import read_config
+    from optc.search.runs.run import create
 
     create(read_config(tiny), Path("run")).close()
     status, _, err = optsearch("test", "run")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from optc.dsl.format import format_file
-from optc.search.build import optimizer_of
-from optc.search.paper import FOUNDERS, Genome, Term, write
-from optc.search.trees import tidied
+from optc.dsl.text.format import format_file
+from optc.search.spaces.paper import FOUNDERS, Genome, Term, write
+from optc.search.spaces.trees import tidied
+from optc.search.training.build import optimizer_of
 
 STEPS = 100
 SHAPES = ((7,), (3, 5), ())

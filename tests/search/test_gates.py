@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from optc.dsl.check import check
+from optc.dsl.checks.check import check
 from optc.dsl.load import ZOO, file_at
-from optc.dsl.parser import parse
-from optc.search.gates import GATES, NAMES, STEPS, Gatekeeper, Probe
+from optc.dsl.text.parser import parse
 from optc.search.seeds import generator
-from optc.search.vary import random_tree
+from optc.search.spaces.gates import GATES, NAMES, STEPS, Gatekeeper, Probe
+from optc.search.spaces.vary import random_tree
 
 HOPELESS = {
     "finite": ("update = sqrt(g)", "not finite"),

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from optc.search.config import checked
-from optc.search.heats import Heats, curve_of, heat
-from optc.search.store import StoreError
+from optc.search.fair.heats import Heats, curve_of, heat
+from optc.search.runs.config import checked
+from optc.search.runs.store import StoreError
 
 CONFIG = checked({"training": {"steps": 10}}, "a test")
 TEXT = "optimizer A\nparam lr = 1e-2\nupdate = g\n"
@@ -20,7 +20,7 @@ class Counting:
         self.jobs, self.fitness, self.after = [], fitness, after
 
     def run(self, jobs):
-        from optc.search.evaluate import Outcome
+        from optc.search.training.evaluate import Outcome
 
         for job in jobs:
             if len(self.jobs) == self.after:

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from optc.search.config import read_config
-from optc.search.database import FILE, LOCK
-from optc.search.run import config_of, create, run
-from optc.search.store import Store, StoreError
+from optc.search.runs.config import read_config
+from optc.search.runs.database import FILE, LOCK
+from optc.search.runs.run import config_of, create, run
+from optc.search.runs.store import Store, StoreError
 
 from .conftest import COMMAND, contents
 from .test_run import Silent, searched
@@ -185,9 +185,9 @@ class Tall:
 
 
 def test_a_rule_that_eats_memory_costs_its_own_score(tmp_path):
-    from optc.search.config import Config
-    from optc.search.evaluate import Job
-    from optc.search.pool import make_pool
+    from optc.search.runs.config import Config
+    from optc.search.training.evaluate import Job
+    from optc.search.training.pool import make_pool
 
     (tmp_path / "tall.py").write_text(TALL)
     task = f"{tmp_path / 'tall.py'}:Tall"

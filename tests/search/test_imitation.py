@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optc.dsl.format import format_file
-from optc.search.build import optimizer_of
-from optc.search.expression import founder
+from optc.dsl.text.format import format_file
+from optc.search.spaces.expression import founder
 from optc.search.tasks.data import DataError
 from optc.search.tasks.imitation import Agreement
 from optc.search.tasks.task import TASKS, problem
-from optc.search.train import train
+from optc.search.training.build import optimizer_of
+from optc.search.training.train import train
 
 TEACHERS = {
     "sign(m)": "sign(m)",

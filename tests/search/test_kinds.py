@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from optc.search.config import ConfigError, checked, read_config
-from optc.search.evaluate import Job
-from optc.search.final import tested as judged_by_the_test_split
-from optc.search.founders import founder_texts
-from optc.search.pool import Processes
+from optc.search.fair.final import tested as judged_by_the_test_split
+from optc.search.runs.config import ConfigError, checked, read_config
+from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.characters import CONTEXT, LEAST, PAGE
 from optc.search.tasks.data import DataError
 from optc.search.tasks.sources import test_examples as unseen_examples
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import TASKS, problem
-from optc.search.train import train
+from optc.search.training.evaluate import Job
+from optc.search.training.pool import Processes
+from optc.search.training.train import train
 
 SPIRAL = Path(__file__).parents[2] / "examples" / "spiral.py"
 

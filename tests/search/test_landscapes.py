@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from optc.search.fitness import fitness
 from optc.search.tasks.landscapes import CONDITIONS, LANDSCAPES, SIZE, heavy_tails
 from optc.search.tasks.task import problem
-from optc.search.train import train
+from optc.search.training.fitness import fitness
+from optc.search.training.train import train
 
 NAMES = [landscape.name for landscape in LANDSCAPES]
 

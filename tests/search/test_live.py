@@ -5,12 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from optc.search.config import read_config
-from optc.search.live import Board
-from optc.search.paper import FOUNDERS, write
-from optc.search.population import Candidate, Generation, Member, Merit, Refusal
-from optc.search.progress import Lines, make_listener
-from optc.search.run import create, run
+from optc.search.evolve.population import Candidate, Generation, Member, Merit, Refusal
+from optc.search.runs.config import read_config
+from optc.search.runs.live import Board
+from optc.search.runs.progress import Lines, make_listener
+from optc.search.runs.run import create, run
+from optc.search.spaces.paper import FOUNDERS, write
 
 ADAM, RMSPROP, MOMENTUM = (write(FOUNDERS[name]) for name in ("adam", "rmsprop", "sgd_momentum"))
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from optc.dsl.parser import parse
-from optc.search.measure import complexity, front, state_bytes
-from optc.search.trees import tidied
+from optc.dsl.text.parser import parse
+from optc.search.spaces.measure import complexity, front, state_bytes
+from optc.search.spaces.trees import tidied
 
 
 def test_complexity_counts_names_numbers_and_operators():

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from optc.search.config import Config, ConfigError, read_config
-from optc.search.estimate import cost, in_words
-from optc.search.new import template
-from optc.search.pool import worker_count
-from optc.search.space import SPACES
+from optc.search.runs.config import Config, ConfigError, read_config
+from optc.search.runs.estimate import cost, in_words
+from optc.search.runs.new import template
+from optc.search.spaces.space import SPACES
 from optc.search.tasks.task import TASKS
+from optc.search.training.pool import worker_count
 
 
 def test_the_template_is_the_default_configuration(tmp_path):

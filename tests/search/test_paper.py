@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optc.dsl.check import check
-from optc.dsl.format import format_file
-from optc.dsl.parser import parse
-from optc.search import paper, vary
-from optc.search.paper import FLAGS, FOUNDERS, GENES, PRIMITIVES, Genome, Term, read, write
+from optc.dsl.checks.check import check
+from optc.dsl.text.format import format_file
+from optc.dsl.text.parser import parse
 from optc.search.seeds import generator
-from optc.search.space import SPACES
-from optc.search.trees import tidied
+from optc.search.spaces import paper, vary
+from optc.search.spaces.paper import FLAGS, FOUNDERS, GENES, PRIMITIVES, Genome, Term, read, write
+from optc.search.spaces.space import SPACES
+from optc.search.spaces.trees import tidied
 
 seeds = st.integers(0, 2**32)
 strengths = st.floats(0, 1)

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optc.dsl.canonical import canonical
-from optc.dsl.check import check
-from optc.dsl.syntax import Number, ParamDecl
-from optc.search.dials import Dials
-from optc.search.evolve import evolve
-from optc.search.expression import founder
-from optc.search.population import Merit
-from optc.search.selection import Breeding
-from optc.search.sites import parts, sites
-from optc.search.space import SPACES
-from optc.search.trees import number_of, tidied
+from optc.dsl.algebra.canonical import canonical
+from optc.dsl.checks.check import check
+from optc.dsl.text.syntax import Number, ParamDecl
+from optc.search.evolve.evolve import evolve
+from optc.search.evolve.population import Merit
+from optc.search.evolve.selection import Breeding
+from optc.search.spaces.dials import Dials
+from optc.search.spaces.expression import founder
+from optc.search.spaces.sites import parts, sites
+from optc.search.spaces.space import SPACES
+from optc.search.spaces.trees import number_of, tidied
 
 TUNED = Breeding(8, 4, 2, 2, tune_every=2, tune_top=2, tune_trials=25)
 

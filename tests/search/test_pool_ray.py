@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from optc.search.config import ConfigError, read_config
-from optc.search.evaluate import Evaluator, Job
-from optc.search.founders import founder_texts
-from optc.search.pool import make_pool
-from optc.search.run import create, run
-from optc.search.store import Store
+from optc.search.runs.config import ConfigError, read_config
+from optc.search.runs.run import create, run
+from optc.search.runs.store import Store
+from optc.search.spaces.founders import founder_texts
+from optc.search.training.evaluate import Evaluator, Job
+from optc.search.training.pool import make_pool
 
 from .conftest import TINY, contents
 

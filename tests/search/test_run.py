@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 
-from optc.search.config import read_config
-from optc.search.evaluate import Evaluator
-from optc.search.run import create, run
-from optc.search.store import Store
+from optc.search.runs.config import read_config
+from optc.search.runs.run import create, run
+from optc.search.runs.store import Store
 from optc.search.tasks import sources
+from optc.search.training.evaluate import Evaluator
 
 from .conftest import COMMAND, contents
 
@@ -157,7 +157,7 @@ def test_resuming_a_finished_run_changes_nothing(tiny, tmp_path, reference, opts
 
 
 def test_a_lost_worker_costs_nothing(tiny, tmp_path, reference):
-    from optc.search.pool import Processes
+    from optc.search.training.pool import Processes
 
     config = read_config(tiny, ["machine.pool=processes", "machine.workers=1"])
     store = create(config, tmp_path / "run")
@@ -190,7 +190,7 @@ def test_a_lost_worker_costs_nothing(tiny, tmp_path, reference):
 
 
 def test_rules_that_diverge_or_raise_cost_their_own_score_only(tiny):
-    from optc.search.evaluate import Job
+    from optc.search.training.evaluate import Job
 
     evaluator = Evaluator(read_config(tiny))
     texts = {

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from optc.search.config import Config, ConfigError, checked, read_config
-from optc.search.ledger import ledger, lines
-from optc.search.rungs import Ladder
-from optc.search.store import Store
+from optc.search.evolve.rungs import Ladder
+from optc.search.runs.config import Config, ConfigError, checked, read_config
+from optc.search.runs.ledger import ledger, lines
+from optc.search.runs.store import Store
 
 from .conftest import contents
 from .test_run import Silent, searched

@@ -8,9 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from optc.search.config import Config
-from optc.search.evaluate import Job, Outcome, failure
-from optc.search.scores import FILE, Scores
+from optc.search.runs.config import Config
+from optc.search.runs.scores import FILE, Scores
+from optc.search.training.evaluate import Job, Outcome, failure
 
 CURVE = Outcome(0.5, 0.25, np.array([2.0, 1.5], np.float32), 3.0)
 JOB = Job("key", "text", "digits", 0, 100)
@@ -81,8 +81,8 @@ def test_what_no_score_depends_on_is_no_part_of_the_key():
 
 def test_every_setting_of_training_is_decided_upon():
     """A new setting is part of the key unless someone says otherwise."""
-    from optc.search.config import Training
-    from optc.search.scores import ELSEWHERE
+    from optc.search.runs.config import Training
+    from optc.search.runs.scores import ELSEWHERE
 
     assert set(Training.model_fields) >= ELSEWHERE
 

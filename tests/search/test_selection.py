@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optc.search.config import Config, ConfigError, checked
-from optc.search.measure import complexity, state_bytes
-from optc.search.pareto import by_merit, crowding, front, ranks
-from optc.search.population import Candidate, Member, Merit, ranked
-from optc.search.selection import SELECTIONS, Breeding
-from optc.search.space import SPACES
-from optc.search.trees import tidied
+from optc.search.evolve.pareto import by_merit, crowding, front, ranks
+from optc.search.evolve.population import Candidate, Member, Merit, ranked
+from optc.search.evolve.selection import SELECTIONS, Breeding
+from optc.search.runs.config import Config, ConfigError, checked
+from optc.search.spaces.measure import complexity, state_bytes
+from optc.search.spaces.space import SPACES
+from optc.search.spaces.trees import tidied
 
 from .test_evolve import generations, nearness
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optc.search.claims import Basis, claim
-from optc.search.statistics import bootstrap_interval, compared, corrected, holm, signed_rank_p, smallest_p
+from optc.search.fair.claims import Basis, claim
+from optc.search.fair.statistics import bootstrap_interval, compared, corrected, holm, signed_rank_p, smallest_p
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 20, 45])

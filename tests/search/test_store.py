@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from optc.search.evaluate import Job, Outcome, failure
-from optc.search.store import FILE, Individual, Rejected, Store, StoreError
+from optc.search.runs.store import FILE, Individual, Rejected, Store, StoreError
+from optc.search.training.evaluate import Job, Outcome, failure
 
 ABOUT = {"config": "seed = 0\n"}
 
@@ -64,7 +64,7 @@ def test_a_result_survives_its_writer(tmp_path):
     """A process that is killed right after a result has come in leaves it behind."""
     code = (
         "import os, signal, sys; from pathlib import Path; import numpy as np;"
-        "from optc.search.store import Store; from optc.search.evaluate import Job, failure;"
+        "from optc.search.runs.store import Store; from optc.search.training.evaluate import Job, failure;"
         "s = Store.create(Path(sys.argv[1]), {}); s.record(Job('k', '', 'digits', 0, 9), failure('why'));"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

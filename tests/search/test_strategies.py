@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from optc.search.run import config_of, run
-from optc.search.store import Store
+from optc.search.runs.run import config_of, run
+from optc.search.runs.store import Store
 
 from .conftest import contents
 from .test_run import Silent, runs_in, searched
@@ -53,7 +53,7 @@ run(store, config_of(store), Lines())
 def quick_start():
     """Processes that start without importing torch again, forked from one that has no threads."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["optc.search.run", "torch._dynamo"])
+    context.set_forkserver_preload(["optc.search.runs.run", "torch._dynamo"])
     return context
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from optc.search.config import Config
+from optc.search.runs.config import Config
 from optc.search.tasks import sources
 from optc.search.tasks.augment import crop_and_flip
 from optc.search.tasks.data import DataError, Examples, as_images, data_folder
@@ -12,7 +12,7 @@ from optc.search.tasks.images import Classification
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.splits import split
 from optc.search.tasks.task import TASKS, problem
-from optc.search.train import train
+from optc.search.training.train import train
 
 
 @pytest.fixture

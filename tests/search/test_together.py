@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from optc.search.build import optimizer_of
-from optc.search.bundles import Queue, bundled
-from optc.search.config import checked, read_config
-from optc.search.evaluate import Job
-from optc.search.founders import founder_texts
-from optc.search.run import create, run
-from optc.search.schedules import scheduled
+from optc.search.runs.config import checked, read_config
+from optc.search.runs.run import create, run
+from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.data import Examples
 from optc.search.tasks.images import Images
 from optc.search.tasks.task import TASKS, problem
-from optc.search.train import Curve, train, train_together
+from optc.search.training.build import optimizer_of
+from optc.search.training.bundles import Queue, bundled
+from optc.search.training.evaluate import Job
+from optc.search.training.schedules import scheduled
+from optc.search.training.train import Curve, train, train_together
 
 from .conftest import TINY, contents
 
@@ -184,8 +184,8 @@ def test_after_three_steps_a_graph_goes_on_where_they_ended(graph, monkeypatch):
     """On a CPU too: the order of what is recorded, the batches it is handed and the places of the losses."""
     settings = {"steps": 9, "batch_size": 8, "seed": 1}
     expected = train_together(founders(), ready("mnist", "cpu"), **settings)
-    monkeypatch.setattr("optc.search.train.can_be_recorded", lambda problem, optimizers: True)
-    monkeypatch.setattr("optc.search.train.Graph", graph)
+    monkeypatch.setattr("optc.search.training.train.can_be_recorded", lambda problem, optimizers: True)
+    monkeypatch.setattr("optc.search.training.train.Graph", graph)
     BUILT.clear()
     for curve, alone in zip(train_together(founders(), ready("mnist", "cpu"), **settings), expected, strict=True):
         np.testing.assert_allclose(curve.losses, alone.losses, rtol=1e-5)  # scalars are float32 on a device
@@ -200,7 +200,7 @@ def test_a_recorded_graph_trains_as_step_by_step(name, monkeypatch):
     makers = founders()
     settings = {"steps": 12, "batch_size": 32, "seed": 1}
     recorded = train_together(makers, made, **settings)
-    monkeypatch.setattr("optc.search.train.can_be_recorded", lambda problem, optimizers: False)
+    monkeypatch.setattr("optc.search.training.train.can_be_recorded", lambda problem, optimizers: False)
     for curve, alone in zip(recorded, train_together(makers, made, **settings), strict=True):
         assert len(set(curve.losses.tolist())) == 12
         np.testing.assert_allclose(curve.losses, alone.losses, rtol=1e-3)

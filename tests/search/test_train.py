@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from optc.search.fitness import fitness, overall
 from optc.search.tasks.task import problem
-from optc.search.train import Curve, train
+from optc.search.training.fitness import fitness, overall
+from optc.search.training.train import Curve, train
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from optc.compiler.load import load
-from optc.dsl import interpret
 from optc.dsl.load import zoo
+from optc.dsl.meaning import interpret
 from optc.dsl.rule import Rule
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

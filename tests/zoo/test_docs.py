@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from optc.dsl.library import GRAMMAR
+from optc.dsl.checks.library import GRAMMAR
 from optc.dsl.load import file_at, zoo
 from optc.dsl.rule import Rule
-from optc.dsl.syntax import Def
+from optc.dsl.text.syntax import Def
 
 from .test_zoo import NAMES
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from optc.dsl.interpret import initial_states, settings, step, step_all
 from optc.dsl.load import rule_from_text
+from optc.dsl.meaning.interpret import initial_states, settings, step, step_all
 
 STEPS = 40
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from optc.compiler.load import load
-from optc.dsl import interpret
-from optc.dsl.format import format_file
-from optc.dsl.library import GRAMMAR
+from optc.dsl.checks.library import GRAMMAR
 from optc.dsl.load import rule_from_text, zoo
-from optc.dsl.parser import parse
+from optc.dsl.meaning import interpret
 from optc.dsl.rule import Param
+from optc.dsl.text.format import format_file
+from optc.dsl.text.parser import parse
 
 from .harness import SHAPES, TIGHT, Compiled, Interpreted, Row, follow
 from .table import ROWS

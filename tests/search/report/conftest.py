@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from optc.search.config import checked
-from optc.search.evaluate import Job, Outcome
-from optc.search.run import create
-from optc.search.store import Individual, Rejected
+from optc.search.runs.config import checked
+from optc.search.runs.run import create
+from optc.search.runs.store import Individual, Rejected
+from optc.search.training.evaluate import Job, Outcome
 
 ATTACK = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"\'&'
 RULE = """\

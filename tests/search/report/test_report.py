@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from optc.dsl.parser import parse
+from optc.dsl.text.parser import parse
 from optc.search.cli import cli
-from optc.search.record import RECORD, write_record
+from optc.search.fair.record import RECORD, write_record
 from optc.search.report.ancestry import ancestry
 from optc.search.report.drawing import Scale, apart, tag
 from optc.search.report.findings import Findings, Seeds
 from optc.search.report.mathematics import typeset_rule
 from optc.search.report.page import page
 from optc.search.report.verdict import verdict
-from optc.search.run import create
-from optc.search.store import Individual, Store
-from optc.search.trees import tidied
+from optc.search.runs.run import create
+from optc.search.runs.store import Individual, Store
+from optc.search.spaces.trees import tidied
 
 from .conftest import ATTACK, RULE
 
@@ -80,7 +80,7 @@ def test_interval_is_students(found):
 
 
 def test_no_scored_rule_is_said_in_words(finished_run, tmp_path):
-    from optc.search.run import config_of
+    from optc.search.runs.run import config_of
 
     store = create(config_of(Store.open(finished_run)), tmp_path / "empty")
     store.close()

@@ -4,7 +4,7 @@ import pytest
 
 from optc.search.report.findings import Findings
 from optc.search.report.page import write_page
-from optc.search.store import Store
+from optc.search.runs.store import Store
 
 from .browser import Browser, chromium
 from .conftest import ATTACK

@@ -1,0 +1,93 @@
+"""The command `optc compile`: a rule's file to Python source, to its plan, or to a GPU's code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from .files import STDIN, rule_of
+
+SUFFIX = {"python": ".py", "ir": ".plan"}
+EMITTED = ("python", "ir", "ttir", "ptx", "sass", "cubin", "amdgcn", "hsaco", "report")
+BINARY = ("cubin", "hsaco")
+
+
+@click.command("compile")
+@click.argument("rule", metavar="RULE")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is written.")
+@click.option("--target", type=click.Choice(["auto", "triton", "torch"]), default="auto", show_default=True)
+@click.option("--emit", "kind", type=click.Choice(EMITTED), default="python", show_default=True)
+@click.option("--arch", default="sm_90", show_default=True, help="The GPU that code is for: sm_90, gfx942, …")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16", "float64"]),
+    default="float32",
+    show_default=True,
+    help="The parameters' dtype that a GPU's code is for.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How a report is written.",
+)
+def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, dtype: str, style: str) -> None:
+    """Compile RULE to a Python file that holds a torch optimizer and needs nothing of optc.
+
+    RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current folder,
+    or into the one given by -o. The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard
+    input go to the standard output unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA
+    GPU: registers, spills, local and shared memory, 128-bit accesses, and the bytes that it moves for each element,
+    beside those that the plan counts and the least that a step could move.
+    """
+    from ...dsl.diagnostics import OptError
+
+    if kind in BINARY and output is None:
+        raise click.UsageError(f"--emit {kind} gives bytes: say with -o which folder they go to")
+    try:
+        made = _emitted(rule, target, kind, arch, dtype, style)
+    except OptError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from None
+    if output is None and (kind != "python" or rule == STDIN):
+        click.echo(made, nl=kind != "python")
+        return
+    path = (output or Path()) / Path("rule" if rule == STDIN else rule).with_suffix(SUFFIX.get(kind, f".{kind}")).name
+    _write(path, made if isinstance(made, bytes) else made.encode())
+    click.echo(f"wrote {path}", err=True)
+
+
+def _emitted(rule: str, target: str, kind: str, arch: str, dtype: str, style: str) -> str | bytes:
+    from ...dsl.algebra.simplify import simplify
+
+    simple = simplify(rule_of(rule))
+    if kind == "python":
+        from ..emit.module import emit
+
+        return emit(simple, target)  # type: ignore[arg-type]
+    if kind == "ir":
+        from ..plan.lower import lower
+        from ..plan.show import show
+
+        return show(lower(simple))
+    if kind == "report":
+        from ..report import as_json, report, table
+
+        found = report(simple, arch, (dtype,))
+        return json.dumps(as_json(found), indent=2) if style == "json" else table(found)
+    from ..target import assemble
+
+    return assemble(simple, kind, arch, dtype)
+
+
+def _write(path: Path, made: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made)
+    except OSError as error:
+        click.echo(f"error: cannot write {path}: {error.strerror or error}", err=True)
+        raise SystemExit(1) from None

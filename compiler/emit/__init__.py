@@ -1,0 +1,1 @@
+"""Plan → the text of one Python file."""

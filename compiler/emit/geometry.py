@@ -1,0 +1,131 @@
+"""Says where a program of a kernel's grid finds its elements: in one chunk of a tensor, or in one tile of its matrices.
+
+Chunks are for rules that do not know rows from columns: runs of elements in the order of memory. A tile is a box of
+matrices x rows x columns. Either way there is code for whole ones, which are known to be aligned, and code with masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...dsl.text.syntax import Scope
+from ..plan.passes import LINES, Column, Passes
+from ..plan.plan import Memory, Plan
+from .layout import STEP
+
+TABLES = ("addresses", "work", "scalars")
+"""What every kernel is given: where tensors are, what there is to do, and the rows of scalars."""
+
+EXTENTS = ("matrices", "rows", "cols")
+PLACES: dict[Scope, str] = {"element": "at", "row": "at_row", "col": "at_col", "matrix": "at_matrix"}
+"""Where, from a tensor's beginning, the value is that an element has to do with."""
+
+MASKS: dict[Scope, str] = {"element": "mask", "row": "mask_row", "col": "mask_col", "matrix": "mask_matrix"}
+ABSENT: dict[Scope, tuple[str, ...]] = {
+    "row": ("col",),
+    "col": ("row",),
+    "matrix": ("row", "col"),
+    "tensor": ("matrix", "row", "col"),
+}
+"""The axes that a value of a scope has not."""
+
+WORDS = frozenset(
+    {*TABLES, *PLACES.values(), *MASKS.values(), "job", "tensor", "start", "first", "BLOCK", "MATRICES", "ROWS", "COLS"}
+    | {f"{p}_{axis}" for p in ("from", "in") for axis in ("matrix", "row", "col")}
+    | {f"n_{extent}" for extent in EXTENTS}
+)
+"""The names that kernels have for all this."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """`columns` are those of the table of addresses; `width` is how many the table of work has, `row` the one with the
+    row of scalars, `whole` the one that says whether all is there and aligned, `piece` the one that numbers the pieces
+    of all launches; `sizes` are compile-time arguments.
+    """
+
+    columns: tuple[str, ...]
+    tiled: bool
+    width: int
+    row: int
+    whole: int
+    piece: int
+    sizes: tuple[str, ...]
+
+    def head(self) -> list[str]:
+        """Finds this program's tensor, and where in it to begin."""
+        out = [
+            f"{STEP}job = work + {self.width} * tl.program_id(0).to(tl.int64)",
+            f"{STEP}tensor = addresses + {len(self.columns)} * tl.load(job)",
+        ]
+        if not self.tiled:
+            return [*out, f"{STEP}start = tl.load(job + 1)"]
+        out += [f"{STEP}from_{axis} = tl.load(job + {i})" for i, axis in enumerate(("matrix", "row", "col"), 1)]
+        return [*out, *(f"{STEP}{n} = tl.load(tensor + {self.columns.index(n)})" for n in _extents())]
+
+    def first(self) -> str:
+        """The condition that this is a tensor's first chunk or tile."""
+        return "from_matrix + from_row + from_col == 0" if self.tiled else "start == 0"
+
+    def indices(self, mask: str, indent: str) -> list[str]:
+        """Where each element of this program is, and whether it is there at all."""
+        if not self.tiled:
+            return [f"{indent}mask = at < tl.load(job + 2)"] if mask else []
+        # By arithmetic, since `tl.multiple_of` would speak of the value that the masked code has, too.
+        out = [] if mask else ["from_col = from_col // 8 * 8", "n_cols = n_cols // 8 * 8"]
+        out += [
+            "in_matrix = from_matrix + tl.arange(0, MATRICES)[:, None, None]",
+            "in_row = from_row + tl.arange(0, ROWS)[None, :, None]",
+            "in_col = from_col + tl.arange(0, COLS)[None, None, :]",
+            "at_matrix = in_matrix",
+            "at_row = in_matrix * n_rows + in_row",
+            "at_col = in_matrix * n_cols + in_col",
+            "at = at_row * n_cols + in_col",
+        ]
+        if mask:
+            out += [
+                "mask_matrix = in_matrix < n_matrices",
+                "mask_row = mask_matrix & (in_row < n_rows)",
+                "mask_col = mask_matrix & (in_col < n_cols)",
+                "mask = mask_row & (in_col < n_cols)",
+            ]
+        return [indent + line for line in out]
+
+    def counted(self, c: Column, mask: str) -> str:
+        """Which elements bring a term to a reduction: of a row's terms those in its first column, and so on."""
+        if not self.tiled:
+            lacking = ["start + at == 0"] if c.of == "tensor" else []
+        else:
+            lacking = [f"in_{axis} == 0" for axis in ABSENT.get(c.of, ())]
+        return " & ".join([*([mask] if mask else []), *(f"({x})" for x in lacking)])
+
+    def partial(self, c: Column) -> str:
+        """Where this program's part of a result per row, column or matrix goes, from the first of them."""
+        row, col = "(from_row // ROWS)", "(from_col // COLS)"
+        if c.per == "row":
+            return f"{col} * n_matrices * n_rows + at_row"
+        if c.per == "col":
+            return f"{row} * n_matrices * n_cols + at_col"
+        return f"({row} * tl.cdiv(n_cols, COLS) + {col}) * n_matrices + at_matrix"
+
+    def owner(self, scope: Scope) -> str:
+        """The condition that this program is the one that stores a state per row, column or matrix."""
+        return f"{' + '.join(f'from_{axis}' for axis in ABSENT[scope])} == 0"
+
+
+def geometry_of(plan: Plan, passes: Passes) -> Geometry:
+    inputs = plan.step.inputs
+    if not passes.tiled:
+        return Geometry(inputs, False, 5 if plan.elementwise else 6, 3, 4, 5, ("BLOCK",))
+    olds = tuple(old(m) for m in plan.memories if m.scope in LINES and m.written)
+    lines = tuple(name for c in passes.lines for name in (f"{c.name}_at", f"{c.term}_at"))
+    return Geometry((*inputs, *olds, *_extents(), *lines), True, 7, 4, 5, 6, ("MATRICES", "ROWS", "COLS"))
+
+
+def old(memory: Memory) -> str:
+    """What the code calls the copy of a state that a step reads, while another program may already write the state."""
+    return f"{memory.name}_old"
+
+
+def _extents() -> tuple[str, ...]:
+    return tuple(f"n_{extent}" for extent in EXTENTS)

@@ -1,0 +1,226 @@
+"""Prints the Triton kernels around a plan's arithmetic: tables, loads, stores, and sums over a chunk or a tile.
+
+Each program finds its work in a table, and through it the addresses of its tensor's operands and its row of scalars.
+Rules that are not elementwise have two tables besides, of facts and of reduced numbers: row 0 is about all tensors,
+then there is one row a tensor. Facts are counts, the states that are one number, and what random numbers depend on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from ..plan.homes import RESULT
+from ..plan.passes import LINES, NUMBERS, Column, Measure, Passes, noise_name
+from ..plan.plan import Memory, Plan
+from .access import kept, load, store
+from .geometry import MASKS, PLACES, TABLES, Geometry, geometry_of, old
+from .layout import STEP, docstring, wrapped
+from .triton import block_arguments, earlier
+
+FACTS = ("facts", "reduced")
+PARTIALS = "partials"
+KEYS = "keys"
+"""What random rounding depends on, two numbers a tensor; read where a kernel is compiled as `dithered`."""
+
+FINISH = {
+    "sum": "{x}.to(compute)",
+    "mean": "({x} / {n}).to(compute)",
+    "norm": "tl.sqrt({x}).to(compute)",
+    "rms": "tl.sqrt({x} / {n}).to(compute)",
+    "max_of": "{x}.to(compute)",
+    "dot": "{x}.to(compute)",
+}
+"""A reduction's result, from what was added up and the number of terms, in float64."""
+
+COLLAPSED = {"row": (2,), "col": (1,), "matrix": (2, 1)}
+"""The axes of a tile along which a reduction per row, column or matrix runs."""
+
+
+def reduces(plan: Plan) -> bool:
+    """Whether a kernel needs the tables of facts and of reduced numbers."""
+    return not plan.elementwise
+
+
+def emit_kernel(plan: Plan, passes: Passes, name: str, block: str) -> list[str]:
+    """The pass that steps: loads, the rule, stores."""
+    doc = "One piece of one tensor: whole and aligned ones take 128-bit accesses, the others a mask."
+    kernel = _Kernel(plan, passes, passes.columns)
+    return kernel.lines(name, doc, (), lambda mask: kernel.step(block, mask))
+
+
+def emit_measure(plan: Plan, passes: Passes, measure: Measure, name: str, terms: str) -> list[str]:
+    """A pass that measures: loads, terms, and their sums over the piece."""
+    doc = "Sums over one piece of one tensor; others add up the pieces."
+    kernel = _Kernel(plan, passes, earlier(passes, measure))
+    return kernel.lines(name, doc, (PARTIALS,), lambda mask: kernel.sums(measure, terms, mask))
+
+
+class _Kernel:
+    """One kernel. `known` are the reductions that are done when it runs."""
+
+    def __init__(self, plan: Plan, passes: Passes, known: tuple[Column, ...]) -> None:
+        self.plan, self.passes, self.known = plan, passes, known
+        self.at: Geometry = geometry_of(plan, passes)
+        self.memories = {m.name: m for m in plan.memories}
+
+    def lines(self, name: str, doc: str, more: tuple[str, ...], body: Callable[[str], list[str]]) -> list[str]:
+        step, plan = self.plan.step, self.plan
+        flags = (f.name for f in plan.flags)
+        constants = [*(f"{x}_type" for x in step.inputs), "compute", "maximize", *flags, *self.at.sizes]
+        constants += ["dithered"] * plan.elementwise
+        tables = [*TABLES, *(FACTS if reduces(plan) else (KEYS,)), *more]
+        out = [
+            "@triton.jit",
+            *wrapped(f"def {name}", [*tables, *(f"{c}: tl.constexpr" for c in constants)], ":"),
+            *docstring(doc, STEP),
+            *self.at.head(),
+            *self._load_slots(),
+            *(self._load_facts() if reduces(plan) else []),
+            *self._addresses(bool(more)),
+        ]
+        out += [] if self.at.tiled else [f"{STEP}at = tl.arange(0, BLOCK)"]
+        out += [f"{STEP}key = keys + 2 * tl.load(job)"] if plan.elementwise else []
+        out.append(f"{STEP}if tl.load(job + {self.at.whole}) != 0:")
+        whole = [x for x in step.inputs if self._scope(x) == "element"]
+        out += [f"{STEP * 2}{x}_at = tl.multiple_of({x}_at, 16)" for x in whole]
+        return _pruned([*out, *body(""), f"{STEP}else:", *body("mask")])
+
+    def _scope(self, name: str) -> str:
+        return self.memories[name].scope if name in self.memories else "element"
+
+    def _load_slots(self) -> list[str]:
+        slots = self.plan.step.slots
+        out = [f"{STEP}row = scalars + {len(slots)} * tl.load(job + {self.at.row})"] if slots else []
+        for i, s in enumerate(slots):
+            cast = ".to(tl.int32) != 0" if s.kind == "bool" else ".to(compute)"
+            out.append(f"{STEP}{s.name} = tl.load(row + {i}){cast}")
+        return out
+
+    def _load_facts(self) -> list[str]:
+        """States of one number, and finished reductions of one."""
+        counts, width = self.passes.counts, len(self.passes.columns)
+        numbers = [m for m in self.plan.memories if m.scope in NUMBERS]
+        out = [f"{STEP}{m.name} = tl.load(fact + {i}).to(compute)" for i, m in enumerate(numbers, len(counts))]
+        for c in self.known:
+            if c.per in NUMBERS:
+                table, facts = ("result", "fact") if c.per == "tensor" else ("reduced", "facts")
+                i = counts.index(c.of) if c.of in counts else 0
+                n = f"tl.load({facts} + {i})" if i else f"tl.load({facts})"
+                out.append(f"{STEP}{c.name} = {FINISH[c.op].format(x=f'tl.load({table} + {c.index})', n=n)}")
+        text = "\n".join(out)
+        widths = {"fact": len(counts) + len(numbers) + (3 if self.passes.noises else 0), "result": width}
+        used = {name: bool(re.search(rf"\b{name}\b", text)) for name in widths}
+        used["fact"] |= bool(self.passes.noises)
+        tables = {"fact": "facts", "result": "reduced"}
+        places = [f"{STEP}{x} = {tables[x]} + {w} * (1 + tl.load(job))" for x, w in widths.items() if used[x]]
+        return [*places, *out]
+
+    def _addresses(self, measuring: bool) -> list[str]:
+        """Pointers to this tensor's operands."""
+        out: list[str] = []
+        for i, name in enumerate(self.at.columns):
+            if name in self.plan.step.inputs or name.endswith("_old"):
+                scope = self._scope(name.removesuffix("_old"))
+                offset = " + start" if scope == "element" and not self.at.tiled else ""
+                dtype = f"{name.removesuffix('_old')}_type"
+                if scope not in NUMBERS or not measuring:  # a pass that measures stores no state
+                    out.append(f"{STEP}{name}_at = tl.load(tensor + {i}).to(tl.pointer_type({dtype})){offset}")
+        return out
+
+    def _line_pointer(self, name: str) -> str:
+        """Where values per row, column or matrix are, looked up where they are needed: it spares registers."""
+        return f"{name} = tl.load(tensor + {self.at.columns.index(name)}).to(tl.pointer_type(tl.float64))"
+
+    # -------------------------------------------------------- the two bodies
+
+    def _loads(self, mask: str) -> list[str]:
+        indent = STEP * 2
+        out = self.at.indices(mask, indent)
+        for c in self.known:
+            if c.per in LINES:
+                masked = f", mask={MASKS[c.per]}" if mask else ""
+                out.append(f"{indent}{self._line_pointer(f'{c.name}_at')}")
+                out.append(f"{indent}{c.name} = tl.load({c.name}_at + {PLACES[c.per]}{masked}).to(compute)")
+        for x in self.plan.step.inputs:
+            memory = self.memories.get(x)
+            if memory is None or memory.scope not in NUMBERS:
+                out += self._load(x, memory, mask, indent)
+        key = len(self.passes.counts) + sum(m.scope in NUMBERS for m in self.plan.memories)
+        where = "at" if self.at.tiled else "start + at"
+        noises = self.passes.noises
+        out += [f"{indent}{noise_name(i)} = block_noise({where}, fact + {key}, {i}, compute)" for i in noises]
+        return [*out, f"{indent}if maximize:", f"{indent}{STEP}g = -g"]
+
+    def _load(self, name: str, memory: Memory | None, mask: str, indent: str) -> list[str]:
+        scope = "element" if memory is None else memory.scope
+        source = old(memory) if memory is not None and memory.scope in LINES and memory.written else name
+        return load(name, memory, PLACES[scope], MASKS[scope] if mask else "", indent, source)
+
+    def step(self, block: str, mask: str) -> list[str]:
+        """Load, compute, store; a state of one number is stored by its tensor's first piece."""
+        step, indent = self.plan.step, STEP * 2
+        out = self._loads(mask)
+        args = block_arguments(self.plan, self.passes, self.passes.columns)
+        out += wrapped(f"{', '.join(step.outputs)} = {block}", args, "", indent)
+        if self.plan.elementwise:
+            out += [f"{indent}if dithered:"]
+            for x in step.outputs:
+                out += self._dither(x, indent + STEP)
+        for x in step.outputs:
+            if x == RESULT:
+                out += store("theta", x, None, "at", mask, indent)
+            else:
+                out += self._store(x, self.memories[x], mask, indent)
+        return out
+
+    def _dither(self, name: str, indent: str) -> list[str]:
+        """The rounding at random of one result; streams of bits are counted as `runtime_memory.keep` counts them."""
+        memory = self.memories.get(name)
+        target, stream = (name, 1 + self.plan.memories.index(memory)) if memory is not None else ("theta", 0)
+        return kept(memory, [f"{name} = block_dithered({name}, {target}_type, start, at, key, {stream})"], indent)
+
+    def _store(self, name: str, memory: Memory, mask: str, indent: str) -> list[str]:
+        if memory.scope in NUMBERS:
+            return kept(memory, [f"if {self.at.first()}:", f"{STEP}tl.store({name}_at, {name})"], indent)
+        if memory.scope in LINES:
+            inner = store(name, name, memory, PLACES[memory.scope], MASKS[memory.scope] if mask else "", indent + STEP)
+            return [f"{indent}if {self.at.owner(memory.scope)}:", *inner]
+        return store(name, name, memory, "at", mask, indent)
+
+    def sums(self, measure: Measure, terms: str, mask: str) -> list[str]:
+        indent = STEP * 2
+        results = [c.term for c in measure.columns]
+        out = self._loads(mask)
+        args = block_arguments(self.plan, self.passes, self.known)
+        out += wrapped(f"{', '.join(results)} = {terms}", args, "", indent)
+        if any(c.per in NUMBERS for c in measure.columns):
+            width = len(self.passes.columns)
+            out.append(f"{indent}partial = partials + {width} * tl.load(job + {self.at.piece})")
+        for c in measure.columns:
+            out += self._sum(c, mask, indent)
+        return out
+
+    def _sum(self, c: Column, mask: str, indent: str) -> list[str]:
+        empty, fold = ('float("-inf")', "block_largest") if c.op == "max_of" else ("0.0", "block_total")
+        counted = self.at.counted(c, mask)
+        x = f"tl.where({counted}, {c.term}, {empty})" if counted else c.term
+        if c.per in NUMBERS:
+            return [f"{indent}tl.store(partial + {c.index}, {fold}({x}))"]
+        out = [f"{indent}{c.term} = {x}"] if counted else []
+        x = c.term
+        for axis in COLLAPSED[c.per]:
+            x = f"{fold.replace('block', 'tile')}({x}, {axis})"
+        args = [f"{c.term}_at + {self.at.partial(c)}", x, *([f"mask={MASKS[c.per]}"] if mask else [])]
+        return [*out, f"{indent}{self._line_pointer(f'{c.term}_at')}", *wrapped("tl.store", args, "", indent)]
+
+
+def _pruned(lines: list[str]) -> list[str]:
+    """The lines without those that give a name, of one line, to what nothing reads."""
+    while True:
+        reads = Counter(re.findall(r"\w+", "\n".join(re.sub(r"^ +\w+ = ", "", line) for line in lines)))
+        unread = [line for line in lines if (m := re.match(r" +(\w+) = .*[^(]$", line)) and not reads[m[1]]]
+        if not unread:
+            return lines
+        lines = [line for line in lines if line not in unread]

@@ -1,0 +1,285 @@
+"""Prints what ties a generated module together: the tables of hyperparameters and states, and the optimizer's class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import count, takewhile
+
+from ...dsl.rule import Param
+from ..plan.names import snake
+from ..plan.passes import LINES, NUMBERS, Passes
+from ..plan.plan import QUANTISED, Memory, Plan, Segment
+from ..plan.split import FUSED, Parts
+from .layout import STEP, WIDTH, docstring, wrapped
+from .native import c_name, exact, has_native
+from .scalars import reads_sizes, structural
+from .triton import Fused
+
+TYPES = {"real": "float", "int": "int", "bool": "bool"}
+OPTIONS = {
+    "maximize": ("bool", "False"),
+    "foreach": ("bool | None", "None"),
+    "fused": ("bool | None", "None"),
+    "capturable": ("bool", "False"),
+    "differentiable": ("bool", "False"),
+    "rounding": ("str", '"nearest"'),
+    "master": ("str | None", "None"),
+    "state_dtype": ("Any", "None"),
+    "seed": ("int", "0"),
+}
+"""torch's own options and ours, kept in the groups as torch does; type and default."""
+
+TORCH_NAMES = {"weight_decay": "wd", "momentum": "mu"}
+"""What torch calls hyperparameters that many rules have; `beta1`, `beta2` and more of them are its `betas`."""
+
+HOW = {"backend": ("str", '"auto"'), "compile": ("bool | None", "None")}
+
+ARGUMENTS = (
+    "maximize: ascend instead of descend",
+    "foreach, fused, capturable, differentiable: torch's options of these names",
+    'rounding: "nearest", or "stochastic" for parameters and states of 16 or 8 bits',
+    'master: None, "float32" or "bits": what parameters of 16 bits are the rounding of',
+    "state_dtype: of the states, where it is not the rule's: None, one for all, or a dict by their names",
+    "seed: which random numbers rounding and `noise()` take",
+    'backend: "auto" chooses by the device of the parameters; others insist',
+    "compile: True waits for compiled code on a CPU, False keeps to eager torch, None is eager until code is ready",
+)
+
+
+def torch_names(plan: Plan) -> dict[str, str | tuple[str, ...]]:
+    """Torch's names for a rule's hyperparameters, where it has not given them to others."""
+    own = [p.name for p, _ in plan.params]
+    betas = tuple(takewhile(own.__contains__, (f"beta{i}" for i in count(1))))
+    out: dict[str, str | tuple[str, ...]] = {"betas": betas} if len(betas) > 1 else {}
+    out |= {name: ours for name, ours in TORCH_NAMES.items() if ours in own}
+    return {name: ours for name, ours in out.items() if name not in own}
+
+
+def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
+    """Every hyperparameter with its key in the groups; the fallback's carry the fallback's name."""
+    yield from ((p.name, p) for p, _ in plan.params)
+    if plan.fallback is not None:
+        yield from ((f"{snake(plan.fallback.name)}_{p.name}", p) for p, _ in plan.fallback.params)
+
+
+def quantised(plan: Plan) -> bool:
+    return plan.quantised or (plan.fallback is not None and plan.fallback.quantised)
+
+
+def number(value: float | bool) -> str:
+    """A number as Python reads it."""
+    return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
+
+
+def emit_program(plan: Plan, prefix: str, fused: Fused | None, keys: str = "", code: str | None = None) -> str:
+    """The `Program` of one rule, out of functions whose names begin with the prefix; `fused` are its kernels.
+
+    The names of its hyperparameters begin with `keys` in the groups, those of its functions on tensors with `code`.
+    """
+    code = prefix if code is None else code
+    flags = [f.name for f in plan.flags]
+    entries = [
+        *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
+        *_table("states", [_state(m, flags) for m in plan.memories]),
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{code}update', f'{prefix}live_scalars')}",
+        *([f"flags={prefix}flags"] if plan.flags else []),
+    ]
+    for name, segment in (("initial", plan.initial), ("evaluate", plan.evaluate)):
+        if segment is not None:
+            entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', code + name)}")
+    entries += [f"serves={prefix}serves"] if plan.serves is not None else []
+    entries += [f"structural={_tuple([str(i) for i in read])}"] if (read := structural(plan)) else []
+    entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
+    entries += ["elementwise=True"] * plan.elementwise
+    entries += [f"shards={_text(plan.shards)}"] if plan.shards != "whole" else []
+    entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
+    entries += [_native(plan, code)] if has_native(plan) else []
+    if fused is None:
+        return _program(prefix, entries)
+    if fused.parts is None:
+        return _program(prefix, [*entries, *_kernels(plan, code, fused.passes[""][1])])
+    if code != prefix:
+        return _program(prefix, [*entries, *_split(plan, code, fused.parts)])
+    beside = [_program(f"{prefix}{part}", _beside(plan, prefix, part, *those)) for part, those in fused.passes.items()]
+    return "\n\n".join([*beside, _program(prefix, [*entries, *_split(plan, prefix, fused.parts)])])
+
+
+def _program(prefix: str, entries: list[str]) -> str:
+    return "\n".join([f"{prefix.upper()}PROGRAM = Program(", *(f"{STEP}{e}," for e in entries), ")"])
+
+
+def _beside(plan: Plan, prefix: str, part: str, own: Plan, passes: Passes) -> list[str]:
+    """The entries of a fused part's program: it shares the whole rule's scalars."""
+    entries = [
+        "hyperparameters=()",
+        "states=()",
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}region')}",
+    ]
+    entries += ["lockstep=True"] * own.lockstep + ["noisy=True"] * own.noisy
+    return [*entries, *_kernels(own, f"{prefix}{part}", passes)]
+
+
+def _split(plan: Plan, prefix: str, parts: Parts) -> list[str]:
+    """The entries of a program that runs in parts."""
+    fused = [str(i) for i, m in enumerate(plan.memories) if m.scope in FUSED]
+    args = [
+        f"before={prefix.upper()}BEFORE_PROGRAM",
+        f"region={prefix}region",
+        f"after={prefix.upper()}AFTER_PROGRAM",
+        f"fused={_tuple(fused)}",
+        f"given={len(parts.before.step.outputs)}",
+        f"taken={_tuple([str(i) for i in parts.taken])}",
+        f"found={_tuple([_text(x) for x in parts.found])}",
+        f"stored={_tuple([str(i) for i in parts.stored])}",
+    ]
+    text = "\n".join(wrapped("split=Split", args, "", STEP)).lstrip()
+    return [f"kernel=None if triton is None else {prefix}after_kernel", "reduce=run_split", text]
+
+
+def _native(plan: Plan, prefix: str) -> str:
+    args = [f"{prefix.upper()}C_SOURCE", _tuple([_text(c_name(name)) for name in plan.step.inputs])]
+    args += [f"flags={_tuple([_text(c_name(flag.name)) for flag in plan.flags])}"] if plan.flags else []
+    return f"native=Native({', '.join([*args, f'exact={exact(plan)}'])})"
+
+
+def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
+    out = [f"kernel=None if triton is None else {prefix}kernel"]
+    out += [] if plan.elementwise else ["reduce=run_reduced"]
+    if passes.measures:
+        columns = [[f"({c.index}, {c.op == 'max_of'}, {_text(c.per)})" for c in m.columns] for m in passes.measures]
+        out += _table("measures", [f"({prefix}measure{i}, {_tuple(those)})" for i, those in enumerate(columns, 1)])
+    numbers = [str(i) for i, m in enumerate(plan.memories) if m.scope in NUMBERS]
+    out += [f"numbers={_tuple(numbers)}"] if numbers else []
+    out += [f"counts={_tuple([_text(x) for x in passes.counts])}"] if len(passes.counts) > 1 else []
+    if passes.tiled:
+        olds = _tuple([str(i) for i, m in enumerate(plan.memories) if m.scope in LINES and m.written])
+        lines = [f"({c.index}, {_text(c.op)}, {_text(c.of)}, {_text(c.per)})" for c in passes.lines]
+        out.append("\n".join(_tiled(olds, lines)))
+    return out
+
+
+def _tiled(olds: str, lines: list[str]) -> list[str]:
+    """An entry as a formatter lays it out: with each reduction on a line where they do not fit on one."""
+    flat = f"{STEP * 2}{_tuple(lines)},"
+    if len(flat) <= WIDTH:
+        out = wrapped("tiled=Tiled", [olds, _tuple(lines)], ",", STEP)
+        return [out[0].strip().removesuffix(","), *out[1:-1], *([f"{STEP})"] if len(out) > 1 else [])]
+    return [
+        "tiled=Tiled(",
+        f"{STEP * 2}{olds},",
+        f"{STEP * 2}(",
+        *(f"{STEP * 3}{x}," for x in lines),
+        f"{STEP * 2}),",
+        f"{STEP})",
+    ]
+
+
+def _table(name: str, rows: list[str]) -> list[str]:
+    """A tuple of rows as a formatter lays it out: one a line, unless it is a single short one."""
+    short = f"{name}={_tuple(rows)}"
+    if len(rows) < 2 and len(short) < WIDTH - len(STEP):
+        return [short]
+    return ["\n".join([f"{name}=(", *(f"{STEP * 2}{row}," for row in rows), f"{STEP})"])]
+
+
+def _tuple(items: list[str]) -> str:
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
+
+
+def _text(value: str) -> str:
+    return f'"{value}"'
+
+
+def _stage(plan: Plan, segment: Segment, scalars: str, run: str, live: str = "") -> str:
+    conditions = [str(i) for i, s in enumerate(segment.slots) if s.kind == "bool"]
+    args = [scalars, run]
+    args += [f"conditions={_tuple(conditions)}"] if conditions else []
+    args += ["sized=True"] if reads_sizes(plan, segment) else []
+    args += [f"live={live}"] if live else []
+    return f"Stage({', '.join(args)})"
+
+
+def _hyperparameter(key: str, p: Param) -> str:
+    args = [_text(key), TYPES[p.type]]
+    args += [] if p.default is None else [number(p.default)]
+    if (i := p.interval) is not None:
+        args += [f"low={number(i.low)}"] * (i.low > -math.inf) + [f"high={number(i.high)}"] * (i.high < math.inf)
+        args += ["low_open=True"] * i.low_open + ["high_open=True"] * i.high_open
+    return f"Hyperparameter({', '.join(args)})"
+
+
+def _state(m: Memory, flags: list[str]) -> str:
+    args = [_text(m.key)]
+    args += [f"scope={_text(m.scope)}"] * (m.scope != "element")
+    if m.dtype is not None:
+        own = _text(m.dtype) if m.dtype == "like_param" else f"torch.{m.dtype}"
+        args.append(f"dtype={QUANTISED.get(m.dtype, own)}")
+    args += [] if m.fill == 0 else [f"fill={None if m.fill is None else number(m.fill)}"]
+    args += [f"flag={flags.index(m.flag)}"] if m.flag is not None else []
+    args += [] if m.written else ["written=False"]
+    args += ["nonnegative=True"] if m.nonnegative else []
+    return f"{'Quantised' if m.dtype in QUANTISED else 'State'}({', '.join(args)})"
+
+
+def emit_backends(native: bool, kernel: bool) -> list[str]:
+    """The table of functions that can take a step, by the name of the backend."""
+    runs = {"torch": "run_torch", "compiled": "run_compiled"}
+    runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")} if native else {}
+    runs |= {"triton": "run_triton"} if kernel else {}
+    rows = [f"{STEP * 2}{_text(name)}: {run}," for name, run in runs.items()]
+    return [f"{STEP}backends: ClassVar[dict[str, Function]] = {{", *rows, f"{STEP}}}"]
+
+
+def emit_class(plan: Plan, kernel: bool) -> str:
+    """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
+    given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
+    names = torch_names(plan)
+    fixed = [
+        f"{name}: {'float | Tensor' if isinstance(own, str) else 'Any'} | None = None" for name, own in names.items()
+    ]
+    fixed += [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
+    defaults = [*(key for key, _ in parameters(plan)), *names, *OPTIONS]
+    programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
+    native = has_native(plan) or (plan.fallback is not None and has_native(plan.fallback))
+    lines = [
+        f"class {plan.name}(PreciseOptimizer):",
+        *docstring(_about(plan), STEP),
+        "",
+        f"{STEP}programs = {_tuple(programs)}",
+        *([f"{STEP}torch_names: ClassVar[Names] = {{{_pairs(names)}}}"] if names else []),
+        *emit_backends(native, kernel),
+        "",
+        f"{STEP}def __init__(",
+        *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),
+        f"{STEP}) -> None:",
+        f"{STEP * 2}defaults = {{",
+        *(f"{STEP * 3}{_text(key)}: {key}," for key in defaults),
+        f"{STEP * 2}}}",
+        f"{STEP * 2}super().__init__(params, defaults, backend, compile)",
+    ]
+    return "\n".join(lines)
+
+
+def _pairs(names: dict[str, str | tuple[str, ...]]) -> str:
+    texts = {name: _text(own) if isinstance(own, str) else _tuple(list(map(_text, own))) for name, own in names.items()}
+    return ", ".join(f"{_text(name)}: {text}" for name, text in texts.items())
+
+
+def _type(p: Param) -> str:
+    return "float | Tensor" if p.type == "real" else TYPES[p.type]
+
+
+def _default(p: Param) -> str:
+    return "required" if p.default is None else number(p.default)
+
+
+def _about(plan: Plan) -> str:
+    """The class's docstring: the rule's own words, its hyperparameters, and the options that all optimizers have."""
+    out = [plan.doc.strip() or f"The rule `{plan.name}`.", "", "Args:", f"{STEP}params: parameters, or groups of them"]
+    for key, p in parameters(plan):
+        facts = [p.doc, "required" if p.default is None else "", f"in {p.interval}" if p.interval is not None else ""]
+        out.append(f"{STEP}{key}: {'; '.join(f for f in facts if f) or p.type}")
+    for name, own in torch_names(plan).items():
+        out.append(f"{STEP}{name}: torch's name for {own if isinstance(own, str) else ', '.join(own)}, in groups too")
+    return "\n".join([*out, *(f"{STEP}{line}" for line in ARGUMENTS)])

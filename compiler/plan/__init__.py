@@ -1,0 +1,1 @@
+"""Rule → plan: host from tensors, passes, regions. Prints nothing."""

@@ -1,0 +1,1 @@
+"""Functions that a rule's code calls: operators that Python, torch, Triton or C lack."""

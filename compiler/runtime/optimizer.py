@@ -1,0 +1,325 @@
+"""What every generated optimizer shares: groups, closures, states, rows of scalars, checkpoints. It knows no rule.
+
+This file's text is part of each generated module, so it needs torch alone, and is written to be read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import required
+
+from .dtensor import full, is_sharded, sharded_as
+from .groups import Group, Names
+from .round import Round
+from .rule import Function, Program, Settings, at_least_matrix, real, sizes
+from .shards import through_shards
+from .work import Batch, Job, Work, begin
+
+NATIVE_HOW = {True: "when_made", False: "torch", None: "when_ready"}
+"""What `compile` says of rules that have native code."""
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """A torch optimizer whose arithmetic is the first of its programs that serves a parameter."""
+
+    programs: ClassVar[tuple[Program, ...]]
+    backends: ClassVar[dict[str, Function]]
+    torch_names: ClassVar[Names] = {}
+
+    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
+        known = [name for name in ("torch", "native", "triton") if name in self.backends]
+        if backend not in ("auto", *known):
+            raise ValueError(f"Invalid backend value: {backend!r}; it must be one of {', '.join(known)} or auto")
+        if defaults["foreach"] and defaults["fused"]:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        self._backend, self._compile = backend, compile
+        self._round: Round | None = None
+        self._rehearsed = False
+        absent = {name for name in self.torch_names if defaults[name] is None}
+        given = self._group({name: x for name, x in defaults.items() if name not in absent})
+        self._check_hyperparameters({name: x for name, x in given.items() if x is not required})
+        super().__init__(params, given)
+
+    def _group(self, given: dict[str, Any]) -> Group:
+        return Group(self.torch_names, given)
+
+    def _check_hyperparameters(self, given: dict[str, Any]) -> None:
+        for program in self.programs:
+            for h in program.hyperparameters:
+                if h.name in given:
+                    h.check(given[h.name])
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""
+        super().add_param_group(self._group(param_group) if isinstance(param_group, dict) else param_group)
+        param_group = self.param_groups[-1]
+        try:
+            self._check_hyperparameters(param_group)
+            settings = [program.settings(param_group) for program in self.programs]
+            for p in param_group["params"]:
+                self._which(p, settings)
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    def step(self, closure: Callable[[], Any] | None = None, *, inputs: dict[str, Any] | None = None) -> Any:
+        """One step for every parameter that has a gradient; returns what the closure does.
+
+        `inputs` gives the inputs that the rule declares: for each name one tensor per parameter, in the groups' order.
+        """
+        capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+        if capturing and not self._live():
+            raise RuntimeError(
+                f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
+                " capturable=True computes them on the device"
+            )
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self._skips():
+            return loss
+        if (self._rehearsed or not self.state) and not capturing:
+            self._rehearsed = self._rehearse()
+            if self._rehearsed:
+                return loss
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            now = self._this_round(capturing)
+            try:
+                self._give_inputs(now.works, inputs or {})
+                now.count(self._groups())
+                for job in now.jobs:
+                    for run, batches in self._by_backend(job):
+                        run(batches, job.table)
+            finally:
+                now.take_back()
+        return loss
+
+    # -------------------------------------------------------- gradient scaling
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether torch's GradScaler leaves unscaling and skipping to us, as it does to torch's fused optimizers."""
+        return bool(self.defaults["fused"])
+
+    def _skips(self) -> bool:
+        """Divides gradients by `grad_scale`, if that is set, unless `found_inf` says that the step must not be."""
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if found_inf is not None and float(found_inf) != 0:
+            return True
+        if scale is not None:
+            grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+            for grad in grads:
+                grad.detach().div_(float(scale))
+        return False
+
+    def _rehearse(self) -> bool:
+        """Makes the states and moves nothing, if a first step has rates of 0 and gradients of 0; says whether it has.
+
+        So torch.distributed.checkpoint learns what states there are. Some rules would move, by a second rate or
+        because they forget where theta starts; and the states, made at a rate of 0, are made anew by the next step.
+        """
+        self.state.clear()
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not grads or any(torch.as_tensor(group.get("lr", 1.0)).any() for group in self.param_groups):
+            return False
+        if any(grad.layout != torch.strided or full((grad != 0).sum()) for grad in grads):
+            return False
+        with torch.no_grad():
+            self._gather()
+        return True
+
+    # -------------------------------------------------------- a step's work
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The groups that work has the indices of."""
+        return self.param_groups
+
+    def _live(self) -> bool:
+        """Whether the device counts the steps and computes the scalars: in all groups, if one of them says so."""
+        return any(group["capturable"] for group in self.param_groups)
+
+    def _this_round(self, capturing: bool) -> Round:
+        """The last step's work with this step's gradients, where it still holds; otherwise new."""
+        structure = [self._structure(group, capturing) for group in self.param_groups]
+        last = self._round
+        if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
+            return last
+        if capturing:
+            raise RuntimeError(
+                f"{type(self).__name__}: take a step before the capture, with the same parameters, groups and states,"
+                " and with gradients of the same strides"
+            )
+        self._round = Round(self.param_groups, self.state, self._gather(), last, structure)
+        self._round.lend()
+        return self._round
+
+    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
+        """What of a group decides how its parameters are stepped, and not only by which numbers."""
+        names = [program.hyperparameters[i].name for program in self.programs for i in program.structural]
+        for name in names:
+            if capturing and isinstance(group[name], Tensor) and group[name].is_cuda:
+                raise RuntimeError(f"{name} decides which code runs: in a graph it must be a number, not a tensor")
+        return [group["maximize"], group["seed"], group["capturable"], *(float(group[name]) for name in names)]
+
+    def _gather(self) -> list[Job]:
+        """All work that there is, one job for each program, and for each device where these count."""
+        jobs: dict[Any, Job] = {}
+        live, place = self._live(), -1
+        for index, group in enumerate(self.param_groups):
+            settings = [program.settings(group) for program in self.programs]
+            programs = self._programs_of(group)
+            for p in group["params"]:
+                place += 1
+                if p.grad is not None:
+                    which = self._which(p, settings)
+                    device = p.device if live else None
+                    job = jobs.setdefault((which, device), Job(self.programs[which], device))
+                    job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
+                    job.works[-1].seed, job.works[-1].maximize = group["seed"], group["maximize"]
+        if len({device for _, device in jobs}) > 1 and any(job.program.lockstep for job in jobs.values()):
+            raise RuntimeError(f"{type(self).__name__} needs values over all tensors: not over devices, if capturable")
+        return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]
+
+    def _which(self, p: Tensor, settings: list[Settings]) -> int:
+        """The index of the first program that serves a parameter."""
+        for i, program in enumerate(self.programs):
+            if program.serves is None or program.serves(*settings[i], *sizes(real(p))):
+                return i
+        raise ValueError(f"{type(self).__name__} does not apply to a parameter of shape {tuple(p.shape)}")
+
+    def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
+        memory = self.state[p]
+        if p.grad is not None and p.grad.layout != torch.strided:
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        if "trained" in memory:
+            raise RuntimeError(f"{type(self).__name__}: call train() before step(), after eval()")
+        return begin(program, place, group, p, memory, settings)
+
+    def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:
+        """The programs with states as a group keeps them."""
+        return self.programs
+
+    def _give_inputs(self, works: list[Work], inputs: dict[str, Any]) -> None:
+        for work in works:
+            if work.program.inputs:
+                work.extra = self._extra(work.program, inputs, work.place, work.parameter)
+
+    def _extra(self, program: Program, inputs: dict[str, Any], place: int, p: Tensor) -> list[Tensor]:
+        for name in program.inputs:
+            if name not in inputs:
+                raise ValueError(f"{type(self).__name__}.step needs inputs={{{name!r}: [one tensor per parameter]}}")
+        return [real(self._input(name, inputs[name], place, p)) for name in program.inputs]
+
+    def _input(self, name: str, given: Any, place: int, p: Tensor) -> Tensor:
+        count = sum(len(group["params"]) for group in self.param_groups)
+        if len(given) != count:
+            raise ValueError(f"input {name!r} has {len(given)} tensors for {count} parameters")
+        x = given[place]
+        if not isinstance(x, Tensor) or x.shape != p.shape:
+            what = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else repr(x)
+            raise ValueError(f"input {name!r} of parameter {place} is {what}; it must have the shape {tuple(p.shape)}")
+        return x
+
+    def _parameters(self) -> Iterator[tuple[Tensor, Program, dict[str, Any]]]:
+        """Every parameter with the program that serves it and its group."""
+        for group in self.param_groups:
+            settings = [program.settings(group) for program in self.programs]
+            programs = self._programs_of(group)
+            for p in group["params"]:
+                yield p, programs[self._which(p, settings)], group
+
+    def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
+        by: dict[tuple[str, bool], list[Batch]] = {}
+        for batch in job.batches:
+            by.setdefault((self._backend_for(batch), is_sharded(batch.works[0].theta)), []).append(batch)
+        if job.program.lockstep and len(by) > 1:  # a value over all tensors needs them in one run
+            by = {("torch", any(sharded for _, sharded in by)): job.batches}
+        for (chosen, sharded), batches in by.items():
+            run = self._function(chosen, batches)
+            yield (through_shards(run, self.backends["torch"]) if sharded else run), batches
+
+    def _function(self, backend: str, batches: list[Batch]) -> Function:
+        return self.backends[backend]
+
+    def _backend_for(self, batch: Batch) -> str:
+        if self._backend == "triton" and batch.program.kernel is None:
+            raise RuntimeError(f"{type(self).__name__} has no Triton kernel here; backend='auto' runs it by torch")
+        on_gpu = batch.works[0].theta.device.type == "cuda" and batch.program.kernel is not None
+        if self._backend == "triton" or (self._backend == "auto" and on_gpu):
+            return "triton"
+        return self._on_cpu(batch)
+
+    def _on_cpu(self, batch: Batch) -> str:
+        """How the work goes where Triton does not do it: `compile` insists, None means eager until code is ready."""
+        native = batch.program.native is not None and batch.works[0].theta.device.type == "cpu"
+        if self._backend == "native" and not native:
+            raise RuntimeError(f"{type(self).__name__} has no native code here; backend='auto' runs it by torch")
+        if torch.compiler.is_compiling():  # then torch compiles what runs eagerly here
+            return "torch"
+        if self._backend == "torch" or not native:
+            return "compiled" if self._compile else "torch"
+        return "native" if self._backend == "native" else NATIVE_HOW[self._compile]
+
+    # -------------------------------------------------------- evaluation
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Puts the parameters that evaluation should see in place of those that training moves, if the rule says so."""
+        for p, program, group in self._parameters():
+            memory = self.state.get(p, {})
+            if program.evaluate is None or not memory or "trained" in memory:
+                continue
+            theta, states = self._numbers(p, program, group)
+            settings, t = program.settings(group), float(memory["step"])
+            (seen,) = program.run_stage(program.evaluate, theta, states, settings, t)
+            memory["trained"] = p.detach().clone()
+            at_least_matrix(real(p)).copy_(seen)
+
+    def _numbers(self, p: Tensor, program: Program, group: dict[str, Any]) -> tuple[Tensor, list[Tensor | None]]:
+        """A parameter and its states as arithmetic sees them."""
+        return real(p), [self.state[p].get(s.name) for s in program.states]
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Undoes `eval`."""
+        for p, *_ in self._parameters():
+            if "trained" in self.state.get(p, {}):
+                p.copy_(self.state[p].pop("trained"))
+
+    # -------------------------------------------------------- checkpoints
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_backend": self._backend, "_compile": self._compile}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._round, self._rehearsed = None, False
+        self.defaults = self._group(self.defaults)
+        self.param_groups = [self._group(group) for group in self.param_groups]
+        for group in self.param_groups:
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
+        for per_parameter in self.state.values():
+            if "step" in per_parameter and not isinstance(per_parameter["step"], Tensor):
+                per_parameter["step"] = torch.tensor(float(per_parameter["step"]), dtype=torch.float32)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes a `state_dict()` back, bit for bit, where torch's loader rounds each state to its parameter's dtype."""
+        seen: list[dict[str, Any]] = []
+        watch = self.register_load_state_dict_pre_hook(lambda _, given: seen.append(given))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            watch.remove()
+        given = seen[-1]
+        ids = [i for group in given["param_groups"] for i in group["params"]]
+        for i, (p, *_) in zip(ids, self._parameters(), strict=True):
+            for name, value in given["state"].get(i, {}).items():
+                if isinstance(value, Tensor):
+                    home = self.state[p][name].device if name == "step" else p.device
+                    self.state[p][name] = sharded_as(value.detach().clone().to(home), real(p))

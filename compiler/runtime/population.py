@@ -1,0 +1,209 @@
+"""Steps many individuals at once, each with a rule of its own, on parameters that are stacked in one tensor.
+
+Individuals of one skeleton, that is, of rules that differ in numbers alone, share launches: each is a row of the scalar
+table. This file's text is part of the modules that `load_population` generates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import required
+
+from .optimizer import RuleOptimizer
+from .rule import Program, Settings, real
+from .work import Job, Work, begin
+
+
+class PopulationOptimizer(RuleOptimizer):
+    """An optimizer of parameters of shape (individuals, ...), whose slices are stepped as by an optimizer each.
+
+    `programs` has each individual's rule, `skeletons` the index of the first individual of the same skeleton. A
+    hyperparameter is one value for all, or a list or tensor with one for each; where it is left out, each rule's own
+    default holds. What a rule says of a tensor holds for each slice of its own.
+    """
+
+    skeletons: ClassVar[tuple[int, ...]]
+
+    def __init__(
+        self,
+        params: Any,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        seed: int = 0,
+        backend: str = "auto",
+        compile: bool | None = None,
+        **hyperparameters: Any,
+    ) -> None:
+        defaults = {name: self._default(name) for name in sorted(self._names())}
+        for name in hyperparameters.keys() - defaults.keys():
+            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
+        options = {
+            "maximize": maximize,
+            "foreach": foreach,
+            "fused": fused,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "seed": seed,
+        }
+        super().__init__(params, {**defaults, **hyperparameters, **options}, backend, compile)
+
+    def individual(self, i: int) -> dict[str, Any]:
+        """The `state_dict` that an optimizer of individual i alone would have, as copies; i counts from 0."""
+        groups: list[dict[str, Any]] = []
+        state: dict[int, dict[str, Any]] = {}
+        strange = self._names() - {h.name for h in self.programs[i].hyperparameters}
+        for group in self.param_groups:
+            own = {k: v for k, v in self._own(group, i).items() if k not in strange}
+            settings = self.programs[i].settings(own)
+            first = sum(len(g["params"]) for g in groups)
+            for n, p in enumerate(group["params"], first):
+                state.update({n: self._memory_of(i, p, settings)} if self.state.get(p) else {})
+            groups.append({**own, "params": list(range(first, first + len(group["params"])))})
+        return {"state": state, "param_groups": groups}
+
+    def _memory_of(self, i: int, p: Tensor, settings: Settings) -> dict[str, Any]:
+        program, memory = self.programs[i], self.state[p]
+        flags = program.structure(settings, real(p.detach()[i]))
+        names = [s.name for s in program.states if s.flag is None or flags[s.flag]]
+        states = {name: memory[self._key(i, name)][self._row(i)].clone() for name in names}
+        return {"step": memory["step"].clone(), **states}
+
+    # -------------------------------------------------------- hyperparameters
+
+    def _names(self) -> set[str]:
+        return {h.name for program in self.programs for h in program.hyperparameters}
+
+    def _default(self, name: str) -> Any:
+        """One value where the rules agree, otherwise one for each individual; NaN or False where it has none."""
+        found = [{h.name: h.default for h in program.hyperparameters}.get(name) for program in self.programs]
+        if any(default is required for default in found):
+            return required
+        distinct = {default for default in found if default is not None}
+        if len(distinct) == 1:
+            return distinct.pop()
+        if any(isinstance(default, bool) for default in distinct):
+            return [bool(default) for default in found]
+        numbers = [float("nan") if default is None else float(default) for default in found]
+        return torch.tensor(numbers, dtype=torch.float64)
+
+    def _own(self, group: dict[str, Any], i: int) -> dict[str, Any]:
+        """The group as individual i sees it."""
+        names = self._names()
+        return {k: v[i] if k in names and is_per_individual(v) else v for k, v in group.items()}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group. Raises ValueError on invalid entries, and on parameters that are not stacked."""
+        group = self._group(param_group) if isinstance(param_group, dict) else param_group
+        torch.optim.Optimizer.add_param_group(self, group)
+        try:
+            self._check_hyperparameters(self.param_groups[-1])
+            self._check_stacks(self.param_groups[-1]["params"])
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    def _check_hyperparameters(self, given: dict[str, Any]) -> None:
+        count = len(self.programs)
+        for name in sorted(self._names() & given.keys()):
+            if is_per_individual(given[name]) and len(given[name]) != count:
+                raise ValueError(f"Invalid {name}: {len(given[name])} values for {count} individuals")
+        for i, program in enumerate(self.programs):
+            own = self._own(given, i)
+            for h in program.hyperparameters:
+                if h.name in own:
+                    h.check(own[h.name])
+
+    def _check_stacks(self, params: list[Tensor]) -> None:
+        count = len(self.programs)
+        for p in params:
+            if p.ndim == 0 or len(p) != count:
+                raise ValueError(f"a parameter of shape {tuple(p.shape)} is not a stack of {count} individuals")
+
+    # -------------------------------------------------------- a step's work
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [self._own(group, i) for group in self.param_groups for i in range(len(self.programs))]
+
+    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
+        names = {program.hyperparameters[i].name for program in self.programs for i in program.structural}
+        values = [torch.as_tensor(group[name]).tolist() for name in sorted(names)]
+        return [group["maximize"], group["seed"], group["capturable"], *values]
+
+    def _gather(self) -> list[Job]:
+        jobs: dict[Any, Job] = {}
+        place, groups = -1, self._groups()
+        for index, group in enumerate(self.param_groups):
+            of_group = groups[index * len(self.programs) : (index + 1) * len(self.programs)]
+            for p in group["params"]:
+                place += 1
+                if p.grad is not None:
+                    for i, work in enumerate(self._works_on(p, place, index, of_group)):
+                        program = self.programs[self.skeletons[i]]
+                        device = p.device if self._live() else None
+                        key = self.skeletons[i], i if program.lockstep else None, device
+                        jobs.setdefault(key, Job(program, device)).works.append(work)
+        for job in jobs.values():
+            job.works.sort(key=lambda work: work.group)
+        return list(jobs.values())
+
+    def _works_on(self, p: Tensor, place: int, index: int, groups: list[dict[str, Any]]) -> Iterator[Work]:
+        """A parameter's work, one for each individual, its states made where it has none."""
+        if p.grad is not None and p.grad.layout != torch.strided:
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        memory = self.state[p]
+        memory.setdefault("step", torch.tensor(0.0, dtype=torch.float32))
+        for first in dict.fromkeys(self.skeletons):
+            self._make_states(p, first, groups, memory)
+        for i, (program, group) in enumerate(zip(self.programs, groups, strict=True)):
+            own = {s.name: memory[key][self._row(i)] for s in program.states if (key := self._key(i, s.name)) in memory}
+            of = index * len(self.programs) + i
+            work = begin(program, place, of, p.detach()[i], {"step": memory["step"], **own}, program.settings(group))
+            work.parameter, work.memory, work.part = p, memory, i
+            work.seed, work.maximize = group["seed"], group["maximize"]
+            yield work
+
+    def _make_states(self, p: Tensor, first: int, groups: list[dict[str, Any]], memory: dict[str, Any]) -> None:
+        """The states of all individuals of a skeleton, stacked; one that a flag leaves out has a place too."""
+        members = [i for i, skeleton in enumerate(self.skeletons) if skeleton == first]
+        settings = [self.programs[i].settings(groups[i]) for i in members]
+        slices = [real(p.detach()[i]) for i in members]
+        wanted = [self.programs[i].structure(s, x) for i, s, x in zip(members, settings, slices, strict=True)]
+        missing = [
+            (n, state.name)
+            for n, state in enumerate(self.programs[first].states)
+            if self._key(first, state.name) not in memory
+            and (state.flag is None or any(flags[state.flag] for flags in wanted))
+        ]
+        if not missing:
+            return
+        made = [self.programs[i].first_states(x, s) for i, s, x in zip(members, settings, slices, strict=True)]
+        for n, name in missing:
+            rows = [
+                of[name] if name in of else self.programs[i].states[n].first(x)
+                for i, of, x in zip(members, made, slices, strict=True)
+            ]
+            memory[self._key(first, name)] = torch.stack(rows)
+
+    def _key(self, i: int, name: str) -> str:
+        """Where a state of an individual is kept: with those of its skeleton, at `_row`."""
+        return f"{self.skeletons[i]}.{name}"
+
+    def _row(self, i: int) -> int:
+        return self.skeletons[:i].count(self.skeletons[i])
+
+    def _parameters(self) -> Iterator[tuple[Tensor, Program, dict[str, Any]]]:
+        for group in self.param_groups:
+            for p in group["params"]:
+                yield p, self.programs[0], group
+
+
+def is_per_individual(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, Tensor) and value.ndim == 1)

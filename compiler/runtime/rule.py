@@ -1,0 +1,218 @@
+"""What a rule is at run time: hyperparameters, states, and its arithmetic as functions. It knows no particular rule.
+
+This file's text is part of each generated module, so it needs torch alone, and is written to be read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import required
+
+from .dtensor import as_real, filled, put
+
+Function = Callable[..., Any]
+Settings = tuple[float | bool, ...]
+Row = list[Tensor]
+Table = list[tuple[float, ...]] | Tensor
+"""The scalar table: rows of numbers, or float64 (rows, columns) that a device has computed."""
+REDUCED: dict[str, tuple[int, ...]] = {"element": (), "row": (-1,), "col": (-2,), "matrix": (-2, -1)}
+"""The axes of a parameter that a state of a scope has only once; scopes beyond the matrix keep one number."""
+PAIRED = ("row_pair", "col_pair")
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A keyword argument of the optimizer and entry of its groups; `low` and `high` bound what is valid."""
+
+    name: str
+    type: type
+    default: Any = required
+    low: float = -float("inf")
+    high: float = float("inf")
+    low_open: bool = False
+    high_open: bool = False
+
+    def check(self, value: Any) -> None:
+        """Raises ValueError or TypeError where the rule cannot work with the value."""
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(f"Tensor {self.name} must be 1-element")
+        if self.type is bool and not isinstance(value, bool):
+            raise TypeError(f"Invalid {self.name} value: {value!r}; it must be True or False")
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"Invalid {self.name} value: {value!r}; it must be a number") from None
+        if self.type is int and not number.is_integer():
+            raise ValueError(f"Invalid {self.name} value: {value}; it must be a whole number")
+        above = self.low < number if self.low_open else self.low <= number
+        below = number < self.high if self.high_open else number <= self.high
+        if not (above and below):
+            interval = f"{'[('[self.low_open]}{self.low:g}, {self.high:g}{'])'[self.high_open]}"
+            raise ValueError(f"Invalid {self.name} value: {value}; it must be in {interval}")
+
+
+@dataclass(frozen=True)
+class State:
+    """Memory between steps. `dtype` None is float32, or float64 for float64 parameters; `fill` None is computed.
+
+    `flag` is the index of the flag that says whether the state is kept at all, None where it always is; `nonnegative`
+    says that it is proven never to be below 0.
+    """
+
+    name: str
+    scope: str = "element"
+    dtype: torch.dtype | str | None = None
+    fill: float | None = 0.0
+    flag: int | None = None
+    written: bool = True
+    nonnegative: bool = False
+
+    def kept(self, x: Tensor) -> dict[str, Tensor]:
+        """What is put into a parameter's memory for the numbers x."""
+        return {self.name: x.to(self.dtype) if isinstance(self.dtype, torch.dtype) else x}
+
+    def read(self, memory: dict[str, Any], dtype: torch.dtype) -> Tensor:
+        """The numbers that a parameter's memory has of it."""
+        return memory[self.name]  # type: ignore[no-any-return]
+
+    def first(self, theta: Tensor) -> Tensor:
+        """The state before the first step; 0 where its value is yet to be computed."""
+        own = (
+            self.dtype if isinstance(self.dtype, torch.dtype) else theta.dtype if self.dtype else computing(theta.dtype)
+        )
+        if self.scope == "element":
+            return torch.full_like(theta, self.fill or 0.0, dtype=own)
+        if self.scope in PAIRED:
+            *batch, rows, cols = at_least_matrix(theta).shape
+            shape = [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
+            return torch.full(shape, self.fill or 0.0, dtype=own, device=theta.device)
+        gone = {theta.ndim + axis for axis in REDUCED.get(self.scope, ()) if -axis <= theta.ndim}
+        shape = [1 if i in gone else n for i, n in enumerate(theta.shape)] if self.scope in REDUCED else []
+        return filled(shape, self.fill or 0.0, own, theta, gone)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Arithmetic in two parts: `scalars` gives a row of numbers on the host, `run` uses them on tensors.
+
+    `conditions` are the columns of a row that are read as true or false; `sized` says that rows depend on a tensor's
+    sizes. `live` gives the columns from tensors, on the device.
+    """
+
+    scalars: Function
+    run: Function
+    conditions: tuple[int, ...] = ()
+    sized: bool = False
+    live: Function | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A rule. `flags` gives the structure for some sizes, `serves` whether the rule is for parameters of them.
+
+    `structural` are the indices of the hyperparameters that these two read. `lockstep` says that `step.run` is a
+    generator, which yields wherever it needs a value over all tensors, `noisy` that its last argument is the key of its
+    random numbers, `elementwise` that no element depends on another. `native` steps on a CPU, as C, `kernel` on a GPU;
+    where that takes more than one launch, `reduce` runs it, after the passes of `measures`: kernels with the columns
+    that each gives, that is, their number, whether they are the largest and not sums, and what there is one for.
+    `numbers` are the states that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what
+    there is of rows and columns, `split` the parts of a rule with matrix operations.
+    `shards` says what a part of a tensor, one process's of several, can do by itself: "alone" a step, "reduced" all of
+    it but the reductions, "whole" nothing.
+    """
+
+    hyperparameters: tuple[Hyperparameter, ...]
+    states: tuple[State, ...]
+    step: Stage
+    flags: Function | None = None
+    initial: Stage | None = None
+    evaluate: Stage | None = None
+    serves: Function | None = None
+    structural: tuple[int, ...] = ()
+    lockstep: bool = False
+    noisy: bool = False
+    inputs: tuple[str, ...] = ()
+    elementwise: bool = False
+    native: Any = None
+    kernel: Any = None
+    reduce: Function | None = None
+    measures: tuple[tuple[Any, tuple[tuple[int, bool, str], ...]], ...] = ()
+    numbers: tuple[int, ...] = ()
+    counts: tuple[str, ...] = ("element",)
+    tiled: Any = None
+    split: Any = None
+    shards: str = "whole"
+
+    def settings(self, group: dict[str, Any]) -> Settings:
+        """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""
+        return tuple((bool if h.type is bool else float)(group[h.name]) for h in self.hyperparameters)
+
+    def structure(self, settings: Settings, theta: Tensor) -> tuple[Any, ...]:
+        """The values of the flags for a parameter."""
+        return () if self.flags is None else self.flags(*settings, *sizes(theta))
+
+    @torch.no_grad()
+    def first_states(self, theta: Tensor, settings: Settings) -> dict[str, Tensor]:
+        """What a parameter's memory has of its states before its first step."""
+        flags = self.structure(settings, theta)
+        out = {s.name: s.first(theta) for s in self.states if s.flag is None or flags[s.flag]}
+        if self.initial is not None:
+            values = self.run_stage(self.initial, theta, [], settings, 1.0)
+            computed = [s.name for s in self.states if s.fill is None]
+            for name, value in zip(computed, values, strict=True):
+                if name in out:
+                    put(value, at_least_matrix(out[name]))
+        return {key: x for s in self.states if s.name in out for key, x in s.kept(out[s.name]).items()}
+
+    def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
+        """A stage for one parameter, outside of a step."""
+        (row,) = scalar_rows([stage.scalars(*settings, t, *sizes(theta))], stage.conditions, theta)
+        tensors = (widened(x, computing(theta.dtype), theta.numel()) for x in (theta, *states))
+        return stage.run(*tensors, *row, *self.structure(settings, theta))
+
+
+def computing(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of arithmetic on a parameter: float32, and float64 where the parameter is."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def real(x: Tensor) -> Tensor:
+    return as_real(x) if x.is_complex() else x
+
+
+def at_least_matrix(x: Tensor) -> Tensor:
+    """A vector as one row, a number as one row of one column."""
+    return x if x.ndim > 1 else x.view(1, -1)
+
+
+def widened(x: Tensor | None, dtype: torch.dtype, numel: int) -> Tensor | None:
+    """A tensor in the dtype of arithmetic, for a parameter of `numel` elements; a float64 state stays what it is.
+
+    It gets two axes at least, unless it is the one number that a state keeps of a whole tensor.
+    """
+    if x is None:
+        return None
+    x = x if x.ndim == 0 and numel != 1 else at_least_matrix(x)
+    return x if x.dtype == torch.float64 else x.to(dtype)
+
+
+def sizes(theta: Tensor) -> tuple[int, int, int, int]:
+    """ndim, rows, cols and numel; a vector is one row, a number one row of one column."""
+    shape = theta.shape
+    rows, cols = (shape[-2] if len(shape) > 1 else 1), (shape[-1] if shape else 1)
+    return len(shape), rows, cols, theta.numel()
+
+
+def scalar_rows(table: Table, conditions: tuple[int, ...], like: Tensor) -> list[Row]:
+    """The scalar table as numbers of the arithmetic's dtype on a tensor's device, conditions as bools."""
+    rounded = torch.as_tensor(table, dtype=torch.float64, device=like.device).to(computing(like.dtype))
+    rows = [list(row.unbind()) for row in rounded]
+    for row in rows:
+        for column in conditions:
+            row[column] = row[column] != 0
+    return rows

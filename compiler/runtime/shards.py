@@ -1,0 +1,91 @@
+"""Steps parameters that are DTensors by functions that know of none: each process moves its own part.
+
+What needs no other element runs on the parts. What reduces runs as operations on DTensors, which put together what each
+process makes of its part. What needs a tensor in one piece, such as a product of matrices, gathers it, and every
+process does the same work. This file's text is part of each generated module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .dtensor import cut_like, full, is_sharded, own_part, replicated
+from .rule import Function, Table
+from .work import Batch, Work
+
+
+def through_shards(run: Function, run_torch: Function) -> Function:
+    """A backend's function for work on DTensors; `run_torch` is the backend that can take them as they are."""
+
+    def run_sharded(batches: list[Batch], table: Table) -> None:
+        as_kept = all(batch.works[0].precision is None for batch in batches)
+        how = batches[0].program.shards if as_kept else "whole"
+        if how == "alone":
+            run(changed(batches, on_own_parts), table)
+        elif how == "reduced":
+            run_torch(changed(batches, on_dtensors), table)
+        else:
+            for portion in one_by_one(batches):
+                run_whole(run, portion, table)
+
+    return run_sharded
+
+
+def changed(batches: list[Batch], change: Function) -> list[Batch]:
+    return [replace(batch, works=[change(work) for work in batch.works]) for batch in batches]
+
+
+def one_by_one(batches: list[Batch]) -> list[list[Batch]]:
+    """One parameter at a time, so that few tensors are whole; all of them in lockstep."""
+    if batches[0].program.lockstep:
+        return [batches]
+    return [[replace(batch, works=[work])] for batch in batches for work in batch.works]
+
+
+def aligned(work: Work) -> Work:
+    """The work with its gradient and inputs sharded as the parameter is. Raises RuntimeError where these are whole."""
+    theta: Any = work.theta
+    given: list[Any] = [work.grad, *work.extra]
+    if not all(is_sharded(x) == is_sharded(theta) for x in given):
+        raise RuntimeError("parameters, gradients and inputs must be DTensors together, or none of them")
+    if not is_sharded(theta):
+        return work
+    grad, *extra = (
+        x if x.placements == theta.placements else x.redistribute(placements=theta.placements) for x in given
+    )
+    return replace(work, grad=grad, extra=extra)
+
+
+def on_own_parts(work: Work) -> Work:
+    return work.on([None if x is None else own_part(x) for x in aligned(work).tensors()])
+
+
+def on_dtensors(work: Work) -> Work:
+    """The work with every state a DTensor; what all processes have whole is replicated."""
+    theta: Any = work.theta
+    if not is_sharded(theta):
+        return aligned(work)
+    states = [x if x is None or is_sharded(x) else replicated(x, theta.device_mesh) for x in work.states]
+    return replace(aligned(work), states=states)
+
+
+def on_whole(work: Work) -> Work:
+    """The work on whole tensors, with a memory that has them too."""
+    work = aligned(work)
+    memory = {name: full(x) for name, x in work.memory.items()}
+    pairs = zip(work.program.states, work.states, strict=True)
+    states = [None if x is None else memory[state.name] for state, x in pairs]
+    theta, grad, *extra = map(full, (work.theta, work.grad, *work.extra))
+    return replace(work, memory=memory, theta=theta, grad=grad, extra=extra, states=states)
+
+
+def run_whole(run: Function, batches: list[Batch], table: Table) -> None:
+    """Runs work on gathered tensors, and keeps this process's part of the results."""
+    gathered = changed(batches, on_whole)
+    run(gathered, table)
+    for batch, done in zip(batches, gathered, strict=True):
+        for work, whole in zip(batch.works, done.works, strict=True):
+            for home, x in [(work.theta, whole.theta), *((work.memory[name], x) for name, x in whole.memory.items())]:
+                if is_sharded(home):
+                    own_part(home).copy_(own_part(cut_like(x, home)))

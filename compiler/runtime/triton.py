@@ -1,0 +1,224 @@
+"""Runs a program's Triton kernel: one launch for all tensors that share dtypes, driven by tables.
+
+This file's text is part of each generated module that has a kernel. It knows no rule.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, disable-error-code="untyped-decorator,no-untyped-call"
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from operator import is_
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .rule import Program, Table, computing
+from .tables import Staging, Tables
+from .work import Batch, Work
+
+BLOCK = 1024
+"""Elements of one chunk: 128 threads with one 128-bit access of eight bfloat16 or two of four float32 each."""
+
+SPARES = 4
+"""Captures that may follow one another without a step in between."""
+
+OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
+
+
+def run_triton(batches: list[Batch], table: Table) -> None:
+    """All the work of one program, one launch for each device, set of dtypes and set of flags."""
+    if batches[0].program.reduce is not None:
+        batches[0].program.reduce(batches, table)
+        return
+    for batch in batches:
+        launch(batch, table)
+
+
+@dataclass
+class Prepared:
+    """What is kept of a batch while its tensors stay where they are; `addresses` is the table on the host.
+
+    `spares` is memory for steps that are captured, which cannot allocate any that their graph may copy from.
+    """
+
+    tables: Tables
+    addresses: Tensor
+    aligned: list[bool]
+    constants: list[Any]
+    spares: list[Staging]
+
+
+def launch(batch: Batch, table: Table) -> None:
+    """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
+    interpreted = interprets(batch.program, batch.works[0].theta.device)
+    if not batch.settled or captures(table):
+        dithered = dithers(batch)
+        exact = interpreted and not dithered
+        launch_on(batch, [flat(work, exact, dithered) for work in batch.works], table)
+        return
+    scalars = on_host(table)
+    if batch.moved:  # only gradients can be elsewhere, and they are of the same kind as before
+        addresses = batch.prepared.addresses.clone()
+        addresses[:, 1] = torch.tensor([work.grad.data_ptr() for work in batch.works])
+        batch.prepared = prepared(batch, addresses, batch.prepared.constants, scalars)
+    elif scalars.numel():
+        batch.prepared.tables.send(scalars)
+    run_kernel(batch, batch.prepared, table)
+
+
+def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> None:
+    """A step on operands that may be copies. If none is, the next step need not look at them."""
+    addresses, constants = address_table(operands), [*constants_of(batch, operands[0]), BLOCK, dithers(batch)]
+    if captures(table):
+        batch.settled = False
+        run_kernel(batch, captured(batch, addresses, constants), table)
+    else:
+        batch.prepared = prepared(batch, addresses, constants, on_host(table))
+        homes = chain.from_iterable(work.tensors() for work in batch.works)
+        batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
+        run_kernel(batch, batch.prepared, table)
+    for work, xs in zip(batch.works, operands, strict=True):
+        give_back(work, xs)
+
+
+def captures(table: Table) -> bool:
+    """Whether this step is being captured by a graph; only then is the table one that the GPU computed."""
+    return isinstance(table, Tensor) and table.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def on_host(table: Table) -> Tensor:
+    """The scalars that have to be sent: none if the device computed them."""
+    return torch.tensor([] if isinstance(table, Tensor) else table, dtype=torch.float64)
+
+
+def prepared(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor) -> Prepared:
+    """The last step's tables with the new addresses where chunks are as they were, otherwise new ones."""
+    aligned = aligned_in(addresses)
+    last: Prepared | None = batch.prepared
+    if last is not None and last.aligned == aligned:
+        last.tables.send(scalars, addresses)
+        return replace(last, addresses=addresses)
+    device = batch.works[0].theta.device
+    tables = Tables([scalars, addresses, chunk_table(batch.works, aligned, 0)], device)
+    spares = [] if scalars.numel() else [Staging(len(tables.words), device) for _ in range(SPARES)]
+    return Prepared(tables, addresses, aligned, constants, spares)
+
+
+def captured(batch: Batch, addresses: Tensor, constants: list[Any]) -> Prepared:
+    """Tables of a graph's own."""
+    last: Prepared | None = batch.prepared
+    aligned = aligned_in(addresses)
+    if last is None or not last.spares or last.aligned != aligned:
+        raise RuntimeError(f"take a step before a capture, on tensors aligned alike; after {SPARES} captures another")
+    parts = [addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0)]
+    return Prepared(Tables(parts, last.tables.words.device, last.spares.pop()), addresses, aligned, constants, [])
+
+
+def run_kernel(batch: Batch, ready: Prepared, table: Table) -> None:
+    scalars, addresses, chunks = ready.tables.views
+    if not len(chunks):
+        return
+    device = batch.works[0].theta.device
+    scalars = table.to(device) if isinstance(table, Tensor) else scalars
+    keys = key_table(batch.works, device) if dithers(batch) else addresses
+    with torch.cuda.device(device if device.type == "cuda" else -1):
+        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, keys, *ready.constants, **OPTIONS)
+
+
+def dithers(batch: Batch) -> bool:
+    """Whether the kernel rounds at random. Other conversions happen around it."""
+    return batch.works[0].precision is not None
+
+
+def key_table(works: list[Work], device: torch.device) -> Tensor:
+    """int64 (tensors, 2): a parameter's place with the seed in the upper half, and the step."""
+    if isinstance(works[0].t, Tensor):
+        return torch.stack([torch.stack([whole(key_word(work), device), whole(work.t, device)]) for work in works])
+    return torch.tensor([(key_word(work), work.t) for work in works], dtype=torch.int64).to(device, non_blocking=True)
+
+
+def key_word(work: Work) -> int:
+    signed = work.seed - (work.seed >> 31 << 32)
+    return signed << 32 | work.place
+
+
+def whole(x: int | Tensor, device: torch.device) -> Tensor:
+    """A number on a device, without a copy from the host, which no captured step may make."""
+    return x.long() if isinstance(x, Tensor) else torch.full((), x, dtype=torch.int64, device=device)
+
+
+def interprets(program: Program, device: torch.device) -> bool:
+    """Whether kernels run in Triton's interpreter. Raises RuntimeError where they cannot run at all."""
+    if isinstance(program.kernel, triton.JITFunction):
+        if device.type == "cpu":
+            raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
+        return False
+    return True
+
+
+def constants_of(batch: Batch, operands: list[Tensor | None]) -> list[Any]:
+    """A kernel's compile-time arguments but for the sizes of its pieces: dtypes and flags."""
+    dtype = batch.works[0].theta.dtype
+    types = [triton_type(dtype if x is None else x.dtype) for x in operands]
+    return [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags]
+
+
+def address_table(operands: list[list[Tensor | None]]) -> Tensor:
+    """int64 (tensors, operands): where each operand is, 0 for one that is not kept."""
+    return torch.tensor([[0 if x is None else x.data_ptr() for x in xs] for xs in operands], dtype=torch.int64)
+
+
+def aligned_in(addresses: Tensor) -> list[bool]:
+    """Of which tensors every operand begins where 128-bit accesses may."""
+    return (addresses % 16 == 0).all(1).tolist()
+
+
+def triton_type(dtype: torch.dtype) -> Any:
+    """Triton calls float32, bfloat16, float16 and float64 what torch does."""
+    return getattr(tl, str(dtype).removeprefix("torch."))
+
+
+# ---------------------------------------------------------------- memory
+
+
+def flat(work: Work, interpreted: bool, ordered: bool) -> list[Tensor | None]:
+    """The operands as memory to be walked in one order: themselves where their strides agree, else copies.
+
+    `ordered` says that the order must be that of the elements, since random numbers go by it.
+    """
+    tensors = work.tensors()
+    stride = work.theta.stride()
+    agree = all(x is None or x.ndim == 0 or (x.stride() == stride and is_dense(x)) for x in tensors)
+    if not agree or (ordered and not work.theta.is_contiguous()):
+        tensors = [None if x is None else x.contiguous() for x in tensors]
+    if interpreted:  # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
+        tensors = [x.float() if x is not None and x.dtype == torch.bfloat16 else x for x in tensors]
+    return tensors
+
+
+def is_dense(x: Tensor) -> bool:
+    return x.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(x)
+
+
+def give_back(work: Work, operands: list[Tensor | None]) -> None:
+    """Copies home what was computed in copies."""
+    for home, used in zip([work.theta, *work.states], [operands[0], *operands[2 + len(work.extra) :]], strict=True):
+        if home is not None and used is not None and used.data_ptr() != home.data_ptr():
+            home.copy_(used)
+
+
+def chunk_table(works: list[Work], aligned: list[bool], least: int) -> Tensor:
+    """int64 (chunks, 5): which tensor, from which element, how many, which row, and whether 128-bit access is safe."""
+    sizes = torch.tensor([work.theta.numel() for work in works])
+    each = ((sizes + BLOCK - 1) // BLOCK).clamp(min=least)
+    owner = torch.repeat_interleave(torch.arange(len(works)), each)
+    first = torch.cumsum(each, 0) - each
+    start = (torch.arange(len(owner)) - first[owner]) * BLOCK
+    count = torch.clamp(sizes[owner] - start, max=BLOCK)
+    whole = (count == BLOCK) & torch.tensor(aligned)[owner]
+    return torch.stack([owner, start, count, torch.tensor([work.row for work in works])[owner], whole.long()], 1)

@@ -1,0 +1,145 @@
+"""What there is to do in one step: parameters with their states, gathered with their like. It knows no rule.
+
+This file's text is part of each generated module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .dtensor import is_sharded
+from .rule import Program, Settings, Table, real, sizes
+
+
+class Precision(NamedTuple):
+    """How results are rounded, and what a parameter of 16 bits is the rounding of: None, "float32" or "bits"."""
+
+    rounding: str = "nearest"
+    master: str | None = None
+
+
+@dataclass
+class Work:
+    """One parameter: what its step reads and writes. It outlives the step, so that the next need not look it all up.
+
+    Complex tensors come as pairs of reals. `group` is the index of its group, `turn` its place among the work of a
+    step, `row` that of its numbers in the scalar table; `seed` and `place` (among all parameters) with `t` are what
+    random numbers depend on; `t` is a tensor where the device counts. `grad` is there during a step only.
+    """
+
+    program: Program
+    place: int
+    group: int
+    parameter: Tensor
+    memory: dict[str, Any]
+    theta: Tensor
+    grad: Tensor
+    extra: list[Tensor]
+    states: list[Tensor | None]
+    flags: tuple[Any, ...]
+    kind: tuple[Any, ...]
+    maximize: bool = False
+    seed: int = 0
+    t: int | Tensor = 0
+    row: int = 0
+    turn: int = 0
+    precision: Precision | None = None
+    part: int | None = None
+
+    def own(self, x: Tensor) -> Tensor:
+        """What of a tensor like the parameter is this work's: all of it, unless many parameters are stacked in one."""
+        return real(x if self.part is None else x[self.part])
+
+    def tensors(self) -> list[Tensor | None]:
+        """In the order of the arguments of a program's step."""
+        return [self.theta, self.grad, *self.extra, *self.states]
+
+    def on(self, tensors: list[Any]) -> Work:
+        """The same work on other tensors."""
+        theta, grad, *rest = tensors
+        return replace(self, theta=theta, grad=grad, extra=rest[: len(self.extra)], states=rest[len(self.extra) :])
+
+
+def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
+    """Work on a parameter of the group of an index, its states made where it has none."""
+    theta, flags = real(p), program.structure(settings, real(p))
+    if not memory:
+        memory["step"] = torch.tensor(0.0, dtype=torch.float32)
+    if any(s.name not in memory and (s.flag is None or flags[s.flag]) for s in program.states):
+        memory.update({**program.first_states(theta, settings), **memory})
+    states = [memory.get(s.name) if s.flag is None or flags[s.flag] else None for s in program.states]
+    kind = (theta.device, is_sharded(theta), theta.dtype, *(None if x is None else x.dtype for x in states))
+    return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind)
+
+
+@dataclass
+class Batch:
+    """Work that can be done together: one program, device, set of dtypes and set of flags.
+
+    `prepared` is what a backend keeps of it between steps, and `settled` says that this is all it needs, so that it
+    looks at tensors again only where `moved` says that some, gradients included, are elsewhere than at the last step.
+    """
+
+    program: Program
+    flags: tuple[Any, ...]
+    maximize: bool
+    works: list[Work] = field(default_factory=list)
+    prepared: Any = None
+    settled: bool = False
+    moved: bool = True
+
+
+@dataclass
+class Job:
+    """All the work of one program, and the scalar table that it shares: equal rows are made once.
+
+    `firsts` has the first work of each row, `dated` what must know which step it is. With a `device` the table is
+    computed there, and each work has a row of its own, since the host does not know its step.
+    """
+
+    program: Program
+    device: torch.device | None = None
+    works: list[Work] = field(default_factory=list)
+    table: Table = field(default_factory=list)
+    firsts: list[Work] = field(default_factory=list)
+    dated: list[Work] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    sizes: dict[int, list[Tensor]] = field(default_factory=dict)
+
+    def settings(self, groups: list[dict[str, Any]]) -> dict[int, Settings]:
+        """The numbers of each group that the work is of, by its index."""
+        programs = {work.group: work.program for work in self.works}
+        return {group: program.settings(groups[group]) for group, program in programs.items()}
+
+    def arrange(self, counts: list[float]) -> None:
+        """Puts work with its like, and finds rows: one for a group and step, and for sizes where these matter."""
+        rows: dict[Any, int] = {}
+        batches: dict[Any, Batch] = {}
+        self.firsts = []
+        self.dated = [work for work in self.works if self.program.noisy or work.precision is not None]
+        for work in self.works:
+            key: Any = work.turn
+            if self.device is None:
+                key = work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None
+            if key not in rows:
+                rows[key] = len(rows)
+                self.firsts.append(work)
+            work.row = rows[key]
+            kind = (work.kind, work.grad.dtype, work.flags, work.maximize, work.precision)
+            if kind not in batches:
+                batches[kind] = Batch(work.program, work.flags, work.maximize)
+            batches[kind].works.append(work)
+        self.batches = list(batches.values())
+
+    def fill(self, counts: list[float], settings: dict[int, Settings]) -> None:
+        """This step's numbers, from those of each group."""
+        self.table = [
+            work.program.step.scalars(*settings[work.group], counts[work.turn], *sizes(work.theta))
+            for work in self.firsts
+        ]
+        for work in self.dated:
+            work.t = int(counts[work.turn])

@@ -1,0 +1,1 @@
+"""Parse tree → rule, or everything that is wrong with it; and warnings, and safe fixes."""

@@ -1,0 +1,146 @@
+"""The names that a statement can see, and what to say about one that it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..diagnostics import Diagnostic, Fix, Label, Span
+from ..meaning.operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
+from .shapes import OF_GIVEN, Shape
+
+EntityKind = Literal["param", "state", "let", "var", "given", "input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a name stands for. `name` is its name in the rule, which inlining may have changed."""
+
+    name: str
+    kind: EntityKind
+    shape: Shape
+    boolean: bool = False
+    span: Span | None = None
+
+
+GIVENS = {name: Entity(name, "given", OF_GIVEN[name]) for name in GIVEN}
+
+SYNONYMS = {
+    "grad": "g", "gradient": "g", "w": "theta", "x": "theta", "p": "theta", "param": "theta", "weight": "theta",
+    "weights": "theta", "params": "theta", "step": "t", "k": "t", "iteration": "t", "epsilon": "eps",
+    "learning_rate": "lr", "eta": "lr", "alpha": "lr", "weight_decay": "wd", "lam": "wd", "momentum": "m",
+    "m_t": "m", "v_t": "v", "g_t": "g",
+    "theta_t": "theta", "PI": "pi", "infinity": "inf", "Inf": "inf", "T": "t", "dim": "ndim", "True": "true",
+    "False": "false",
+}  # fmt: skip
+
+FUNCTION_HINTS = {
+    "rsqrt": "write `1/sqrt(x)`", "pow": "write `x^y`", "power": "write `x^y`", "sgn": "write `sign(x)`",
+    "relu": "write `max(x, 0)`", "clamp": "write `clip(x, low, high)`", "ln": "write `log(x)`",
+    "maximum": "write `max(x, y)`", "minimum": "write `min(x, y)`", "sigmoid": "write `1/(1 + exp(-x))`",
+    "log1p": "write `log(1 + x)`", "expm1": "write `exp(x) - 1`", "sqr": "write `square(x)` or `x^2`",
+    "fabs": "write `abs(x)`", "ceil": "write `-floor(-x)`", "round": "write `floor(x + 0.5)`", "len": "write `numel`",
+    "float": "write `cast(x, float32)`", "amax": "write `max_of(x)`", "linalg": "write `norm(x)`",
+    "select": "write `where(condition, x, y)`", "if": "write `where(condition, x, y)`", "randn": "write `noise()`",
+    "average": "write `mean(x)`", "std": "write `sqrt(mean(x^2) - mean(x)^2)`", "matmul": "write `A @ B`",
+    "transpose": "write `A.T`", "__import__": "rules cannot import code; `use` brings in other rules",
+}  # fmt: skip
+
+
+MAX_GUESSED = 64
+"""Letters of a name beyond which no guess is made: comparing two names takes the product of their lengths."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a typing slip would turn into this one, if any is that close."""
+    from difflib import get_close_matches
+
+    if len(name) > MAX_GUESSED:
+        return None
+    found = get_close_matches(name, list(known), 1, 0.6 if len(name) > 2 else 0.5)
+    return found[0] if found else None
+
+
+RENAMED = frozenset(
+    ("grad", "gradient", "g_t", "m_t", "v_t", "theta_t", "epsilon", "learning_rate", "weight_decay", "PI", "infinity",
+     "Inf", "True", "False")
+)  # fmt: skip
+"""The synonyms that mean one thing only; the others are guesses, which no `--fix` may act on."""
+
+SAME_FUNCTION = {
+    "sgn": "sign", "clamp": "clip", "ln": "log", "maximum": "max", "minimum": "min", "fabs": "abs", "amax": "max_of",
+    "select": "where", "average": "mean", "randn": "noise",
+}  # fmt: skip
+"""Functions of other languages that take the same arguments here."""
+
+
+def slip(name: str, known: Iterable[str]) -> str | None:
+    """The one known name that this is with a letter left out, doubled up or swapped with its neighbour.
+
+    Another letter or digit may be another name (`mhat`, `vhat`; `beta1`, `beta2`), so those are no slips.
+    """
+    if not 2 < len(name) < MAX_GUESSED:
+        return None
+    alike = [k for k in known if len(k) > 2 and abs(len(name) - len(k)) < 2 and _digits(name) == _digits(k)]
+    found = [k for k in alike if _one_letter_off(name, k)]
+    return found[0] if len(found) == 1 else None
+
+
+def _digits(name: str) -> list[str]:
+    return [c for c in name if c.isdigit()]
+
+
+def _one_letter_off(a: str, b: str) -> bool:
+    swapped = (a[:i] + a[i + 1] + a[i] + a[i + 2 :] for i in range(len(a) - 1))
+    return a in _shortened(b) or b in _shortened(a) or (a != b and b in swapped)
+
+
+def _shortened(name: str) -> set[str]:
+    return {name[:i] + name[i + 1 :] for i in range(len(name))}
+
+
+def _renaming(span: Span, meant: str | None) -> Fix | None:
+    return None if meant is None else Fix(span, meant)
+
+
+def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[str, Span]) -> Diagnostic:
+    """E101, or E102 for a name that the file defines further down."""
+    if name in later:
+        help = "move the definition up; a value from the last step must be a `state`"
+        there = (Label(later[name], "defined here"),)
+        return Diagnostic("E102", f"`{name}` is used before it is defined", span, labels=there, help=help)
+    if name in FUNCTIONS or name in REDUCTIONS or name in MATRIX:
+        return Diagnostic("E101", f"`{name}` is a function", span, help=f"call it: `{name}(...)`")
+    meant = SYNONYMS.get(name)
+    meant = meant if meant in names or meant in ("true", "false") else nearest(name, names)
+    entity = names.get(meant) if meant is not None else None
+    similar = None if entity is None else entity.span
+    labels: tuple[Label, ...] = () if similar is None else (Label(similar, "a similar name is declared here"),)
+    help = f"did you mean `{meant}`?" if meant else "declare it with `param`, `state` or `let`"
+    fix = _renaming(span, meant if name in RENAMED else slip(name, names))
+    return Diagnostic("E101", f"unknown name `{name}`", span, "not a param, state or let", labels, help, fix)
+
+
+def unknown_function(name: str, span: Span, own: Iterable[str]) -> Diagnostic:
+    """E105; an attribute arrives here as a function whose name begins with a dot."""
+    if name.startswith("."):
+        help = "a matrix has one: its transpose, `.T`; sizes are `rows`, `cols`, `numel`, `ndim`"
+        return Diagnostic("E105", f"nothing here has the attribute `{name[1:]}`", span, help=help)
+    known = [*own, *FUNCTIONS, *REDUCTIONS, *MATRIX, "cast", "prev", "noise"]
+    meant = None if name in FUNCTION_HINTS else nearest(name, known)
+    help = FUNCTION_HINTS.get(name) or (f"did you mean `{meant}`?" if meant else "define it with `def`")
+    fix = _renaming(span, SAME_FUNCTION.get(name) or (None if name in FUNCTION_HINTS else slip(name, known)))
+    return Diagnostic("E105", f"unknown function `{name}`", span, help=help, fix=fix)
+
+
+def declared_twice(name: str, span: Span, first: Span | None) -> Diagnostic:
+    """E103, pointing at both places; a given name or output has no first place."""
+    if first is None:
+        what = GIVEN.get(name, "what the rule makes of a step")
+        help = "choose another name"
+        return Diagnostic("E103", f"`{name}` is given: {what}", span, help=help)
+    help = f"`{name} <- ...` changes a state or a `var`" if first.source == span.source else ""
+    return Diagnostic(
+        "E103", f"`{name}` is declared twice", span, note="again here", labels=(Label(first, "first here"),), help=help
+    )

@@ -1,0 +1,70 @@
+"""What is known before any number is: conditions on hyperparameters and sizes, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ..diagnostics import Diagnostic
+from ..text.syntax import Apply, Call, Expr, Name, Noise, Number, Prev, Reduce, walk
+from .resolve import Resolver
+
+SIZES = frozenset(("ndim", "rows", "cols", "numel", "pi", "inf"))
+OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
+
+
+def require_static(e: Expr, resolver: Resolver, where: str) -> None:
+    """Report the part of an expression that is not known before the step runs."""
+    params = {entity.name for entity in resolver.names.values() if entity.kind == "param"}
+    for part in walk(e):
+        moving = isinstance(part, (Reduce, Noise, Prev, Call)) or (
+            isinstance(part, Name) and part.id not in SIZES and part.id not in params
+        )
+        if moving:
+            message = f"{where} is decided before the step runs, and this changes from step to step"
+            help = "it may depend on hyperparameters, `ndim`, `rows`, `cols` and `numel`; else use `where(c, x, y)`"
+            resolver.report(Diagnostic("E205", message, part.span, help=help))
+            return
+
+
+def ceiling(e: Expr, highest: Mapping[str, float]) -> float:
+    """A number that a count never exceeds, `highest` giving those of hyperparameters; infinity where none is known."""
+    match e:
+        case Number(value=value):
+            return value
+        case Name(id=name):
+            return highest.get(name, math.inf)
+        case Apply(op="min", args=args):
+            return min(ceiling(a, highest) for a in args)
+        case Apply(op="max", args=args):
+            return max(ceiling(a, highest) for a in args)
+        case Apply(op="floor", args=(x,)):
+            return ceiling(x, highest)
+        case Apply(op="add", args=(x, y)):
+            return ceiling(x, highest) + ceiling(y, highest)
+        case Apply(op="sub", args=(x, Number(value=value))):
+            return ceiling(x, highest) - value
+    return math.inf
+
+
+def implied(condition: Expr, path: list[tuple[Expr, bool]]) -> bool:
+    """Whether a condition holds wherever all of `path` does. Says no where it cannot tell."""
+    facts = [fact for test, holds in path for fact in _facts(test, holds)]
+    if isinstance(condition, Apply) and condition.op == "and":
+        return all(implied(part, path) for part in condition.args)
+    if isinstance(condition, Apply) and condition.op == "or":
+        return any(implied(part, path) for part in condition.args)
+    return condition in facts
+
+
+def _facts(test: Expr, holds: bool) -> list[Expr]:
+    """What a test that holds, or one that does not, says outright."""
+    if isinstance(test, Apply) and test.op == "not":
+        return _facts(test.args[0], not holds)
+    if isinstance(test, Apply) and test.op == ("and" if holds else "or"):
+        return [fact for part in test.args for fact in _facts(part, holds)]
+    if holds:
+        return [test]
+    if isinstance(test, Apply) and test.op in OPPOSITE:
+        return [Apply(OPPOSITE[test.op], test.args)]
+    return [Apply("not", (test,))]

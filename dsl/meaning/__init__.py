@@ -1,0 +1,1 @@
+"""What a rule computes: the table of operators, the interpreter, whole trajectories."""

@@ -1,0 +1,1 @@
+"""Text ⇄ parse tree: tokens, the grammar's table, syntax errors in words, one style of printing."""

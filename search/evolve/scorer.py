@@ -1,0 +1,121 @@
+"""Candidates to their merits: what is on record is looked up, the rest is trained, rung by rung, and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...dsl.text.format import format_file
+from ..runs.config import Config
+from ..runs.scores import Scores
+from ..runs.store import Individual, Rejected, Store, StoreError
+from ..spaces.keys import key_of
+from ..spaces.trees import tidied
+from ..training.evaluate import Job, Outcome
+from ..training.fitness import DIVERGED, overall
+from ..training.pool import Pool
+from .listener import Listener
+from .population import Candidate, Merit
+from .rungs import Ladder
+
+Run = tuple[str, str, int, int]
+"""Of a training run: the rule's key, task, number of the seed, steps."""
+
+
+class Scorer:
+    """A generation's candidates to merits. Rules of one key are trained once."""
+
+    def __init__(self, store: Store, config: Config, pool: Pool, scores: Scores, listener: Listener) -> None:
+        self.store, self.pool, self.scores, self.listener = store, pool, scores, listener
+        self.tasks, self.replicates = config.training.tasks, range(config.training.seeds)
+        self.ladder = Ladder(config)
+        self.known: dict[Run, float] = store.fitness_of_runs()
+
+    def __call__(self, candidates: Sequence[Candidate]) -> list[Merit]:
+        keys = [key_of(candidate.tree) for candidate in candidates]
+        self._write_births(candidates, keys)
+        waiting: dict[str, list[Candidate]] = {}
+        for candidate, key in zip(candidates, keys, strict=True):
+            waiting.setdefault(key, []).append(candidate)
+        merits = self._climbed(waiting)
+        self.ladder.learn([self._measured(keys, merits, rung) for rung in range(self.ladder.top)])
+        return [merits[key] for key in keys]
+
+    def _climbed(self, waiting: dict[str, list[Candidate]]) -> dict[str, Merit]:
+        """Every key's merit: all are trained on the first rung, then those that pass on the next, and so on."""
+        merits: dict[str, Merit] = {}
+        for rung, steps in enumerate(self.ladder.lengths):
+            climbing = [key for key in waiting if key not in merits]
+            for key, fresh in self._trained(climbing, waiting, steps):
+                score = self._score(key, steps)
+                if not self.ladder.passes(rung, score):
+                    merits[key] = Merit(rung, score)
+                    self._announce(key, merits[key], waiting[key], fresh)
+        return merits
+
+    def _trained(
+        self, keys: Sequence[str], waiting: dict[str, list[Candidate]], steps: int
+    ) -> Iterator[tuple[str, bool]]:
+        """Each key as soon as all its runs of that many steps are known, and whether any of them was run now."""
+        missing = {key: list(self._missing(key, steps)) for key in keys}
+        yield from ((key, False) for key, runs in missing.items() if not runs)
+        jobs = [
+            Job(key, format_file(tidied(waiting[key][0].tree)), task, replicate, steps)
+            for key, runs in missing.items()
+            for task, replicate in runs
+        ]
+        trained: set[str] = set()
+        for job, outcome, cached in self._outcomes(jobs):
+            self.store.record(job, outcome, cached)
+            self.known[job.key, job.task, job.replicate, steps] = outcome.fitness
+            trained |= set() if cached else {job.key}
+            if not any(self._missing(job.key, steps)):
+                yield job.key, job.key in trained
+
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome, bool]]:
+        """Outcomes as they come, and whether another run had found them out before."""
+        left = []
+        for job in jobs:
+            if (outcome := self.scores.find(job)) is None:
+                left.append(job)
+            else:
+                yield job, outcome, True
+        for job, outcome in self.pool.run(left):
+            if outcome.machine:
+                raise StoreError(
+                    f"this machine cannot train: {outcome.reason}. What is recorded is safe; once that is "
+                    f"mended, go on with: optsearch resume {self.store.folder}"
+                )
+            self.scores.keep(job, outcome)
+            yield job, outcome, False
+
+    def _missing(self, key: str, steps: int) -> Iterator[tuple[str, int]]:
+        return ((t, r) for t in self.tasks for r in self.replicates if (key, t, r, steps) not in self.known)
+
+    def _score(self, key: str, steps: int) -> float:
+        return overall({task: [self.known[key, task, r, steps] for r in self.replicates] for task in self.tasks})
+
+    def _measured(self, keys: Sequence[str], merits: dict[str, Merit], rung: int) -> list[float]:
+        """The scores on one rung of those who got there, in the order of birth."""
+        return [self._score(key, self.ladder.lengths[rung]) for key in keys if merits[key].rung >= rung]
+
+    def _announce(self, key: str, merit: Merit, same: Sequence[Candidate], fresh: bool) -> None:
+        """A rule that was stopped at a rung has no fitness: what it scored there is not comparable."""
+        whole = merit.rung == self.ladder.top or merit.fitness <= DIVERGED
+        self.store.judge(key, merit.rung, merit.fitness if whole else None)
+        for candidate in same:
+            if whole:
+                self.listener.scored(candidate, merit.fitness, fresh and candidate is same[0])
+            else:
+                self.listener.stopped(candidate, merit)
+
+    def _write_births(self, candidates: Sequence[Candidate], keys: Sequence[str]) -> None:
+        individuals = [
+            Individual(c.id, c.generation, c.place, key, format_file(c.tree), c.operators, c.parents)
+            for c, key in zip(candidates, keys, strict=True)
+        ]
+        rejected = [
+            Rejected(c.id, attempt, format_file(refusal.tree), refusal.reason)
+            for c in candidates
+            for attempt, refusal in enumerate(c.refused)
+        ]
+        self.store.born(individuals, rejected)

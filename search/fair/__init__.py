@@ -1,0 +1,1 @@
+"""Contests under the fair protocol: tuning, paired seeds, statistics, claims."""

@@ -1,0 +1,201 @@
+"""Training runs of a contest to their results, each kept in a file as it comes, so that none is ever run twice.
+
+A heat's key says everything that its result depends on. So a contest that was killed, or that gets more seeds or
+another rule, is simply run again in the same folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ... import __version__
+from ..runs.config import Config
+from ..runs.store import StoreError
+from ..seeds import seed_of
+from ..tasks.protocol import Problem
+from ..tasks.splits import Judged
+from ..tasks.task import problem
+from ..training.evaluate import Evaluator, Job, Outcome
+from ..training.pool import Pool
+from ..training.schedules import scheduled
+from ..training.train import MakeOptimizer
+from .entrants import maker
+
+FILE = "heats.jsonl"
+CURVE_POINTS = 100
+
+Purpose = Literal["tune", "final", "select", "test"]
+"""What seeds are for: no two purposes ever share weights or batches."""
+Progress = Callable[[int, int], None]
+"""Told how many heats are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Heat(Job):
+    """One training run in a contest: `steps` long, under a schedule, judged by one part of the images."""
+
+    schedule: str
+    part: Judged
+    purpose: Purpose
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        return *super().company, self.part, self.purpose
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a heat came to. `curve` is the training loss, averaged over up to 100 equal stretches of the run.
+
+    `accuracy` is None and `reason` says why for a run that failed.
+    """
+
+    fitness: float
+    accuracy: float | None
+    seconds: float
+    curve: tuple[float, ...]
+    reason: str = ""
+
+
+def heat(
+    config: Config,
+    text: str,
+    task: str,
+    replicate: int,
+    steps: int,
+    schedule: str,
+    part: Judged,
+    purpose: Purpose,
+) -> Heat:
+    """The heat under its key. The number of workers is no part of that, and so may change."""
+    training = config.training
+    limits = (training.batch, training.train_images, training.validation_images, training.precision)
+    machine = (config.machine.threads, config.machine.device, torch.__version__, __version__)
+    whole = (config.seed, limits, machine, text, task, replicate, steps, schedule, part, purpose)
+    key = blake2b(repr(whole).encode(), digest_size=12).hexdigest()
+    return Heat(key, text, task, replicate, steps, schedule, part, purpose)
+
+
+class Referee(Evaluator):
+    """Runs heats, inside whatever process. It has no way to a test split."""
+
+    def maker(self, job: Job) -> MakeOptimizer:
+        assert isinstance(job, Heat)
+        return scheduled(maker(job.text), job.schedule)
+
+    def seed_for(self, job: Job) -> int:
+        assert isinstance(job, Heat)
+        return seed_of(self.config.seed, job.purpose, job.task, job.replicate)
+
+    def problem_of(self, job: Job) -> Problem:
+        assert isinstance(job, Heat)
+        return self._judged(job.task, job.part)
+
+    def _judged(self, task: str, part: Judged) -> Problem:
+        name = f"{task}/{part}"
+        if name not in self.problems:
+            self.problems[name] = self._made(task, part)
+        return self.problems[name]
+
+    def _made(self, task: str, part: Judged) -> Problem:
+        """The task with its accuracy measured on one part of its training data."""
+        if part == "test":
+            raise ValueError("this referee has no test split")
+        training = self.config.training
+        limits = (training.train_images, training.validation_images)
+        return problem(task, self.config.seed, *limits, self.device, part)
+
+
+class Heats:
+    """The results of heats: those in the folder's file, and those that are run now and added to it.
+
+    The pool is hired when the first heat has to be run. Raises StoreError where the folder cannot be used, or another
+    process writes to it.
+    """
+
+    def __init__(self, folder: Path, hire: Callable[[], Pool], progress: Progress | None = None) -> None:
+        self.folder, self.hire, self.progress = folder, hire, progress or (lambda done, of: None)
+        self.pool: Pool | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.file = _opened(folder / FILE)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be used: {error.strerror}") from None
+        self.known = dict(_read(self.file))
+
+    def run(self, heats: Sequence[Heat]) -> list[Result]:
+        """The heats' results, in their order; what is on file is not run again. Raises StoreError."""
+        missing = list({h.key: h for h in heats if h.key not in self.known}.values())
+        if missing and self.pool is None:
+            self.pool = self.hire()
+        self.progress(0, len(missing))
+        for done, (job, outcome) in enumerate(self.pool.run(missing) if self.pool else (), 1):
+            if outcome.machine:
+                raise StoreError(f"this machine cannot train: {outcome.reason}; what is in {self.folder} is safe")
+            self.known[job.key] = result = _result(outcome)
+            self._write(job, result)
+            self.progress(done, len(missing))
+        return [self.known[h.key] for h in heats]
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.close()
+        self.file.close()
+
+    def _write(self, job: Job, result: Result) -> None:
+        line = json.dumps({"heat": asdict(job), "result": asdict(result)})
+        try:
+            self.file.write(line + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise StoreError(f"{self.file.name} cannot be written: {error.strerror}; what is in it is safe") from None
+
+
+def curve_of(losses: npt.NDArray[np.float32]) -> tuple[float, ...]:
+    """The losses' means over up to 100 stretches of equal length, to four digits."""
+    if not len(losses):
+        return ()
+    stretches = np.array_split(losses.astype(np.float64), min(CURVE_POINTS, len(losses)))
+    return tuple(float(f"{part.mean():.4g}") for part in stretches)
+
+
+def _result(outcome: Outcome) -> Result:
+    return Result(outcome.fitness, outcome.accuracy, outcome.seconds, curve_of(outcome.losses), outcome.reason)
+
+
+def _opened(path: Path) -> IO[str]:
+    """The file, locked for as long as it is open, and without the half line that a killed writer may have left."""
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StoreError(
+            f"{path.parent} is being written by another optsearch; wait for it, or stop it first"
+        ) from None
+    file.seek(0)
+    text = file.read()
+    whole = text.rfind("\n") + 1
+    file.truncate(len(text[:whole].encode()))
+    return file
+
+
+def _read(file: IO[str]) -> Iterable[tuple[str, Result]]:
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        try:
+            entry = json.loads(line)
+            result = entry["result"]
+            yield entry["heat"]["key"], Result(**result | {"curve": tuple(result["curve"])})
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{file.name} is damaged: line {number} is not a result") from None

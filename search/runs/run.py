@@ -1,0 +1,163 @@
+"""A configuration to a finished run: evolves, trains what is not known yet, writes every result down."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import platform
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...dsl.text.format import format_file
+from ...dsl.text.parser import parse
+from .config import Config, checked, to_toml
+from ..evolve.control import controlled
+from ..evolve.evolve import evolve
+from ..training.fitness import DIVERGED
+from ..spaces.founders import founder_texts, opened_by
+from ..spaces.gates import Gatekeeper
+from ..evolve.listener import Listener
+from ..training.pool import make_pool
+from ..evolve.scorer import Scorer
+from .scores import Scores
+from ..evolve.selection import Breeding
+from ..spaces.space import SPACES
+from .store import Individual, Store, StoreError
+from ..tasks.task import TASKS
+from ..spaces.trees import named, tidied, unplaced
+
+PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
+
+
+# ---------------------------------------------------------------- a run's folder
+
+
+def create(config: Config, folder: Path, founders: str = "") -> Store:
+    """A new run's folder: its resolved configuration, versions and splits. Raises StoreError, DataError.
+
+    `founders` are those of another run, as its store has them; else they are the configuration's.
+    """
+    splits = [_splits(config, task) for task in config.training.tasks]
+    about = {
+        "config": to_toml(config),
+        "versions": json.dumps(_versions()),
+        "founders": founders or json.dumps(founder_texts(config)),
+    }
+    files = {
+        "config.toml": about["config"].encode(),
+        "versions.json": json.dumps(_versions(), indent=2).encode() + b"\n",
+        "splits.npz": _archive({name: indices for parts in splits for name, indices in parts.items()}),
+    }
+    return Store.create(folder, about, files)
+
+
+def _archive(arrays: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def config_of(store: Store) -> Config:
+    """The configuration that a run was started with. Raises ConfigError, StoreError."""
+    try:
+        data = tomllib.loads(store.about("config"))
+    except tomllib.TOMLDecodeError as error:
+        raise StoreError(f"{store.folder} is damaged: its configuration is no TOML ({error})") from None
+    return checked(data, str(store.folder))
+
+
+def _founders_of(store: Store) -> dict[str, str]:
+    """The texts of a run's founders by name. Raises StoreError."""
+    try:
+        return dict(json.loads(store.about("founders")))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{store.folder} is damaged: its founders cannot be read ({error})") from None
+
+
+def _splits(config: Config, task: str) -> dict[str, npt.NDArray[np.int32]]:
+    training = config.training
+    splits = TASKS[task].splits(config.seed, training.train_images, training.validation_images)
+    return {f"{TASKS[task].name}_{part}": indices.astype(np.int32) for part, indices in splits.items()}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "machine": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+# ---------------------------------------------------------------- running
+
+
+@contextmanager
+def settled_memory() -> Iterator[None]:
+    """Python's collector does not look again at what was there before the search: all that importing torch left."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # what stays frozen at the end of a program is never freed, and libraries in C complain of it
+
+
+@settled_memory()
+def run(store: Store, config: Config, listener: Listener) -> None:
+    """Search from wherever the store stands to the end. Whatever interrupts it, what is scored is in the store."""
+    search = config.search
+    breeding = Breeding.of(search)
+    pool, scores = make_pool(config), Scores(config)
+    try:
+        scorer = Scorer(store, config, pool, scores, listener)
+        listener.started(breeding.individuals, len(scorer.known))
+        gates = Gatekeeper(search.gates, config.training.steps)
+        space = opened_by(SPACES[search.space], _founders_of(store))
+        space = controlled(space, search.control)
+        for generation in evolve(space, breeding, config.seed, gates, scorer):
+            store.generation(generation.number, [member.candidate.id for member in generation.members])
+            listener.generation(generation)
+            if generation.best.fitness <= DIVERGED:
+                raise StoreError(_hopeless(store))
+    finally:
+        pool.close()
+        scores.close()
+        listener.finished()
+    write_best(store)
+
+
+def _hopeless(store: Store) -> str:
+    """Selection among rules that all failed would be a random walk."""
+    reasons = "; ".join(f"{reason} ({count} times)" for reason, count in list(store.reasons().items())[:3])
+    return f"every rule of a generation failed, so there is nothing to breed from: {reasons}"
+
+
+def write_best(store: Store) -> Path | None:
+    """The best rule so far as `best.opt` in the run's folder, without sleeping genes; None before any is scored."""
+    best = store.hall_of_fame(1)
+    if not best:
+        return None
+    path = store.folder / "best.opt"
+    try:
+        path.write_text(readable(best[0]))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}; the run itself is safe") from None
+    return path
+
+
+def readable(individual: Individual, name: str = "Bred") -> str:
+    """An individual's text as people want it: without what it never reads, and with its history in a comment."""
+    tree = unplaced(named(tidied(parse(individual.text)), name))
+    score = "unscored" if individual.fitness is None else f"fitness {individual.fitness:.4f}"
+    origin = ", ".join(individual.operators)
+    return f"## Individual {individual.id} of a search: {score}, by {origin}.\n{format_file(tree)}"

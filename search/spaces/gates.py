@@ -1,0 +1,163 @@
+"""Trees to reasons why they are not worth a training run, found without training: 8 steps on 24 made-up parameters.
+
+The rule runs in float64, on gradients that share a mean, as a network's do. Each gate is a row of
+GATES; a refusal is recorded with its reason. None of them can tell a good rule from a fair one: they find the hopeless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dsl.diagnostics import OptError
+from ...dsl.meaning.flow import trajectories
+from ...dsl.meaning.interpret import initial_states, settings, step
+from ...dsl.rule import Rule, Value
+from ...dsl.text.syntax import File
+from ..seeds import generator
+from ..training.build import LENGTH
+from .keys import rule_of
+
+Array = NDArray[np.float64]
+
+STEPS, SHAPE = 8, (6, 4)
+WEIGHT_SIZE, GRADIENT_SIZE = 0.1, 0.01
+DESCENT = 0.15
+"""The least mean cosine between update and gradient; half of the paper's random genomes have less."""
+LARGEST_STEP = 1.0
+LEAST_STEP = 1e-12
+SAME_DIGITS = 9
+
+
+@cache
+def _made_up() -> tuple[Array, Array]:
+    """Parameters, and two rows of gradients, one for each step."""
+    theta = WEIGHT_SIZE * generator("probe", "theta").standard_normal(SHAPE)
+    draws = [generator("probe", "gradients", which) for which in range(2)]
+    rows = [draw.standard_normal(SHAPE) + draw.standard_normal((STEPS, *SHAPE)) for draw in draws]
+    return theta, GRADIENT_SIZE * np.stack(rows)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A rule set to run `length` steps, and what its first few did."""
+
+    rule: Rule
+    length: int
+
+    @cached_property
+    def moves(self) -> Array:
+        """What each step subtracted from the parameters, (STEPS, *SHAPE)."""
+        return self._paths[0, :-1] - self._paths[0, 1:]
+
+    @cached_property
+    def moves_elsewhere(self) -> Array:
+        """The same, on other gradients."""
+        return self._paths[1, :-1] - self._paths[1, 1:]
+
+    @cached_property
+    def cosine(self) -> float:
+        """The mean over steps of the cosine between move and gradient."""
+        moves, gradients = self.moves.reshape(STEPS, -1), _made_up()[1][0].reshape(STEPS, -1)
+        norms = np.linalg.norm(moves, axis=1) * np.linalg.norm(gradients, axis=1)
+        return float(np.mean((moves * gradients).sum(1) / np.maximum(norms, 1e-300)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for rules that move parameters alike, however they are written."""
+        digits = f"%.{SAME_DIGITS - 1}e" * self.moves.size % tuple(self.moves.ravel().tolist())
+        return blake2b(digits.encode(), digest_size=12).hexdigest()
+
+    @cached_property
+    def _paths(self) -> Array:
+        """The parameters before every step and after the last, on both rows of gradients, (2, STEPS + 1, *SHAPE)."""
+        theta, gradients = _made_up()
+        setting = settings(self.rule, **self._required())
+        paths = trajectories(self.rule, setting, theta, gradients)
+        return np.stack([self._run(setting, theta, row) for row in gradients]) if paths is None else paths
+
+    def _run(self, setting: Mapping[str, Value], theta: Array, gradients: Array) -> Array:
+        states, path = initial_states(self.rule, setting, theta), [theta]
+        for t, g in enumerate(gradients, 1):
+            theta, states = step(self.rule, setting, theta, g, states, t)
+            path.append(theta)
+        return np.stack(path)
+
+    def _required(self) -> dict[str, int]:
+        return {param.name: self.length for param in self.rule.params if param.name == LENGTH and param.default is None}
+
+
+Gate = Callable[[Probe], str]
+"""Why a rule is refused; empty if it is not."""
+
+
+def _finite(probe: Probe) -> str:
+    return "" if np.isfinite(probe.moves).all() else "not finite: a step makes NaN or infinity of finite numbers"
+
+
+def _moves(probe: Probe) -> str:
+    return "constant: parameters do not move" if np.abs(probe.moves).max() < LEAST_STEP else ""
+
+
+def _listens(probe: Probe) -> str:
+    same = np.array_equal(probe.moves, probe.moves_elsewhere)
+    return "deaf: it does the same whatever the gradient" if same else ""
+
+
+def _descends(probe: Probe) -> str:
+    return "" if probe.cosine > DESCENT else "ascends: its steps do not go down the gradient"
+
+
+def _small(probe: Probe) -> str:
+    with np.errstate(over="ignore"):
+        return "too large: a step of more than 1" if np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP else ""
+
+
+GATES: dict[str, Gate] = {
+    "finite": _finite,
+    "moves": _moves,
+    "small": _small,
+    "descends": _descends,
+    "listens": _listens,
+}
+NEW = "new"
+"""The gate that is not a row: refuses a rule that moves parameters exactly as one that was born before."""
+NAMES = (*GATES, NEW)
+
+
+class Gatekeeper:
+    """Trees to reasons, by the named gates in order; remembers who passed, for the gate `new`."""
+
+    def __init__(self, names: Sequence[str], length: int) -> None:
+        self.names, self.length = names, length
+        self.seen: set[str] = set()
+
+    def __call__(self, tree: File) -> str:
+        """Why the tree is refused; empty if it is not."""
+        if not self.names:
+            return ""
+        try:
+            probe = Probe(rule_of(tree), self.length)
+            return self._judged(probe)
+        except (OptError, ArithmeticError, ValueError, TypeError) as error:
+            return f"no rule: {str(error).splitlines()[0]}"
+
+    def _judged(self, probe: Probe) -> str:
+        if probe.rule.inputs:
+            return f"no rule for a search: it needs the input `{probe.rule.inputs[0]}`"
+        for name in self.names:
+            reason = self._repeated(probe) if name == NEW else GATES[name](probe)
+            if reason:
+                return reason
+        return ""
+
+    def _repeated(self, probe: Probe) -> str:
+        if probe.fingerprint in self.seen:
+            return "repeats a rule that was born before"
+        self.seen.add(probe.fingerprint)
+        return ""

@@ -1,0 +1,35 @@
+"""A rule's parse tree to what it costs to understand and to keep, and many rules to those that nothing else beats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar, get_args
+
+from ...dsl.meaning.dtypes import BYTES
+from ...dsl.text.syntax import Expr, File, ParamDecl, StateDecl, walk
+
+DEFAULT_DTYPE = "float32"
+
+T = TypeVar("T")
+
+
+def complexity(tree: File) -> int:
+    """How many names, numbers and operators the statements of a tidied tree are written with."""
+    statements = [item for item in tree.items if not isinstance(item, ParamDecl | StateDecl)]
+    return sum(isinstance(node, get_args(Expr)) for statement in statements for node in walk(statement))
+
+
+def state_bytes(tree: File) -> float:
+    """Bytes of a tidied tree's states for each float32 parameter; those of one value a tensor, row or column are not
+    counted, since they take next to nothing."""
+    states = [item for item in tree.items if isinstance(item, StateDecl)]
+    return sum(BYTES[s.dtype or DEFAULT_DTYPE] for s in states if s.scope in (None, "element"))
+
+
+def front(items: Iterable[T], cost: Callable[[T], float], gain: Callable[[T], float]) -> list[T]:
+    """The Pareto front, cheapest first: whoever gains more than everything that costs no more."""
+    best: list[T] = []
+    for item in sorted(items, key=lambda x: (cost(x), -gain(x))):
+        if not best or gain(item) > gain(best[-1]):
+            best.append(item)
+    return best

@@ -1,0 +1,68 @@
+"""Which rules may be born and how they may change: one row a space, its operators in modules of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...dsl.text.syntax import File
+from . import expression, paper, vary
+
+Random = Callable[[np.random.Generator], File]
+Cross = Callable[[File, File, np.random.Generator], File]
+Mutate = Callable[[File, np.random.Generator, float], tuple[File, tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A set of rules that can be searched: where it begins, who is born into it, and who is born of whom.
+
+    `founders` are trees with which every search begins; `mutate` takes the strength of a mutation, from 1 at the
+    start of a search to 1/2 at its end, and names what it did. All are pure; all randomness is the argument's.
+    `literals` says whether the numbers in an update may be tuned; hyperparameters always may. `crossover` is the share
+    of children with two parents, where a configuration does not say.
+    """
+
+    name: str
+    doc: str
+    founders: Mapping[str, File]
+    random: Random
+    cross: Cross
+    mutate: Mutate
+    literals: bool = True
+    crossover: float = 0.2
+
+
+SPACES: dict[str, Space] = {
+    space.name: space
+    for space in (
+        Space(
+            "paper",
+            "sums of 1 to 4 weighted primitives with the flags of arXiv:2512.11853",
+            {name: paper.write(genome) for name, genome in paper.FOUNDERS.items()},
+            vary.random_tree,
+            vary.cross,
+            vary.mutate,
+            literals=False,
+            crossover=1.0,
+        ),
+        Space(
+            "expression",
+            "free typed expressions over g, m, v, theta, t and constants, with the standard averages",
+            expression.FOUNDERS,
+            expression.random_tree,
+            expression.cross,
+            expression.mutate,
+        ),
+        Space(
+            "program",
+            "the same, where the averages and what is averaged evolve too",
+            expression.FOUNDERS,
+            expression.random_tree,
+            expression.cross_program,
+            expression.mutate_program,
+        ),
+    )
+}

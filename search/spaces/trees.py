@@ -1,0 +1,141 @@
+"""Tools on parse trees that every space shares: lines to nodes, numbers to literals, names replaced, dead parts cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+
+from ...dsl.diagnostics import NOWHERE
+from ...dsl.text.format import literal
+from ...dsl.text.parser import parse
+from ...dsl.text.syntax import (
+    Apply,
+    Assign,
+    Call,
+    Expr,
+    File,
+    Item,
+    Let,
+    Name,
+    Number,
+    Optimizer,
+    Output,
+    ParamDecl,
+    StateDecl,
+    names,
+    walk,
+)
+
+DIGITS = 6
+
+
+@cache
+def fragment(line: str) -> Item:
+    """The one statement that a line of the language is."""
+    (item,) = parse(line, "<fragment>").items
+    return item
+
+
+def unplaced(tree: File) -> File:
+    """The tree as if no one had typed it, which the formatter then spaces by itself."""
+    return replace(tree, span=NOWHERE)
+
+
+def rounded(x: float) -> float:
+    """The number that six significant digits write."""
+    return float(f"{x:.{DIGITS}g}")
+
+
+def number(x: float) -> Expr:
+    """A number of six digits as the parser would read it: a minus sign is an operation of its own."""
+    return literal(rounded(x))
+
+
+def number_of(value: Expr | None) -> float:
+    """What `number` wrote. Raises ValueError for anything else."""
+    match value:
+        case Number(value=x):
+            return x
+        case Apply("neg", (Number(value=x),)):
+            return -x
+    raise ValueError("a number is needed here")
+
+
+def renamed(value: Expr, new: Mapping[str, str]) -> Expr:
+    """The expression with names exchanged."""
+    return filled(value, {old: Name(name) for old, name in new.items()})
+
+
+def filled(value: Expr, meanings: Mapping[str, Expr]) -> Expr:
+    """The expression with names replaced by what they mean."""
+    match value:
+        case Name(name):
+            return meanings.get(name, value)
+        case Apply() | Call():
+            return replace(value, args=tuple(filled(part, meanings) for part in value.args))
+        case _:
+            return value
+
+
+def plain_sum(e: Expr) -> Expr:
+    """A sum as one writes it: a negative term is taken away, a weight of 1 is not written."""
+    match e:
+        case Apply("add", (first, Apply("mul", (Apply("neg", (weight,)), factor)))):
+            return Apply("sub", (plain_sum(first), plain_sum(Apply("mul", (weight, factor)))))
+        case Apply("add", (first, last)):
+            return Apply("add", (plain_sum(first), plain_sum(last)))
+        case Apply("mul", (Number(value=1.0), factor)):
+            return factor
+        case _:
+            return e
+
+
+def tidied(tree: File) -> File:
+    """The tree without what its update never reads: sleeping genes, unused states and values, second names."""
+    tree = _without_second_names(tree)
+    live = _live(tree)
+    return replace(tree, items=tuple(item for item in tree.items if _stays(item, live)))
+
+
+def _without_second_names(tree: File) -> File:
+    """`let x = y` goes, and y stands for x, unless y changes after that line."""
+    second: dict[str, str] = {}
+    items: list[Item] = []
+    for place, item in enumerate(tree.items):
+        match item:
+            case Let(name=name, value=Name(first)) if not _assigned(tree.items[place:], first):
+                second[name] = second.get(first, first)
+            case Let() | Assign() | Output():
+                items.append(replace(item, value=renamed(item.value, second)))
+            case _:
+                items.append(item)
+    return replace(tree, items=tuple(items))
+
+
+def _assigned(items: Iterable[Item], name: str) -> bool:
+    return any(isinstance(item, Assign) and item.name == name for item in items)
+
+
+def _live(tree: File) -> set[str]:
+    scheduled = any(isinstance(item, Output) and item.name == "step_size" for item in tree.items)
+    live: set[str] = {"theta", "g"} if scheduled else {"theta", "g", "lr"}
+    before = 0
+    while before != len(live):
+        before = len(live)
+        for item in tree.items:
+            if not isinstance(item, Let | Assign | StateDecl | ParamDecl) or item.name in live:
+                live.update(names(item))
+                live.update(part.name for part in walk(item) if isinstance(part, Assign))
+    return live
+
+
+def _stays(item: Item, live: set[str]) -> bool:
+    if isinstance(item, ParamDecl | StateDecl | Let | Assign):
+        return item.name in live
+    return True
+
+
+def named(tree: File, name: str) -> File:
+    """The tree with another class name."""
+    return replace(tree, items=tuple(Optimizer(name) if isinstance(i, Optimizer) else i for i in tree.items))

@@ -1,0 +1,1 @@
+"""Rule, task, seed → a training curve and its score, in this process or in many."""

@@ -1,0 +1,47 @@
+"""The one place where the search meets the compiler: a rule's text to a function that makes its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...compiler.load import load
+from ...dsl.load import rule_from_text
+from ...dsl.rule import Rule
+from .train import MakeOptimizer
+
+LENGTH = "total"
+"""The parameter without a default that a rule's schedule may ask for: the run's length in steps."""
+
+
+def optimizer_of(text: str) -> MakeOptimizer:
+    """The optimizer of a rule's text with its defaults; `total`, where it is required, is the length of the run.
+
+    Raises OptError for a text that is no rule, ValueError for one with another required hyperparameter.
+    """
+    rule = rule_from_text(text)
+    values: dict[str, Any] = {param.name: param.default for param in rule.params if param.default is not None}
+    required = {param.name for param in rule.params} - set(values)
+    if not required <= {LENGTH}:
+        raise ValueError(f"no default for {', '.join(sorted(required - {LENGTH}))}")
+    optimizer_class = _compiled(_skeleton(rule))
+
+    def make(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:
+        return optimizer_class(parameters, **values, **dict.fromkeys(required, steps))  # type: ignore[arg-type]
+
+    return make
+
+
+def _skeleton(rule: Rule) -> Rule:
+    """The rule without its numbers, so that rules of one structure share one compiled class."""
+    return replace(rule, name="Bred", doc="", params=tuple(replace(p, default=None, doc="") for p in rule.params))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(skeleton: Rule) -> type[torch.optim.Optimizer]:
+    return load(skeleton)

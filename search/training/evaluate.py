@@ -1,0 +1,170 @@
+"""A job (one rule, one task, one seed) to its outcome, inside whatever process runs it; never an exception."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ..runs.config import Config
+from ..seeds import seed_of
+from ..tasks.protocol import Problem
+from ..tasks.task import problem
+from .build import optimizer_of
+from .fitness import DIVERGED, fitness
+from .train import Curve, MakeOptimizer, train_together
+
+NO_LOSSES = np.zeros(0, np.float32)
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""From glibc's malloc.h."""
+KEPT = 2**30
+"""Bytes at the end of its memory that a process may keep although it does not use them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run that is wanted: the rule whose cache key is `key`, on a task, with the seed's number.
+
+    `steps` is the length of the whole run, and so of a schedule in it.
+    """
+
+    key: str
+    text: str
+    task: str
+    replicate: int
+    steps: int
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        """Jobs of equal company differ in their rules alone, and can be trained side by side."""
+        return self.task, self.replicate, self.steps
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job. `reason` says why it failed, in words; it is empty for a run that came through.
+
+    `machine` says that it was no fault of the rule: a disk is full, say. Such an outcome is no result.
+    """
+
+    fitness: float
+    accuracy: float | None
+    losses: npt.NDArray[np.float32]
+    seconds: float
+    reason: str = ""
+    machine: bool = False
+
+
+def failure(reason: str, seconds: float = 0.0) -> Outcome:
+    return Outcome(DIVERGED, None, NO_LOSSES, seconds, reason)
+
+
+class Evaluator:
+    """Runs jobs one after another, keeping each task's data once it is loaded."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.problems: dict[str, Problem] = {}
+
+    @cached_property
+    def device(self) -> torch.device:
+        wanted = self.config.machine.device
+        if wanted == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(wanted)
+
+    def __call__(self, job: Job) -> Outcome:
+        return self.together([job])[0]
+
+    def together(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The outcomes of jobs of equal company, trained side by side."""
+        start = time.perf_counter()
+        curves: Sequence[Curve | Exception]
+        try:
+            curves = self._curves(jobs)
+        except Exception as error:  # whatever a rule does wrong costs its own score, not the search
+            curves = [error] * len(jobs)
+        seconds = (time.perf_counter() - start) / len(jobs)
+        return [_outcome(curve, seconds) for curve in curves]
+
+    def _curves(self, jobs: Sequence[Job]) -> list[Curve | Exception]:
+        training = self.config.training
+        return train_together(
+            [_or_its_error(self.maker, job) for job in jobs],
+            self.problem_of(jobs[0]),
+            steps=jobs[0].steps,
+            batch_size=training.batch,
+            seed=self.seed_for(jobs[0]),
+            precision=training.precision,
+        )
+
+    def maker(self, job: Job) -> MakeOptimizer:
+        return optimizer_of(job.text)
+
+    def seed_for(self, job: Job) -> int:
+        return seed_of(self.config.seed, "train", job.task, job.replicate)
+
+    def problem_of(self, job: Job) -> Problem:
+        return self._problem(job.task)
+
+    def _problem(self, task: str) -> Problem:
+        if task not in self.problems:
+            training = self.config.training
+            limits = (training.train_images, training.validation_images)
+            self.problems[task] = problem(task, self.config.seed, *limits, self.device)
+        return self.problems[task]
+
+
+def _or_its_error(maker: Callable[[Job], MakeOptimizer], job: Job) -> MakeOptimizer:
+    """The job's optimizer; one that cannot be had says why where it is made, beside those of other jobs."""
+    try:
+        return maker(job)
+    except Exception as error:  # a rule may fail to compile in any way, and that too is its own score
+        reason = error
+
+    def none(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:
+        raise reason
+
+    return none
+
+
+def _outcome(curve: Curve | Exception, seconds: float) -> Outcome:
+    if isinstance(curve, Exception):
+        return replace(failure(f"{type(curve).__name__}: {curve}", seconds), machine=isinstance(curve, OSError))
+    accuracy = None if curve.diverged else curve.accuracy
+    return Outcome(fitness(curve), accuracy, curve.losses, seconds, curve.diverged)
+
+
+def settle(config: Config) -> None:
+    """Make this process's arithmetic depend on the configuration alone. Denormals, which slow CPUs down, become 0."""
+    torch.set_num_threads(config.machine.threads)
+    torch.set_flush_denormal(True)
+    keep_memory()
+
+
+def keep_memory() -> None:
+    """Have glibc reuse large blocks instead of giving them back: to get a step's memory anew from the system, page by
+    page, takes a quarter of a step on the paper's MNIST network. Elsewhere nothing happens.
+    """
+    setting = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if setting is not None:
+        setting(M_MMAP_MAX, 0)
+        setting(M_TRIM_THRESHOLD, KEPT)
+
+
+def limit_memory(config: Config) -> None:
+    """Let this process, a worker, have no more memory than it may; a rule that asks for more then fails by itself."""
+    import resource
+
+    if config.machine.memory and not config.machine.device.startswith("cuda"):
+        limit = round(config.machine.memory * 2**30)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,0 +1,155 @@
+"""Jobs to outcomes, by this process or by several; what runs where never changes what comes out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Protocol
+
+from ..runs.config import Config
+from .bundles import Bundle, Queue, bundled, on_cuda, size
+from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
+
+
+class Pool(Protocol):
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """The jobs' outcomes, as they come."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def make_pool(config: Config, evaluator: type[Evaluator] = Evaluator) -> Pool:
+    """The configured pool, in which an evaluator of that class runs every job."""
+    if config.machine.pool == "inline":
+        return Inline(config, evaluator)
+    if config.machine.pool == "ray":
+        from .pool_ray import RayPool
+
+        return RayPool(config, evaluator)
+    return Processes(config, worker_count(config), evaluator)
+
+
+def worker_count(config: Config) -> int:
+    """As many workers as are asked for, or as fill the cores this process may use; one for a CUDA device."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = 1 if on_cuda(config) else max(1, cores // config.machine.threads)
+    return config.machine.workers or own
+
+
+class Inline:
+    """This process, one job after another: for debugging, and where processes cannot be had. It has no timeout."""
+
+    def __init__(self, config: Config, evaluator: type[Evaluator] = Evaluator) -> None:
+        settle(config)
+        self.evaluator, self.size = evaluator(config), size(config)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        for bundle in bundled(jobs, self.size):
+            yield from zip(bundle, self.evaluator.together(bundle), strict=True)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    bundle: Bundle = ()
+    deadline: float = field(default=float("inf"))
+
+
+class Processes:
+    """Processes on this machine. One that dies takes a second try at its job, then the job fails; the rest goes on."""
+
+    def __init__(self, config: Config, count: int, evaluator: type[Evaluator] = Evaluator) -> None:
+        self.config, self.evaluator = config, evaluator
+        self.timeout = config.machine.timeout or float("inf")
+        self.workers = [self._hire() for _ in range(count)]
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        queue = Queue(jobs, size(self.config))
+        while queue.waiting or any(worker.bundle for worker in self.workers):
+            for worker in self.workers:
+                if not worker.bundle and queue.waiting:
+                    self._give(worker, queue.waiting.popleft())
+            yield from self._finished(queue)
+
+    def _give(self, worker: _Worker, bundle: Bundle) -> None:
+        worker.bundle, worker.deadline = bundle, time.monotonic() + len(bundle) * self.timeout
+        with suppress(OSError):  # where it has died, `_finished` will find out
+            worker.pipe.send(bundle)
+
+    def _finished(self, queue: Queue) -> Iterator[tuple[Job, Outcome]]:
+        """The outcomes of whoever is done, has died or takes too long."""
+        busy = {worker.pipe: worker for worker in self.workers if worker.bundle}
+        nearest = min(worker.deadline for worker in busy.values()) - time.monotonic()
+        for pipe in wait(list(busy), None if nearest == float("inf") else max(0.0, nearest)):
+            worker = busy[pipe]  # type: ignore[index]
+            try:
+                outcomes = worker.pipe.recv()
+            except (EOFError, OSError):
+                yield from queue.died(self._replace(worker))
+            else:
+                bundle, worker.bundle = worker.bundle, ()
+                yield from zip(bundle, outcomes, strict=True)
+        for worker in busy.values():
+            if worker.bundle and time.monotonic() > worker.deadline:
+                yield from queue.overdue(self._replace(worker), self.timeout)
+
+    def _replace(self, worker: _Worker) -> Bundle:
+        """A fresh process in the worker's place; what the old one had in hand."""
+        bundle, worker.bundle = worker.bundle, ()
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        fresh = self._hire()
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        return bundle
+
+    def _hire(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.config, self.evaluator), daemon=True)
+        with _ctrl_c_is_ours():
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
+
+
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """What is started meanwhile inherits the mask: it never hears of Ctrl-C, which a terminal sends to all."""
+    resource_tracker.ensure_running()  # or the first process started would start it, which clears the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection, config: Config, make: type[Evaluator]) -> None:
+    """A worker's life: jobs in, outcomes out, until whoever hired it is gone."""
+    settle(config)
+    limit_memory(config)
+    evaluator = make(config)
+    while True:
+        try:
+            pipe.send(evaluator.together(pipe.recv()))
+        except (EOFError, OSError):
+            return
