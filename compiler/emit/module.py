@@ -31,6 +31,7 @@ HELPERS = ("prelude/scalars.py", "prelude/torch.py", "prelude/triton.py", "prelu
 RUNTIME = {
     "runtime/dtensor.py": "tensors sharded over processes",
     "runtime/groups.py": "groups that know torch's names",
+    "runtime/checkpoints.py": "what torch's own optimizers save",
     "runtime/rule.py": "what a rule is made of",
     "runtime/rounding.py": "rounding at random",
     "runtime/quantised.py": "states of one byte an element",
@@ -52,6 +53,7 @@ RUNTIME = {
     "runtime/memory.py": "numbers around a step",
     "runtime/optimizer.py": "what every optimizer does",
     "runtime/precision.py": "how precisely it keeps parameters and states",
+    "runtime/each.py": "a value for each individual",
     "runtime/population.py": "many individuals at once",
 }
 FUNCTIONS = (
@@ -122,6 +124,7 @@ def runtime_for(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
         "runtime/reduced.py": all(plan.elementwise for plan, _ in passes),
         "runtime/tiles.py": not any(those.tiled for _, those in passes),
         "runtime/split.py": not any(f.parts for f in fused.values()),
+        "runtime/each.py": True,
         "runtime/population.py": True,
     }
     return [f for f in RUNTIME if not spared.get(f)]

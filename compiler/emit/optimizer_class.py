@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import count, takewhile
 
 from ...dsl.rule import Param
 from ..plan.names import snake
 from ..plan.passes import LINES, NUMBERS, Passes
 from ..plan.plan import QUANTISED, Memory, Plan, Segment
 from ..plan.split import FUSED, Parts
+from ..plan.torch_peers import peer_of, positional, torch_names
 from .layout import STEP, WIDTH, docstring, wrapped
 from .native import c_name, exact, has_native
 from .scalars import reads_sizes, structural
@@ -30,9 +30,6 @@ OPTIONS = {
 }
 """torch's own options and ours, kept in the groups as torch does; type and default."""
 
-TORCH_NAMES = {"weight_decay": "wd", "momentum": "mu"}
-"""What torch calls hyperparameters that many rules have; `beta1`, `beta2` and more of them are its `betas`."""
-
 HOW = {"backend": ("str", '"auto"'), "compile": ("bool | None", "None")}
 
 ARGUMENTS = (
@@ -45,15 +42,6 @@ ARGUMENTS = (
     'backend: "auto" chooses by the device of the parameters; others insist',
     "compile: True waits for compiled code on a CPU, False keeps to eager torch, None is eager until code is ready",
 )
-
-
-def torch_names(plan: Plan) -> dict[str, str | tuple[str, ...]]:
-    """Torch's names for a rule's hyperparameters, where it has not given them to others."""
-    own = [p.name for p, _ in plan.params]
-    betas = tuple(takewhile(own.__contains__, (f"beta{i}" for i in count(1))))
-    out: dict[str, str | tuple[str, ...]] = {"betas": betas} if len(betas) > 1 else {}
-    out |= {name: ours for name, ours in TORCH_NAMES.items() if ours in own}
-    return {name: ours for name, ours in out.items() if name not in own}
 
 
 def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
@@ -233,12 +221,10 @@ def emit_backends(native: bool, kernel: bool) -> list[str]:
 
 def emit_class(plan: Plan, kernel: bool) -> str:
     """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
-    given = [f"{key}: {_type(p)} = {_default(p)}" for key, p in parameters(plan)]
-    names = torch_names(plan)
-    fixed = [
-        f"{name}: {'float | Tensor' if isinstance(own, str) else 'Any'} | None = None" for name, own in names.items()
-    ]
-    fixed += [f"{name}: {type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()]
+    names, arguments = torch_names(plan), _arguments(plan)
+    ordered = positional(plan, [key for key, _ in parameters(plan)])
+    given = [f"{name}: {arguments.pop(name)}" for name in ordered]
+    fixed = [f"{name}: {rest}" for name, rest in arguments.items()]
     defaults = [*(key for key, _ in parameters(plan)), *names, *OPTIONS]
     programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
     native = has_native(plan) or (plan.fallback is not None and has_native(plan.fallback))
@@ -247,7 +233,8 @@ def emit_class(plan: Plan, kernel: bool) -> str:
         *docstring(_about(plan), STEP),
         "",
         f"{STEP}programs = {_tuple(programs)}",
-        *([f"{STEP}torch_names: ClassVar[Names] = {{{_pairs(names)}}}"] if names else []),
+        *emit_names(names),
+        *_peer(plan),
         *emit_backends(native, kernel),
         "",
         f"{STEP}def __init__(",
@@ -261,9 +248,30 @@ def emit_class(plan: Plan, kernel: bool) -> str:
     return "\n".join(lines)
 
 
-def _pairs(names: dict[str, str | tuple[str, ...]]) -> str:
+def emit_names(names: dict[str, str | tuple[str, ...]]) -> list[str]:
+    """The table of torch's names for hyperparameters."""
     texts = {name: _text(own) if isinstance(own, str) else _tuple(list(map(_text, own))) for name, own in names.items()}
-    return ", ".join(f"{_text(name)}: {text}" for name, text in texts.items())
+    pairs = ", ".join(f"{_text(name)}: {text}" for name, text in texts.items())
+    return [f"{STEP}torch_names: ClassVar[Names] = {{{pairs}}}"] if names else []
+
+
+def _arguments(plan: Plan) -> dict[str, str]:
+    """The type and default of each argument."""
+    out = {
+        name: f"{'float | Tensor' if isinstance(own, str) else 'Any'} | None = None"
+        for name, own in torch_names(plan).items()
+    }
+    out |= {key: f"{_type(p)} = {_default(p)}" for key, p in parameters(plan)}
+    return out | {name: f"{type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()}
+
+
+def _peer(plan: Plan) -> list[str]:
+    """What a rule that torch has too needs to read its checkpoints."""
+    peer = peer_of(plan)
+    states = ", ".join(f"{_text(name)}: {_text(own)}" for name, own in peer.states.items())
+    flags = ", ".join(f"{_text(name)}: {value!r}" for name, value in peer.flags.items())
+    out = [f"{STEP}torch_states: ClassVar[dict[str, str]] = {{{states}}}"] if states else []
+    return out + ([f"{STEP}torch_flags: ClassVar[dict[str, Any]] = {{{flags}}}"] if flags else [])
 
 
 def _type(p: Param) -> str:

@@ -11,10 +11,11 @@ from ...dsl.rule import Rule
 from ...dsl.text.format import file_of, format_file
 from ..plan.lower import lower
 from ..plan.plan import Plan, Segment
+from ..plan.torch_peers import common_names
 from .layout import STEP
 from .module import Target, module_body, module_text, reserved, runtime_for
 from .native import has_native
-from .optimizer_class import emit_backends, emit_program
+from .optimizer_class import emit_backends, emit_names, emit_program
 from .triton import fuse, refusal
 
 NAME = "Population"
@@ -34,7 +35,8 @@ def emit_population(rules: Sequence[Rule], target: Target = "auto") -> str:
     like = {prefix: of for prefix, of in code.items() if of != prefix}
     fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
     programs = [emit_program(p, prefix, fused.get(prefix), code=code[prefix]) for prefix, p in plans.items()]
-    runtime = [f for f in runtime_for(plans, fused) if f != "runtime/precision.py"] + ["runtime/population.py"]
+    runtime = [f for f in runtime_for(plans, fused) if f != "runtime/precision.py"]
+    runtime += ["runtime/each.py", "runtime/population.py"]
     body = module_body(plans, fused, runtime, [*programs, _class(plans, code, bool(fused))], like)
     texts = "\n\n".join(format_file(file_of(rule)).strip() for rule in rules)
     return module_text(f"A population made by optc {__version__} from the rules below.\n\n{texts}", runtime, body)
@@ -75,6 +77,7 @@ def _class(plans: dict[str, Plan], code: dict[str, str], kernel: bool) -> str:
         f"{STEP}skeletons = (",
         *(f"{STEP * 2}{order.index(code[prefix])}," for prefix in plans),
         f"{STEP})",
+        *emit_names(common_names(list(plans.values()))),
         *emit_backends(any(has_native(plan) for plan in plans.values()), kernel),
     ]
     return "\n".join(lines)

@@ -16,12 +16,18 @@ class Group(dict[str, Any]):
     """A dictionary that also takes and gives torch's names; it keeps and lists the rule's own alone.
 
     So there is one truth, whoever writes: torch's schedulers set `betas` and `momentum`, scripts `weight_decay`.
+    `said` has the words of who wrote last, where they were torch's, for messages about a value.
     """
 
     def __init__(self, names: Names, given: Mapping[str, Any]) -> None:
         super().__init__()
         self.names = names
+        self.said: dict[str, str] = {}
         self.update(given)
+
+    def words(self, own: str) -> str:
+        """What a message about a value calls it."""
+        return self.said.get(own, f"{own} value")
 
     def __missing__(self, name: str) -> Any:  # and so the rule's own names are read as fast as in any dictionary
         own = self.names.get(name)
@@ -32,7 +38,7 @@ class Group(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         own = self.names.get(name, name)
         if isinstance(own, str):
-            super().__setitem__(own, value)
+            self._write(own, value, f"{name} value")
             return
         try:
             values = tuple(value)
@@ -40,8 +46,13 @@ class Group(dict[str, Any]):
             raise TypeError(f"Invalid {name} value: {value!r}; it must be a tuple for {', '.join(own)}") from None
         if len(values) != len(own):
             raise ValueError(f"Invalid {name} value: {value!r}; it must have {len(own)} numbers, {', '.join(own)}")
-        for each, number in zip(own, values, strict=True):
-            super().__setitem__(each, number)
+        for i, (each, number) in enumerate(zip(own, values, strict=True)):
+            if number is not None:  # as one of Adafactor's `eps` is in torch: whatever the default is
+                self._write(each, number, f"{name.removesuffix('s')} parameter at index {i}")
+
+    def _write(self, own: str, value: Any, words: str) -> None:
+        super().__setitem__(own, value)
+        self.said[own] = words
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self.names

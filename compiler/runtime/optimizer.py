@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
+from .checkpoints import from_torch, memories, refuse_foreign
 from .dtensor import full, is_sharded, sharded_as
 from .groups import Group, Names
 from .round import Round
-from .rule import Function, Program, Settings, at_least_matrix, real, sizes
+from .rule import Function, Program, Settings, at_least_matrix, counting, real, sizes
 from .shards import through_shards
 from .work import Batch, Job, Work, begin
 
@@ -29,6 +30,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     programs: ClassVar[tuple[Program, ...]]
     backends: ClassVar[dict[str, Function]]
     torch_names: ClassVar[Names] = {}
+    torch_states: ClassVar[dict[str, str]] = {}
+    torch_flags: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
         known = [name for name in ("torch", "native", "triton") if name in self.backends]
@@ -41,26 +44,26 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._rehearsed = False
         absent = {name for name in self.torch_names if defaults[name] is None}
         given = self._group({name: x for name, x in defaults.items() if name not in absent})
-        self._check_hyperparameters({name: x for name, x in given.items() if x is not required})
+        self._check_hyperparameters(given)
         super().__init__(params, given)
 
     def _group(self, given: dict[str, Any]) -> Group:
         return Group(self.torch_names, given)
 
-    def _check_hyperparameters(self, given: dict[str, Any]) -> None:
+    def _check_hyperparameters(self, given: Group) -> None:
         for program in self.programs:
             for h in program.hyperparameters:
-                if h.name in given:
-                    h.check(given[h.name])
+                if given[h.name] is not required:
+                    h.check(given[h.name], given.words(h.name))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""
         super().add_param_group(self._group(param_group) if isinstance(param_group, dict) else param_group)
-        param_group = self.param_groups[-1]
+        added: Any = self.param_groups[-1]
         try:
-            self._check_hyperparameters(param_group)
-            settings = [program.settings(param_group) for program in self.programs]
-            for p in param_group["params"]:
+            self._check_hyperparameters(added)
+            settings = [program.settings(added) for program in self.programs]
+            for p in added["params"]:
                 self._which(p, settings)
         except (TypeError, ValueError):
             self.param_groups.pop()
@@ -194,6 +197,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
         memory = self.state[p]
+        if p.is_meta and self.param_groups[group]["fused"]:  # in torch's words
+            raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
         if p.grad is not None and p.grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         if "trained" in memory:
@@ -304,19 +309,32 @@ class RuleOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             for name, default in self.defaults.items():
                 group.setdefault(name, default)
-        for per_parameter in self.state.values():
-            if "step" in per_parameter and not isinstance(per_parameter["step"], Tensor):
-                per_parameter["step"] = torch.tensor(float(per_parameter["step"]), dtype=torch.float32)
+        for memory in memories(self.state).values():
+            if "step" in memory and not isinstance(memory["step"], Tensor):
+                memory["step"] = torch.tensor(float(memory["step"]), dtype=counting())
+
+    def _understood(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """A `state_dict` by the rule's own names. Raises ValueError where it is another rule's."""
+        given = from_torch(state_dict, self.torch_states, self.torch_flags)
+        refuse_foreign(given, self._state_names())
+        return given
+
+    def _state_names(self) -> set[str]:
+        return {s.name for program in self.programs for s in program.states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a `state_dict()` back, bit for bit, where torch's loader rounds each state to its parameter's dtype."""
-        seen: list[dict[str, Any]] = []
-        watch = self.register_load_state_dict_pre_hook(lambda _, given: seen.append(given))
+        given: dict[str, Any] = {}
+
+        def understand(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
+            given.update(self._understood(loaded))
+            return given
+
+        watch = self.register_load_state_dict_pre_hook(understand)
         try:
             super().load_state_dict(state_dict)
         finally:
             watch.remove()
-        given = seen[-1]
         ids = [i for group in given["param_groups"] for i in group["params"]]
         for i, (p, *_) in zip(ids, self._parameters(), strict=True):
             for name, value in given["state"].get(i, {}).items():

@@ -13,9 +13,14 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
+from .each import each, is_per_individual, plain, values_of
+from .groups import Group
 from .optimizer import RuleOptimizer
-from .rule import Program, Settings, real
+from .rule import Program, Settings, counting, real
 from .work import Job, Work, begin
+
+PRECISION = {"rounding": "nearest", "master": None, "state_dtype": None}
+"""The options that one individual's optimizer has and a population has not, as they are where nobody sets them."""
 
 
 class PopulationOptimizer(RuleOptimizer):
@@ -43,6 +48,7 @@ class PopulationOptimizer(RuleOptimizer):
         **hyperparameters: Any,
     ) -> None:
         defaults = {name: self._default(name) for name in sorted(self._names())}
+        defaults |= dict.fromkeys(self.torch_names)
         for name in hyperparameters.keys() - defaults.keys():
             raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
         options = {
@@ -57,11 +63,15 @@ class PopulationOptimizer(RuleOptimizer):
 
     def individual(self, i: int) -> dict[str, Any]:
         """The `state_dict` that an optimizer of individual i alone would have, as copies; i counts from 0."""
+        count = len(self.programs)
+        if not -count <= i < count:
+            raise IndexError(f"there is no individual {i}: the population has {count}")
+        i %= count
         groups: list[dict[str, Any]] = []
         state: dict[int, dict[str, Any]] = {}
         strange = self._names() - {h.name for h in self.programs[i].hyperparameters}
         for group in self.param_groups:
-            own = {k: v for k, v in self._own(group, i).items() if k not in strange}
+            own = {k: copied(v) for k, v in self._own(group)[i].items() if k not in strange}
             settings = self.programs[i].settings(own)
             first = sum(len(g["params"]) for g in groups)
             for n, p in enumerate(group["params"], first):
@@ -94,32 +104,50 @@ class PopulationOptimizer(RuleOptimizer):
         numbers = [float("nan") if default is None else float(default) for default in found]
         return torch.tensor(numbers, dtype=torch.float64)
 
-    def _own(self, group: dict[str, Any], i: int) -> dict[str, Any]:
-        """The group as individual i sees it."""
-        names = self._names()
-        return {k: v[i] if k in names and is_per_individual(v) else v for k, v in group.items()}
+    def _own(self, group: dict[str, Any]) -> list[dict[str, Any]]:
+        """The group as each individual sees it."""
+        count, as_numbers = len(self.programs), not group["capturable"]
+        names = self._names() & group.keys()
+        columns = {name: values_of(group[name], count, as_numbers) for name in names}
+        common = {k: v for k, v in group.items() if k not in names}
+        return [common | {name: column[i] for name, column in columns.items()} for i in range(count)]
+
+    def _take_each(self, group: dict[str, Any]) -> None:
+        """Puts lists, whoever has set them, into the form that schedulers can set."""
+        for name in self._names() & group.keys():
+            if group[name] is not (value := each(group[name])):
+                group[name] = value
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group. Raises ValueError on invalid entries, and on parameters that are not stacked."""
         group = self._group(param_group) if isinstance(param_group, dict) else param_group
         torch.optim.Optimizer.add_param_group(self, group)
+        added: Any = self.param_groups[-1]
         try:
-            self._check_hyperparameters(self.param_groups[-1])
-            self._check_stacks(self.param_groups[-1]["params"])
+            self._check_hyperparameters(added)
+            self._check_stacks(added["params"])
+            self._refuse_precision(added)
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
+        self._take_each(added)
 
-    def _check_hyperparameters(self, given: dict[str, Any]) -> None:
+    def _refuse_precision(self, group: dict[str, Any]) -> None:
+        for name, usual in PRECISION.items():
+            if group.get(name, usual) != usual:
+                raise ValueError(
+                    f"Invalid {name}: a population keeps parameters and states in the rules' own precision"
+                )
+
+    def _check_hyperparameters(self, given: Group) -> None:
         count = len(self.programs)
         for name in sorted(self._names() & given.keys()):
             if is_per_individual(given[name]) and len(given[name]) != count:
-                raise ValueError(f"Invalid {name}: {len(given[name])} values for {count} individuals")
-        for i, program in enumerate(self.programs):
-            own = self._own(given, i)
+                raise ValueError(f"Invalid {given.words(name)}: {len(given[name])} values for {count} individuals")
+        for program, own in zip(self.programs, self._own(given), strict=True):
             for h in program.hyperparameters:
-                if h.name in own:
-                    h.check(own[h.name])
+                if own[h.name] is not required:
+                    h.check(own[h.name], given.words(h.name))
 
     def _check_stacks(self, params: list[Tensor]) -> None:
         count = len(self.programs)
@@ -130,9 +158,11 @@ class PopulationOptimizer(RuleOptimizer):
     # -------------------------------------------------------- a step's work
 
     def _groups(self) -> list[dict[str, Any]]:
-        return [self._own(group, i) for group in self.param_groups for i in range(len(self.programs))]
+        return [own for group in self.param_groups for own in self._own(group)]
 
     def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
+        self._refuse_precision(group)
+        self._take_each(group)
         names = {program.hyperparameters[i].name for program in self.programs for i in program.structural}
         values = [torch.as_tensor(group[name]).tolist() for name in sorted(names)]
         return [group["maximize"], group["seed"], group["capturable"], *values]
@@ -159,7 +189,7 @@ class PopulationOptimizer(RuleOptimizer):
         if p.grad is not None and p.grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         memory = self.state[p]
-        memory.setdefault("step", torch.tensor(0.0, dtype=torch.float32))
+        memory.setdefault("step", torch.tensor(0.0, dtype=counting()))
         for first in dict.fromkeys(self.skeletons):
             self._make_states(p, first, groups, memory)
         for i, (program, group) in enumerate(zip(self.programs, groups, strict=True)):
@@ -204,6 +234,22 @@ class PopulationOptimizer(RuleOptimizer):
             for p in group["params"]:
                 yield p, self.programs[0], group
 
+    # -------------------------------------------------------- checkpoints
 
-def is_per_individual(value: Any) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, Tensor) and value.ndim == 1)
+    def state_dict(self) -> dict[str, Any]:
+        """The whole population's, of plain tensors."""
+        given = super().state_dict()
+        groups = [{name: plain(value) for name, value in group.items()} for group in given["param_groups"]]
+        return {**given, "param_groups": groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            self._take_each(group)
+
+    def _state_names(self) -> set[str]:
+        return {self._key(i, s.name) for i, program in enumerate(self.programs) for s in program.states}
+
+
+def copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checkpoints import memories
 from .dtensor import cut_like, full
 from .master import begin_master, master_of
 from .memory import converts, few_bits, fits, prepare, through_memory
@@ -132,7 +133,7 @@ class PreciseOptimizer(RuleOptimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a `state_dict()` back, bit for bit. Raises ValueError where codes come without their scales."""
-        for memory in state_dict["state"].values():
+        for memory in memories(state_dict["state"]).values():
             for name, x in memory.items():
                 if isinstance(x, Tensor) and x.dtype in LARGEST and not isinstance(memory.get(f"{name}_scale"), Tensor):
                     raise ValueError(f"state {name!r} holds codes of {x.dtype} without their scales, '{name}_scale'")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .live import live_table
+from .rule import counting
 from .work import Job, Work
 
 END = object()
@@ -32,7 +33,7 @@ class Counter:
     def __init__(self, works: list[Work], device: torch.device) -> None:
         memories = list({id(work.memory): work.memory for work in works}.values())
         steps = [torch.as_tensor(memory["step"]).detach().reshape(()) for memory in memories]
-        self.steps = torch.stack([x.to(device, torch.float32) for x in steps]) if steps else torch.zeros(0)
+        self.steps = torch.stack([x.to(device, counting()) for x in steps]) if steps else torch.zeros(0)
         self.views = [self.steps[i] for i in range(len(memories))]
         self.places = {id(view): i for i, view in enumerate(self.views)}
         self.left = self.steps.clone()  # as the last step left it, to see whether someone has written to it since
@@ -92,7 +93,7 @@ class Round:
         self.active = [work.parameter for work in self.works]
         acting = {id(p) for p in self.active}
         self.silent = [p for p in self.parameters if id(p) not in acting]
-        self.memory = list(chain.from_iterable(map(dict.values, state.values())))
+        self.memory = list(entries(state))
         kept = {
             id(x): x for work in self.works for x in (work.parameter, *work.memory.values()) if isinstance(x, Tensor)
         }
@@ -115,7 +116,7 @@ class Round:
             self.ordinary
             and structure == self.structure
             and identical(chain.from_iterable(group["params"] for group in groups), self.parameters)
-            and identical(chain.from_iterable(map(dict.values, state.values())), self.memory)
+            and identical(entries(state), self.memory)
             and addresses(self.homes) == self.homes_at
             and all(p.grad is None for p in self.silent)
         )
@@ -181,6 +182,11 @@ def by_device(jobs: list[Job]) -> dict[torch.device, list[Job]]:
     for job in jobs:
         out.setdefault(job.device or torch.device("cpu"), []).append(job)
     return out
+
+
+def entries(state: dict[Any, Any]) -> Iterable[Any]:
+    """What is kept of all parameters; what hooks have put into the state itself is none of it."""
+    return chain.from_iterable(map(dict.values, filter(dict.__instancecheck__, state.values())))
 
 
 def identical(xs: Iterable[Any], ys: Iterable[Any]) -> bool:

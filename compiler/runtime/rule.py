@@ -37,23 +37,23 @@ class Hyperparameter:
     low_open: bool = False
     high_open: bool = False
 
-    def check(self, value: Any) -> None:
-        """Raises ValueError or TypeError where the rule cannot work with the value."""
+    def check(self, value: Any, words: str) -> None:
+        """Raises ValueError or TypeError, in the words for the value, where the rule cannot work with it."""
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"Tensor {self.name} must be 1-element")
         if self.type is bool and not isinstance(value, bool):
-            raise TypeError(f"Invalid {self.name} value: {value!r}; it must be True or False")
+            raise TypeError(f"Invalid {words}: {value!r}; it must be True or False")
         try:
             number = float(value)
         except (TypeError, ValueError):
-            raise TypeError(f"Invalid {self.name} value: {value!r}; it must be a number") from None
+            raise TypeError(f"Invalid {words}: {value!r}; it must be a number") from None
         if self.type is int and not number.is_integer():
-            raise ValueError(f"Invalid {self.name} value: {value}; it must be a whole number")
+            raise ValueError(f"Invalid {words}: {value}; it must be a whole number")
         above = self.low < number if self.low_open else self.low <= number
         below = number < self.high if self.high_open else number <= self.high
         if not (above and below):
             interval = f"{'[('[self.low_open]}{self.low:g}, {self.high:g}{'])'[self.high_open]}"
-            raise ValueError(f"Invalid {self.name} value: {value}; it must be in {interval}")
+            raise ValueError(f"Invalid {words}: {value}; it must be in {interval}")
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,19 @@ class State:
         if self.scope == "element":
             return torch.full_like(theta, self.fill or 0.0, dtype=own)
         if self.scope in PAIRED:
-            *batch, rows, cols = at_least_matrix(theta).shape
-            shape = [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
-            return torch.full(shape, self.fill or 0.0, dtype=own, device=theta.device)
+            return torch.full(self.shape(theta), self.fill or 0.0, dtype=own, device=theta.device)
         gone = {theta.ndim + axis for axis in REDUCED.get(self.scope, ()) if -axis <= theta.ndim}
-        shape = [1 if i in gone else n for i, n in enumerate(theta.shape)] if self.scope in REDUCED else []
-        return filled(shape, self.fill or 0.0, own, theta, gone)
+        return filled(self.shape(theta), self.fill or 0.0, own, theta, gone)
+
+    def shape(self, theta: Tensor) -> list[int]:
+        """The shape that the state has for a parameter."""
+        if self.scope in PAIRED:
+            *batch, rows, cols = (1, *theta.shape) if theta.ndim == 1 else theta.shape or (1, 1)
+            return [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
+        if self.scope not in REDUCED:
+            return []
+        gone = [theta.ndim + axis for axis in REDUCED[self.scope]]
+        return [1 if i in gone else n for i, n in enumerate(theta.shape)]
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,11 @@ class Program:
 def computing(dtype: torch.dtype) -> torch.dtype:
     """The dtype of arithmetic on a parameter: float32, and float64 where the parameter is."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def counting() -> torch.dtype:
+    """The dtype of a count of steps: as torch has it, float32 unless the default is float64."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
 
 
 def real(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .dtensor import is_sharded
-from .rule import Program, Settings, Table, real, sizes
+from .rule import Program, Settings, Table, counting, real, sizes
 
 
 class Precision(NamedTuple):
@@ -67,11 +67,14 @@ class Work:
 def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
     """Work on a parameter of the group of an index, its states made where it has none."""
     theta, flags = real(p), program.structure(settings, real(p))
-    if not memory:
-        memory["step"] = torch.tensor(0.0, dtype=torch.float32)
+    memory.setdefault("step", torch.tensor(0.0, dtype=counting()))
     if any(s.name not in memory and (s.flag is None or flags[s.flag]) for s in program.states):
         memory.update({**program.first_states(theta, settings), **memory})
     states = [memory.get(s.name) if s.flag is None or flags[s.flag] else None for s in program.states]
+    for state, x in zip(program.states, states, strict=True):
+        if x is not None and list(x.shape) != state.shape(theta):  # code on tensors goes by the parameter's shape
+            shapes = f"{tuple(x.shape)}; for a parameter of {tuple(theta.shape)} it must be {tuple(state.shape(theta))}"
+            raise RuntimeError(f"state {state.name!r} has the shape {shapes}")
     kind = (theta.device, is_sharded(theta), theta.dtype, *(None if x is None else x.dtype for x in states))
     return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind)
 

@@ -66,8 +66,8 @@ def test_what_a_group_lists_and_keeps_are_the_rules_own_names() -> None:
     [
         ({"betas": (0.9,)}, ValueError, r"Invalid betas value: \(0.9,\); it must have 2 numbers, beta1, beta2"),
         ({"betas": 0.9}, TypeError, "Invalid betas value: 0.9; it must be a tuple for beta1, beta2"),
-        ({"betas": (0.9, 1.0)}, ValueError, "Invalid beta2 value: 1.0"),
-        ({"weight_decay": -1.0}, ValueError, "Invalid wd value: -1.0"),
+        ({"betas": (0.9, 1.0)}, ValueError, r"Invalid beta parameter at index 1: 1\.0; it must be in \[0, 1\)"),
+        ({"weight_decay": -1.0}, ValueError, "Invalid weight_decay value: -1.0"),
         ({"momentum": 0.9}, TypeError, "momentum"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 
 import optc
 from optc.dsl.load import rule_from_text, zoo
@@ -154,6 +155,74 @@ def test_schedulers_copies_and_checkpoints() -> None:
     assert all(torch.equal(p, q) for p, q in zip(params, others, strict=True))
 
 
+SCHEDULES: dict[str, Any] = {
+    "StepLR": lambda o: lr_scheduler.StepLR(o, 2, gamma=0.5),
+    "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.9**t),
+    "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 5),
+    "LinearLR": lambda o: lr_scheduler.LinearLR(o, 0.1, total_iters=3),
+}
+
+
+@pytest.mark.parametrize("given", [[0.1, 0.01, 0.5], torch.tensor([0.1, 0.01, 0.5], dtype=torch.float64), None])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_moves_each_rate(schedule: str, given: Any) -> None:
+    rules = [zoo("sgd"), zoo("adamw"), zoo("adagrad")]
+    params = stacked(3)
+    alone = [slices(params, i) for i in range(3)]
+    everyone: Any = optc.load_population(rules)
+    rates = {} if given is None else {"lr": copy.deepcopy(given)}
+    optimizers = [everyone(params, **rates)]
+    for i, (rule, own) in enumerate(zip(rules, alone, strict=True)):
+        made: Any = optc.load(rule)
+        optimizers.append(made(own, **({} if given is None else {"lr": float(given[i])})))
+    schedules = [SCHEDULES[schedule](optimizer) for optimizer in optimizers]
+    for _ in range(4):
+        for optimizer, scheduler in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            scheduler.step()
+    for i, own in enumerate(alone):
+        assert all(torch.equal(p[i], q) for p, q in zip(params, own, strict=True))
+
+
+def test_rates_may_be_set_anew_as_lists_and_written_to() -> None:
+    everyone: Any = optc.load_population([zoo("adamw")] * 2)
+    params, wanted = stacked(2), stacked(2)
+    optimizer, other = everyone(params, lr=[0.1, 0.2], betas=([0.5, 0.9], 0.99)), everyone(wanted)
+    assert {type(x) for x in optimizer.state_dict()["param_groups"][0].values()} >= {torch.Tensor}
+    optimizer.step()
+    other.param_groups[0].update(lr=[0.1, 0.2], beta1=[0.5, 0.9], beta2=0.99)
+    other.step()
+    assert all(torch.equal(p, q) for p, q in zip(params, wanted, strict=True))
+    other.param_groups[0]["lr"][1] = 0.0
+    before = wanted[0].detach().clone()
+    other.step()
+    assert not torch.equal(wanted[0][0], before[0])
+    assert torch.equal(wanted[0][1], before[1])
+
+
+def test_an_individual_that_is_not_there() -> None:
+    everyone: Any = optc.load_population([zoo("sgd")] * 3)
+    optimizer = everyone(stacked(3))
+    optimizer.step()
+    for i in (3, 99, -4):
+        with pytest.raises(IndexError, match=f"there is no individual {i}: the population has 3"):
+            optimizer.individual(i)
+    last, also = optimizer.individual(2), optimizer.individual(-1)
+    assert all(torch.equal(last["state"][n][k], x) for n, of in also["state"].items() for k, x in of.items())
+
+
+@pytest.mark.parametrize("option", [{"rounding": "stochastic"}, {"master": "float32"}, {"state_dtype": "8bit"}])
+def test_precision_is_refused_in_groups_too(option: dict[str, Any]) -> None:
+    everyone: Any = optc.load_population([zoo("sgd")] * 2)
+    message = f"Invalid {next(iter(option))}: a population keeps parameters and states in the rules' own precision"
+    with pytest.raises(ValueError, match=message):
+        everyone([{"params": stacked(2), **option}])
+    optimizer = everyone(stacked(2))
+    optimizer.param_groups[0].update(option)
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+
+
 BAD: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "no stack": (
         [nn.Parameter(torch.ones(2, 2))],
@@ -161,7 +230,11 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         r"a parameter of shape \(2, 2\) is not a stack of 3",
     ),
     "no axis": ([nn.Parameter(torch.ones(()))], {}, "is not a stack of 3"),
-    "too few values": ([nn.Parameter(torch.ones(3))], {"lr": [0.1, 0.2]}, "Invalid lr: 2 values for 3 individuals"),
+    "too few values": (
+        [nn.Parameter(torch.ones(3))],
+        {"lr": [0.1, 0.2]},
+        "Invalid lr value: 2 values for 3 individuals",
+    ),
     "an invalid value": ([nn.Parameter(torch.ones(3))], {"mu": [0.1, 2.0, 0.3]}, "Invalid mu value"),
 }
 
@@ -180,8 +253,9 @@ def test_what_a_population_has_no_place_for_is_refused_in_words() -> None:
     with pytest.raises(optc.OptError, match="cannot be in a population: it has inputs"):
         optc.load_population([zoo("sophia")])
     everyone: Any = optc.load_population([zoo("sgd")])
-    with pytest.raises(TypeError, match="unexpected keyword argument 'betas'"):
-        everyone(stacked(1), betas=(0.9, 0.99))
+    for name in ("betas", "rounding"):
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+            everyone(stacked(1), **{name: (0.9, 0.99)})
     with pytest.raises(optc.OptError):
         optc.load_population(["updat = g"])
     assert rule_from_text(MUTANTS[0]) is not None

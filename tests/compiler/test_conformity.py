@@ -1,0 +1,393 @@
+"""PyTorch's checks of every optimizer, on PyTorch's own inputs for it, made of the rule that is the same algorithm.
+
+What the checks are is told by PyTorch's test/test_optim.py; `torch.testing._internal.common_optimizers` has the inputs.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.testing._internal import common_optimizers as common
+from torch.testing._internal.common_utils import TestCase
+
+from optc.compiler.load import load
+from optc.dsl.load import zoo
+
+RULES = {
+    "Adadelta": "adadelta",
+    "Adafactor": "adafactor",
+    "Adagrad": "adagrad",
+    "Adam": "adam",
+    "Adamax": "adamax",
+    "AdamW": "adamw",
+    "ASGD": "asgd",
+    "Muon": "muon",
+    "NAdam": "nadam",
+    "RAdam": "radam",
+    "RMSprop": "rmsprop",
+    "Rprop": "rprop",
+    "SGD": "sgd",
+}
+INFOS = [info for info in common.optim_db if info.optim_cls.__name__ in RULES]
+FUSED = [info for info in INFOS if "fused" in info.supported_impls]
+OTHERWISE = ("amsgrad", "nesterov", "decoupled_weight_decay", "ns_coefficients", "adjust_lr_fn")
+"""Settings of torch's that are another rule with us."""
+
+every = pytest.mark.parametrize("info", INFOS, ids=lambda info: info.optim_cls.__name__)
+equal = TestCase().assertEqual
+"""As PyTorch's own checks compare, state_dicts too."""
+
+
+@functools.cache
+def ours(name: str) -> Any:
+    return load(zoo(RULES[name]))
+
+
+def given(info: Any, *skip: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Our class with each of PyTorch's inputs, ways of running included, that mean something to the rule."""
+    cls = ours(info.optim_cls.__name__)
+    inputs = common._get_optim_inputs_including_global_cliquey_kwargs("cpu", torch.float32, info, skip=skip)
+    yield from ((cls, each.kwargs) for each in inputs if not each.kwargs.keys() & set(OTHERWISE))
+
+
+def named(params: list[Any], names: bool) -> list[Any]:
+    return [(f"name{i}", p) for i, p in enumerate(params)] if names else params
+
+
+def unnamed(state_dict: dict[str, Any]) -> dict[str, Any]:
+    out = copy.deepcopy(state_dict)
+    for group in out["param_groups"]:
+        group.pop("param_names", None)
+    return out
+
+
+def layer(contiguous: bool = True, dtype: torch.dtype = torch.float32) -> tuple[nn.Parameter, nn.Parameter, Tensor]:
+    """A weight, a bias and an input."""
+    if contiguous:
+        return nn.Parameter(torch.randn(10, 5, dtype=dtype)), nn.Parameter(torch.randn(10, dtype=dtype)), torch.randn(5)
+    weight, bias = torch.randn(10, 5, 2, dtype=dtype)[..., 0], torch.randn(10, 2, dtype=dtype)[..., 0]
+    return nn.Parameter(weight), nn.Parameter(bias), torch.randn(5)
+
+
+def stepped(optimizer: Any, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """The loss before a step."""
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (weight.mv(x) + bias).pow(2).sum()
+        loss.backward()
+        return loss.detach()
+
+    return optimizer.step(closure)  # type: ignore[no-any-return]
+
+
+def advance(schedulers: list[Any], loss: Tensor) -> None:
+    for scheduler in schedulers:
+        scheduler.step(*([loss] if isinstance(scheduler, ReduceLROnPlateau) else []))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@every
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_steps_go_in_the_right_direction(info: Any, contiguous: bool) -> None:
+    for schedules in (None, *(info.scheduler_inputs if contiguous else ())):
+        for cls, kwargs in given(info, "differentiable", "fused"):
+            weight, bias, x = layer(contiguous)
+            optimizer = cls([weight, bias], **kwargs)
+            schedulers = [make(optimizer) for make in schedules or []]
+            losses = []
+            for _ in range(21):
+                losses.append(stepped(optimizer, weight, bias, x))
+                advance(schedulers, losses[-1])
+            assert (losses[-1] > losses[0]) == kwargs.get("maximize", False)
+
+
+@every
+def test_groups_have_rates_and_decays_of_their_own(info: Any) -> None:
+    for cls, kwargs in given(info, "differentiable"):
+        weight, bias, x = layer()
+        still = nn.Parameter(torch.randn(2, 2))
+        before = still.detach().clone()
+        groups = [
+            {"params": [weight], **kwargs, "lr": kwargs.get("lr", 1e-3)},
+            {"params": [bias], **kwargs, "lr": kwargs.get("lr", 1e-3), "weight_decay": 0.0},
+            {"params": [still]},
+        ]
+        if cls.__name__ == "Rprop":
+            groups[2]["step_sizes"] = (0, 50)
+        optimizer = cls(groups, lr=1e-28)
+        losses = []
+        for _ in range(20):
+            still.grad = torch.rand_like(still)
+            losses.append(stepped(optimizer, weight, bias, x))
+        assert (losses[-1] > losses[0]) == kwargs.get("maximize", False)
+        equal(still.detach(), before)
+
+
+@every
+def test_a_rate_may_be_a_tensor(info: Any) -> None:
+    for cls, kwargs in given(info, "differentiable"):
+        weight, bias, x = layer()
+        twins = nn.Parameter(weight.detach().clone()), nn.Parameter(bias.detach().clone())
+        plain = cls([weight, bias], **{**kwargs, "lr": 1e-3})
+        tensor = cls(twins, **{**kwargs, "lr": torch.tensor(1e-3)})
+        for _ in range(5):
+            stepped(plain, weight, bias, x)
+            stepped(tensor, *twins, x)
+            equal((weight, bias), twins)
+
+
+@pytest.mark.parametrize("info", [i for i in INFOS if i.supports_complex], ids=lambda info: info.optim_cls.__name__)
+def test_complex_parameters_among_others(info: Any) -> None:
+    for cls, kwargs in given(info, "differentiable"):
+        params = [torch.randn(10, 5, dtype=torch.complex64), torch.randn(10, dtype=torch.complex64), torch.randn(10, 5)]
+        reals = [torch.view_as_real(p).clone() if p.is_complex() else p.clone() for p in params]
+        one, two = (cls([p.requires_grad_() for p in ps], **kwargs) for ps in (params, reals))
+        for _ in range(3):
+            for p, r in zip(params, reals, strict=True):
+                r.grad = torch.randn_like(r)
+                p.grad = torch.view_as_complex(r.grad) if p.is_complex() else r.grad.clone()
+            one.step()
+            two.step()
+            equal([torch.view_as_real(p) if p.is_complex() else p for p in params], reals)
+
+
+def steps_with_a_frozen_layer(cls: Any, kwargs: dict[str, Any]) -> Iterator[tuple[list[Tensor], dict[Any, Any]]]:
+    """Parameters and their states after each step; in some steps a layer is frozen or there are no gradients."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1), nn.Sigmoid()).double()
+    number = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    number.grad = torch.rand_like(number)
+    optimizer = cls([*model.parameters(), number], **kwargs)
+    x = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], dtype=torch.float64)
+    for i in range(7):
+        optimizer.zero_grad()
+        model[2].requires_grad_(not 3 <= i < 5)
+        if i != 2:
+            model(x).sum().backward()
+        optimizer.step()
+        yield [p.detach().clone() for p in model.parameters()], optimizer.state_dict()["state"]
+
+
+@every
+@pytest.mark.parametrize("flag", ["foreach", "fused", "capturable"])
+def test_ways_of_running_are_the_same(info: Any, flag: str) -> None:
+    for cls, kwargs in given(info, "differentiable", "foreach", "fused"):
+        one, two = (steps_with_a_frozen_layer(cls, {**kwargs, flag: value}) for value in (False, True))
+        for (params, state), (others, other_state) in zip(one, two, strict=True):
+            equal(params, others)
+            equal(state, other_state)
+
+
+@every
+def test_a_step_without_gradients_moves_nothing(info: Any) -> None:
+    for cls, kwargs in given(info):
+        params = [torch.randn(2, 3) for _ in range(2)]
+        before = [p.clone() for p in params]
+        optimizer = cls(params, **kwargs)
+        assert optimizer.step(lambda: torch.tensor([1.0])) == 1.0
+        equal(params, before)
+        assert repr(optimizer).startswith(cls.__name__)
+
+
+@every
+def test_a_step_with_gradients_of_0_moves_nothing_that_does_not_decay(info: Any) -> None:
+    for cls, kwargs in given(info):
+        p = torch.randn(5, 1, requires_grad=True)
+        moved = p.clone() if kwargs.get("differentiable") else p
+        before = p.detach().clone()
+        moved.grad = torch.zeros_like(moved)
+        cls([{"params": [moved], **kwargs, "weight_decay": 0, "lambd": 0}], **kwargs).step()
+        equal(moved.detach(), before)
+
+
+@every
+@pytest.mark.parametrize(("saved", "loaded"), [(False, False), (False, True), (True, False), (True, True)])
+def test_a_state_dict_is_all_there_is(info: Any, saved: bool, loaded: bool) -> None:
+    """`saved` and `loaded` say whether parameters have names in the optimizer that saves and in the one that loads."""
+    for cls, kwargs in given(info, "differentiable"):
+        weight, bias, x = layer()
+        optimizer = cls(named([weight, bias], saved), **kwargs)
+        for _ in range(3):
+            stepped(optimizer, weight, bias, x)
+        stream = io.BytesIO()
+        torch.save(optimizer.state_dict(), stream)
+        stream.seek(0)
+        read = torch.load(stream, weights_only=True)
+        equal(read, optimizer.state_dict())
+        twins = [nn.Parameter(weight.detach().clone()), nn.Parameter(bias.detach().clone())]
+        other = cls(named(twins, loaded), **kwargs)
+        other.load_state_dict(copy.deepcopy(read))
+        for _ in range(3):
+            stepped(optimizer, weight, bias, x)
+            stepped(other, *twins, x)
+            equal([weight, bias], twins)
+        equal(unnamed(optimizer.state_dict()), unnamed(other.state_dict()))
+        if saved or loaded:
+            assert other.state_dict()["param_groups"][0]["param_names"] == ["name0", "name1"]
+        other.param_groups.extend(other.param_groups)
+        groups = [unnamed(o.state_dict())["param_groups"][-1] for o in (optimizer, other)]
+        assert groups[0] == groups[1]
+
+
+@every
+def test_older_state_dicts_lack_flags_and_have_numbers_as_steps(info: Any) -> None:
+    for cls, kwargs in given(info, "differentiable"):
+        weight, bias, x = layer()
+        optimizer = cls([weight, bias], **kwargs)
+        for _ in range(2):
+            stepped(optimizer, weight, bias, x)
+        old = copy.deepcopy(optimizer.state_dict())
+        for group in old["param_groups"]:
+            for flag in info.not_og_supported_flags:
+                group.pop(flag, None)
+        for memory in old["state"].values():
+            memory["step"] = memory["step"].item()
+        optimizer.load_state_dict(old)
+        stepped(optimizer, weight, bias, x)
+        assert all(memory["step"] == 3 for memory in optimizer.state.values())
+
+
+def seen_before(optimizer: Any) -> None:
+    optimizer.state["test"] = 1
+
+
+def seen_after(_: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
+    state_dict["ran"] = state_dict["state"].pop("test", 0) == 1
+    return state_dict
+
+
+def rate_set(_: Any, state_dict: dict[str, Any]) -> None:
+    state_dict["param_groups"][0]["lr"] = 0.002
+
+
+def rate_set_in_a_copy(_: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
+    mine = copy.deepcopy(state_dict)
+    mine["param_groups"][0]["lr"] = 0.003
+    return mine
+
+
+def noted(optimizer: Any) -> None:
+    optimizer.state["copied"] = optimizer.param_groups[0]["lr"] == 0.003
+
+
+@every
+def test_hooks_of_state_dicts(info: Any) -> None:
+    for cls, kwargs in given(info):
+
+        def made() -> Any:
+            return cls([torch.rand(2, 3, requires_grad=True)], **kwargs)  # noqa: B023
+
+        optimizer = made()
+        optimizer.register_state_dict_post_hook(seen_after)
+        assert not optimizer.state_dict()["ran"]
+        optimizer.register_state_dict_pre_hook(seen_before)
+        assert optimizer.state_dict()["ran"]
+        optimizer = made()
+        kept = optimizer.state_dict()
+        optimizer.register_load_state_dict_pre_hook(rate_set)
+        optimizer.load_state_dict(kept)
+        assert optimizer.param_groups[0]["lr"] == 0.002
+        optimizer.register_load_state_dict_pre_hook(rate_set_in_a_copy, prepend=True)
+        optimizer.load_state_dict(kept)
+        assert optimizer.param_groups[0]["lr"] == 0.002
+        optimizer = made()
+        optimizer.register_load_state_dict_post_hook(noted)
+        optimizer.load_state_dict(kept)
+        assert not optimizer.state["copied"]
+        optimizer.register_load_state_dict_pre_hook(rate_set_in_a_copy)
+        optimizer.load_state_dict(kept)
+        assert optimizer.state["copied"]
+
+
+@every
+def test_what_hooks_put_beside_the_states_stays(info: Any) -> None:
+    cls = ours(info.optim_cls.__name__)
+    weight, bias, x = layer()
+    optimizer = cls([weight, bias])
+    seen_before(optimizer)
+    for _ in range(2):
+        stepped(optimizer, weight, bias, x)
+    optimizer.load_state_dict(optimizer.state_dict())
+    twin = copy.deepcopy(optimizer)
+    for o in (optimizer, twin):
+        o.step()
+        assert o.state["test"] == 1
+
+
+@every
+def test_hooks_of_steps(info: Any) -> None:
+    for cls, kwargs in given(info):
+        optimizer = cls([torch.tensor([1.0, 1.0])], **kwargs)
+        seen: list[str] = []
+        handles = [
+            optimizer.register_step_pre_hook(lambda *_: seen.append("before")),  # noqa: B023
+            optimizer.register_step_post_hook(lambda *_: seen.append("after")),  # noqa: B023
+        ]
+        for _ in range(2):
+            optimizer.step()
+        for handle in handles:
+            handle.remove()
+        optimizer.step()
+        assert seen == ["before", "after", "before", "after"]
+
+
+@every
+def test_counts_are_of_the_default_dtype_if_that_is_float64(info: Any) -> None:
+    cls, before = ours(info.optim_cls.__name__), torch.get_default_dtype()
+    for default, wanted in ((torch.float64, torch.float64), (torch.float16, torch.float32)):
+        torch.set_default_dtype(default)
+        try:
+            p = nn.Parameter(torch.randn(3, 2, dtype=torch.float64))
+            p.grad = torch.randn_like(p)
+            optimizer = cls([p])
+            for _ in range(2):
+                optimizer.step()
+        finally:
+            torch.set_default_dtype(before)
+        assert optimizer.state[p]["step"].dtype == wanted
+
+
+@pytest.mark.parametrize("info", FUSED, ids=lambda info: info.optim_cls.__name__)
+def test_parameters_without_memory_are_refused_and_may_get_some(info: Any) -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1))
+    optimizer = ours(info.optim_cls.__name__)(model.parameters(), fused=True)
+    for p in model.parameters():
+        p.grad = torch.rand_like(p)
+    with pytest.raises(RuntimeError, match="`fused=True` requires all the params to be floating point Tensors"):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    model.to_empty(device="cpu")
+    for p in model.parameters():
+        p.grad = torch.rand_like(p)
+    optimizer.step()
+
+
+TORCHS_OWN = r"as a Tensor is not supported|either both floats or both Tensors|Invalid eta values|adjust_lr_fn|Adjust"
+TORCHS_OWN += r"|epsilon1|Clipping threshold|beta2_decay should|only supports 2D|complex"
+"""Errors of torch's about what ours can do, what is another rule with us, and what ours says in words of its own."""
+
+
+@pytest.mark.parametrize("info", [i for i in INFOS if i.optim_error_inputs_func], ids=lambda i: i.optim_cls.__name__)
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
+def test_torchs_errors(info: Any) -> None:
+    for error in info.optim_error_inputs_func("cpu", torch.float32):
+        made_with = error.optimizer_error_input
+        if not re.search(TORCHS_OWN, error.error_regex):
+            refused = pytest.warns if issubclass(error.error_type, Warning) else pytest.raises
+            with refused(error.error_type, match=error.error_regex):
+                ours(info.optim_cls.__name__)(made_with.params, **made_with.kwargs)
