@@ -72,7 +72,8 @@ class Scores:
         if self.database is None or job.task not in self.data or not len(outcome.losses):
             return
         losses = np.asarray(outcome.losses, np.float32).tobytes()
-        row = self._key(job), outcome.fitness, outcome.accuracy, losses, outcome.reason
+        accuracy = None if outcome.accuracy is None else outcome.accuracy + 0.0  # SQLite keeps no -0.0
+        row = self._key(job), outcome.fitness + 0.0, accuracy, losses, outcome.reason
         try:
             with self.database:
                 self.database.execute("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)", (*row, _seal(row)))

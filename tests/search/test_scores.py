@@ -46,6 +46,14 @@ def test_what_is_kept_is_found_by_others():
     np.testing.assert_array_equal(found.losses, CURVE.losses)
 
 
+def test_a_zero_with_a_sign_is_found_too():
+    """A landscape's accuracy is -0.0 where nothing fell, and SQLite keeps no sign of a zero."""
+    scores = opened()
+    scores.keep(JOB, Outcome(-0.0, -0.0, CURVE.losses, 3.0))
+    found = opened().find(JOB)
+    assert found is not None and (found.fitness, found.accuracy) == (0.0, 0.0)
+
+
 OTHER_JOBS = {
     "text": Job("key", "text ", "digits", 0, 100),
     "task": Job("key", "text", "saddle", 0, 100),
