@@ -2,7 +2,8 @@
 
 A generation's best rules, one a skeleton, get a number of trials each. Trials are individuals of that generation, born
 of the rule by the operator `tuned`; they pass the gates, and are scored in batches. A rule whose best trial is better
-than itself gives it its place, and the trial may be tuned in its turn; a rule that was not bettered is not tuned again.
+than itself gives it its place, and the trial may be tuned in its turn, from the steps that its tuning ended with; a
+rule that was not bettered is tuned with finer steps, until those are too fine.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...dsl.algebra.canonical import canonical
-from ...dsl.checks.check import check
 from ...dsl.text.syntax import File
 from ..seeds import generator
 from ..spaces.dials import Dials
+from ..spaces.keys import rule_of
 from ..training.fitness import DIVERGED
 from .population import Candidate, Member, Merit, Refusal, ranked
 from .selection import Breeding, Members
@@ -23,6 +24,8 @@ from .strategy import Evolution
 ATTEMPTS = 10
 SIGMA = 0.1
 """The first step, in widths of a prior: that of a mutation."""
+FINER, FINEST = 1 / 3, 0.003
+"""A rule that was not bettered is tuned with steps so much smaller the next time, and no more below the finest."""
 OPERATOR = "tuned"
 
 Score = Callable[[Sequence[Candidate]], Sequence[Merit]]
@@ -32,14 +35,14 @@ Admit = Callable[[File], str]
 
 @dataclass
 class Polisher:
-    """Tunes when it is due, and remembers which rules tuning did not better."""
+    """Tunes when it is due; `steps` are the first steps of those who were tuned before, by candidate."""
 
     breeding: Breeding
     seed: int
     literals: bool
     admit: Admit
     score: Score
-    settled: set[str] = field(default_factory=set)
+    steps: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, members: Members, number: int) -> Members:
         """The population after generation `number`, its best rules tuned if it is their turn."""
@@ -51,36 +54,41 @@ class Polisher:
             merits = iter(self.score([candidate for _, batch in batches for candidate in batch]))
             for tuning, batch in batches:
                 tuning.learn([Member(candidate, next(merits), tuning.rule.island) for candidate in batch])
-        self.settled |= {tuning.rule.candidate.id for tuning in tunings if tuning.best is tuning.rule}
-        better = {tuning.rule.candidate.id: tuning.best for tuning in tunings}
-        return ranked(self._placed(member, better) for member in members)
+        for tuning in tunings:
+            better = tuning.best is not tuning.rule
+            self.steps[tuning.best.candidate.id] = min(SIGMA, tuning.strategy.sigma) if better else tuning.sigma * FINER
+        best = {tuning.rule.candidate.id: tuning.best for tuning in tunings}
+        return ranked(self._placed(member, best) for member in members)
 
     @staticmethod
-    def _placed(member: Member, better: dict[str, Member]) -> Member:
-        return replace(better.get(member.candidate.id, member), island=member.island)
+    def _placed(member: Member, best: dict[str, Member]) -> Member:
+        return replace(best.get(member.candidate.id, member), island=member.island)
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
-        tunings: list[_Tuning] = []
-        skeletons: set[str] = set()
+        rules: dict[str, Member] = {}
         for member in members:
-            dials = Dials.of(member.candidate.tree, literals=self.literals)
-            skeleton = canonical(check(member.candidate.tree)).skeleton
-            if len(tunings) == self.breeding.tune_top or member.fitness <= DIVERGED:
+            if len(rules) == self.breeding.tune_top or member.fitness <= DIVERGED:
                 break
-            if len(dials) and skeleton not in skeletons and member.candidate.id not in self.settled:
-                skeletons.add(skeleton)
-                tunings.append(_Tuning(self.breeding, self.seed, number, len(tunings), member, dials))
-        return tunings
+            if self.sigma(member) >= FINEST and len(Dials.of(member.candidate.tree, literals=self.literals)):
+                rules.setdefault(canonical(rule_of(member.candidate.tree)).skeleton, member)
+        return [_Tuning(self, number, which, rule) for which, rule in enumerate(rules.values())]
+
+    def sigma(self, member: Member) -> float:
+        """The width of a rule's first steps."""
+        return self.steps.get(member.candidate.id, SIGMA)
 
 
 class _Tuning:
     """One rule's trials, a batch at a time."""
 
-    def __init__(self, breeding: Breeding, seed: int, number: int, which: int, rule: Member, dials: Dials) -> None:
+    def __init__(self, polisher: Polisher, number: int, which: int, rule: Member) -> None:
+        breeding = polisher.breeding
         self.rule = self.best = rule
-        self.number, self.dials, self.trials = number, dials, breeding.tune_trials
+        self.number, self.sigma, self.trials = number, polisher.sigma(rule), breeding.tune_trials
+        self.dials = Dials.of(rule.candidate.tree, literals=polisher.literals)
         self.first = max(breeding.population, breeding.births) + which * self.trials
-        self.strategy = Evolution([0.0] * len(dials), SIGMA, generator(seed, "polish", number, which))
+        stream = generator(polisher.seed, "polish", number, which)
+        self.strategy = Evolution([0.0] * len(self.dials), self.sigma, stream)
         self.spent = 0
 
     def batch(self, admit: Admit) -> Iterator[Candidate]:

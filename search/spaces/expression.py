@@ -10,6 +10,7 @@ from ...dsl.diagnostics import OptError
 from ...dsl.text.parser import parse
 from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 from . import graft
+from .growth import born
 from .keys import rule_of
 from .priors import drawn
 from .sites import mended, sites
@@ -40,6 +41,8 @@ UPDATES = {
 AVERAGES = {"beta1": {"m", "mhat"}, "beta2": {"v", "vhat"}}
 """The names of each standard average, by that of its rate."""
 TRIES = 20
+DRAWN = 0.5
+"""How many are born with hyperparameters from their priors; the others have those in use."""
 
 
 def founder(update: str) -> File:
@@ -87,11 +90,10 @@ def sound(tree: File) -> bool:
 
 def random_tree(rng: np.random.Generator) -> File:
     """The standard states with a random update, of any depth, and hyperparameters drawn from their priors."""
-    start = drawn(GRADIENT, rng)
+    start = drawn(GRADIENT, rng) if rng.random() < DRAWN else GRADIENT
     (update,) = sites(start, whole_program=False)
     for _ in range(TRIES):
-        levels = int(rng.integers(2, graft.BIRTH_DEPTH + 1))
-        tree = mended(start, update, graft.grown(rng, update.readable, levels))
+        tree = mended(start, update, born(rng, update.readable))
         if sound(tree):
             return tree
     return start

@@ -7,53 +7,44 @@ Kinnear, 1993); constants and hyperparameters move by Gaussian steps on the scal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import exp, log
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp
 from typing import Any
 
 import numpy as np
 
-from ...dsl.meaning.operators import OPERATORS, Kind
-from ...dsl.text.syntax import Assign, Expr, File, Let, Name, Number, Output, ParamDecl, StateDecl
+from ...dsl.meaning.operators import OPERATORS
+from ...dsl.text.syntax import Expr, File, Let, Number, StateDecl
+from .growth import BIRTH_DEPTH, INNER, grown, leaf
 from .idioms import in_idiom
-from .priors import pick, stepped
+from .memory import with_other_memory, with_state
+from .priors import pick, reach, stepped
 from .sites import Path, Site, applied, arguments, depth, kind, mended, operator, parts, put, reads, sites, size
-from .trees import fragment, number, rounded
+from .trees import live_names, number, renamed
 
 MAX_SIZE, MAX_DEPTH = 40, 9
-BIRTH_DEPTH = 4
-MAX_STATES = 4
+UPDATE = 0.5
+"""How often a change of a whole program is one of its update."""
+WHOLE = 0.3
+"""How often what may be put around any part is put around the whole."""
 CONSTANT_STEP = 0.5
-
-INNER: dict[str, float] = {
-    "add": 4, "sub": 2, "mul": 4, "div": 3, "neg": 1, "sqrt": 2, "square": 1, "abs": 1, "sign": 2, "tanh": 1,
-    "exp": 0.5, "log": 0.3, "cbrt": 0.3, "max": 1, "min": 1, "where": 0.5, "lt": 1, "gt": 1,
-}  # fmt: skip
-"""How often each operator is chosen where a new expression grows."""
-LEAVES: dict[str, float] = {"g": 4, "theta": 0.5, "t": 0.2, "beta1": 0.2, "beta2": 0.2, "eps": 0.3}
-OTHER_LEAF, CONSTANT_LEAF = 2.0, 2.0
-
-# ---------------------------------------------------------------- growing
-
-
-def grown(rng: np.random.Generator, readable: Sequence[str], levels: int, wanted: Kind = "real") -> Expr:
-    """A random expression of a kind, at most so many levels deep (conditions need one more)."""
-    if wanted == "real" and (levels <= 1 or rng.random() < 0.2):
-        return leaf(rng, readable)
-    names = [name for name in INNER if OPERATORS[name].gives == wanted]
-    row = OPERATORS[pick(rng, names, [INNER[name] for name in names])]
-    return applied(row.name, tuple(grown(rng, readable, levels - 1, row.takes_at(k)) for k in range(row.arity)))
-
-
-def leaf(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
-    """A name or a constant; constants are log-normal around 1."""
-    weights = [LEAVES.get(name, OTHER_LEAF) for name in readable]
-    name = pick(rng, [*readable, ""], [*weights, CONSTANT_LEAF])
-    return Name(name) if name else number(exp(rng.normal()))
+WEIGHTS = (-2.5, 0.5)
+"""Powers of ten of a new term's weight."""
 
 
 # ---------------------------------------------------------------- operators on one expression
+
+
+def chosen(tree: File, rng: np.random.Generator, whole_program: bool) -> Site:
+    """The update, or in whole programs every other time a statement that it depends on."""
+    (update,) = sites(tree, whole_program=False)
+    if not whole_program or rng.random() < UPDATE:
+        return update
+    live = live_names(tree)
+    others = [site for site in sites(tree, whole_program=True) if getattr(tree.items[site.item], "name", "") in live]
+    return pick(rng, others) if others else update
+
 
 Cut = Callable[[Site, Path, Expr, np.random.Generator], Expr | None]
 """What to put in the place of one part of a site's expression; None for nothing."""
@@ -91,7 +82,7 @@ def _constant(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> E
     """A constant times the exponential of a normal number; zero becomes a small one."""
     if not isinstance(part, Number):
         return None
-    return number((part.value or 1e-3) * exp(rng.normal(0, CONSTANT_STEP)))
+    return number((part.value or 1e-3) * exp(rng.normal(0, CONSTANT_STEP * reach(rng))))
 
 
 def _wrapped(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
@@ -107,10 +98,8 @@ def _wrapped(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Ex
 
 
 def _term(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
-    """A weighted new term is added to the whole."""
-    if path or kind(part) != "real":
-        return None
-    new = applied("mul", (number(exp(rng.normal())), grown(rng, site.readable, 3)))
+    """A new term is added, of any weight: a light one changes little until its weight is tuned."""
+    new = applied("mul", (number(10 ** rng.uniform(*WEIGHTS)), grown(rng, site.readable, 2)))
     return applied(pick(rng, ["add", "sub"]), (part, new))
 
 
@@ -118,15 +107,46 @@ def _idiom(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr
     return in_idiom(part, site.readable, lambda: leaf(rng, site.readable), rng)
 
 
-def _cutting(cut: Cut, *, suits: Callable[[Path, Expr], bool]) -> Change:
-    """A cut tried on one random part, of those that suit it, of one random site."""
+def _renamed(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
+    """One name is another wherever a statement reads it."""
+    site = chosen(tree, rng, whole_program)
+    known = sorted(reads(site.value) & set(site.readable))
+    if not known:
+        return tree
+    return mended(tree, site, renamed(site.value, {pick(rng, known): pick(rng, site.readable)}))
+
+
+def _corrected(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
+    """Every state that the update reads gives way to what is computed from it alone, such as its mean without bias, or
+    the other way round."""
+    update = sites(tree, whole_program=False)[0]
+    twins = _twins(tree)
+    read = reads(update.value)
+    new = {old: twin for old, twin in twins.items() if old in read}
+    return mended(tree, update, renamed(update.value, new)) if new else tree
+
+
+def _twins(tree: File) -> dict[str, str]:
+    """States to the values that are computed from each alone; where there is none left to undo, the other way round."""
+    states = {item.name for item in tree.items if isinstance(item, StateDecl)}
+    pairs: dict[str, str] = {}
+    for item in tree.items:
+        if isinstance(item, Let) and len(own := reads(item.value) & states) == 1:
+            (state,) = own
+            pairs |= {state: item.name, item.name: state}
+    return pairs
+
+
+def _cutting(cut: Cut, *, suits: Callable[[Path, Expr], bool], whole: bool = False) -> Change:
+    """A cut tried on one random part, of those that suit it, of one random site; `whole` where it is more often the
+    outermost."""
 
     def change(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
-        site = pick(rng, sites(tree, whole_program=whole_program))
+        site = chosen(tree, rng, whole_program)
         places = [(path, part) for path, part in parts(site.value) if suits(path, part)]
         if not places:
             return tree
-        path, part = pick(rng, places)
+        path, part = places[0] if whole and rng.random() < WHOLE else pick(rng, places)
         new = cut(site, path, part, rng)
         return tree if new is None else _kept(tree, site, put(site.value, path, new))
 
@@ -135,34 +155,6 @@ def _cutting(cut: Cut, *, suits: Callable[[Path, Expr], bool]) -> Change:
 
 def _kept(tree: File, site: Site, value: Expr) -> File:
     return mended(tree, site, value) if size(value) <= MAX_SIZE and depth(value) <= MAX_DEPTH else tree
-
-
-# ---------------------------------------------------------------- operators on declarations
-
-
-def _state(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
-    """A new average of something, with a rate of its own, read in the place of a leaf of the update."""
-    known = {item.name for item in tree.items if isinstance(item, StateDecl | ParamDecl | Let)}
-    states = sum(isinstance(item, StateDecl) for item in tree.items)
-    update = sites(tree, whole_program=False)[0]
-    leaves = [path for path, part in parts(update.value) if not arguments(part) and kind(part) == "real"]
-    if states >= MAX_STATES or not leaves:
-        return tree
-    name = next(f"s{k}" for k in range(1, 1000) if f"s{k}" not in known)
-    value = rounded(1 - exp(rng.uniform(log(1e-3), log(0.5))))
-    rate = fragment(f"param {name}_rate = {value!r} in [0, 1) ~ 1 - loguniform(1e-3, 0.5)")
-    average = fragment(f"{name} <- {name}_rate*{name} + (1 - {name}_rate)*g")
-    assert isinstance(average, Assign)
-    what = grown(rng, [n for n in update.readable if n not in _lets(tree)], 3)
-    average = replace(average, value=put(average.value, (1, 1), what))
-    first = next(k for k, item in enumerate(tree.items) if isinstance(item, Let | Assign | Output))
-    read = mended(tree, update, put(update.value, pick(rng, leaves), Name(name)))
-    items = (*read.items[:first], rate, fragment(f"state {name} = 0"), average, *read.items[first:])
-    return replace(tree, items=items)
-
-
-def _lets(tree: File) -> set[str]:
-    return {item.name for item in tree.items if isinstance(item, Let)}
 
 
 # ---------------------------------------------------------------- the table
@@ -185,6 +177,10 @@ def _any(path: Path, part: Expr) -> bool:
     return True
 
 
+def _real(path: Path, part: Expr) -> bool:
+    return kind(part) == "real"
+
+
 def _inner(path: Path, part: Expr) -> bool:
     return bool(arguments(part))
 
@@ -194,12 +190,15 @@ OPERATIONS = (
     Operation("point", 2, _cutting(_point, suits=_any)),
     Operation("hoist", 1.5, _cutting(_hoist, suits=_inner)),
     Operation("shrink", 1, _cutting(_shrink, suits=_inner)),
-    Operation("wrap", 1, _cutting(_wrapped, suits=_any)),
-    Operation("term", 1, _cutting(_term, suits=lambda path, part: not path)),
-    Operation("idiom", 2, _cutting(_idiom, suits=lambda path, part: kind(part) == "real")),
+    Operation("wrap", 1, _cutting(_wrapped, suits=_any, whole=True)),
+    Operation("term", 1.5, _cutting(_term, suits=_real, whole=True)),
+    Operation("idiom", 4, _cutting(_idiom, suits=_real, whole=True)),
     Operation("constant", 2, _cutting(_constant, suits=lambda path, part: isinstance(part, Number))),
-    Operation("hyperparameter", 4, lambda tree, rng, whole_program: stepped(tree, rng)),
-    Operation("state", 1, _state, program=True),
+    Operation("rename", 1, _renamed),
+    Operation("correct", 1, _corrected),
+    Operation("hyperparameter", 3, lambda tree, rng, whole_program: stepped(tree, rng)),
+    Operation("state", 1, with_state, program=True),
+    Operation("memory", 2, with_other_memory, program=True),
 )
 AGAIN = 0.4
 """The chance of one more mutation after each, at full strength."""
@@ -222,7 +221,7 @@ def mutate(
 
 def cross(first: File, second: File, rng: np.random.Generator, *, whole_program: bool = False) -> File:
     """The first parent with one part of it replaced by a part of the second of the same kind that it can read."""
-    site = pick(rng, sites(first, whole_program=whole_program))
+    site = chosen(first, rng, whole_program)
     path, part = pick(rng, list(parts(site.value)))
     offered = [
         lower

@@ -20,25 +20,27 @@ IDIOMS: dict[str, float] = {
     "x/(sqrt(v) + eps)": 2,
     "x/(sqrt(vhat) + eps)": 2,
     "sign(x)": 2,
-    "c*x + (1 - c)*y": 3,
+    "c*x + d*y": 3,
     "x*sign(y)": 1,
     "x*exp(y)": 1,
     "where(x*y > 0, x, c*x)": 1,
     "clip(x, -c, c)": 1,
 }
 """How often each is chosen."""
-FREE = frozenset("xyc")
+FREE = frozenset("xycd")
 
 
 def in_idiom(part: Expr, readable: Sequence[str], leaf: Callable[[], Expr], rng: np.random.Generator) -> Expr:
     """The part inside one of the idioms whose names can be read."""
-    templates = {text: _template(text) for text in IDIOMS}
+    templates = {text: template(text) for text in IDIOMS}
     usable = [text for text, value in templates.items() if reads(value) - FREE <= set(readable)]
     chosen = templates[pick(rng, usable, [IDIOMS[text] for text in usable])]
-    return filled(chosen, {"x": part, "y": leaf(), "c": number(rng.uniform(0.05, 0.95))})
+    c = rng.uniform(0.05, 0.95)
+    return filled(chosen, {"x": part, "y": leaf(), "c": number(c), "d": number(1 - c)})
 
 
-def _template(text: str) -> Expr:
+def template(text: str) -> Expr:
+    """The expression that a text is."""
     line = fragment(f"update = {text}")
     assert isinstance(line, Output)
     return line.value

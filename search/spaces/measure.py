@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar, get_args
 
 from ...dsl.meaning.dtypes import BYTES
-from ...dsl.text.syntax import Expr, File, ParamDecl, StateDecl, walk
+from ...dsl.text.syntax import Apply, Assign, Call, Expr, File, Let, Name, Number, Output, ParamDecl, StateDecl, walk
 
 DEFAULT_DTYPE = "float32"
 
@@ -17,6 +17,22 @@ def complexity(tree: File) -> int:
     """How many names, numbers and operators the statements of a tidied tree are written with."""
     statements = [item for item in tree.items if not isinstance(item, ParamDecl | StateDecl)]
     return sum(isinstance(node, get_args(Expr)) for statement in statements for node in walk(statement))
+
+
+def skeleton(tree: File) -> str:
+    """What a tidied tree's statements are but for their numbers: rules of one skeleton differ in constants alone."""
+    return " ".join(_word(node) for item in tree.items if not isinstance(item, ParamDecl) for node in walk(item))
+
+
+def _word(node: object) -> str:
+    match node:
+        case Number():
+            return "#"
+        case Name(word) | Let(word) | Assign(word) | Output(word) | StateDecl(word):
+            return word
+        case Apply(word, args) | Call(word, args):
+            return f"{word}/{len(args)}"
+    return type(node).__name__
 
 
 def state_bytes(tree: File) -> float:

@@ -14,6 +14,8 @@ from .trees import number, number_of, rounded, tidied
 
 STEP = 0.1
 """The width of a step, in widths of the prior."""
+FINEST = 0.03
+"""Steps are of all sizes down to this share of the widest: what is coarse finds, what is fine hits."""
 T = TypeVar("T")
 
 
@@ -23,6 +25,11 @@ def pick(rng: np.random.Generator, options: Sequence[T], weights: Sequence[float
         return options[int(rng.integers(len(options)))]
     shares = np.cumsum(weights)
     return options[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+
+
+def reach(rng: np.random.Generator) -> float:
+    """The size of one step, as a share of the widest: evenly on a logarithmic scale."""
+    return float(FINEST ** rng.random())
 
 
 def drawn(tree: File, rng: np.random.Generator) -> File:
@@ -45,7 +52,7 @@ def stepped(tree: File, rng: np.random.Generator) -> File:
     place = pick(rng, declared)
     item = tree.items[place]
     assert isinstance(item, ParamDecl)
-    changed = moved(item, rng.normal(0, STEP))
+    changed = moved(item, rng.normal(0, STEP * reach(rng)))
     return replace(tree, items=(*tree.items[:place], changed, *tree.items[place + 1 :]))
 
 

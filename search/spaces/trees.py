@@ -94,7 +94,7 @@ def plain_sum(e: Expr) -> Expr:
 def tidied(tree: File) -> File:
     """The tree without what its update never reads: sleeping genes, unused states and values, second names."""
     tree = _without_second_names(tree)
-    live = _live(tree)
+    live = live_names(tree)
     return replace(tree, items=tuple(item for item in tree.items if _stays(item, live)))
 
 
@@ -117,7 +117,8 @@ def _assigned(items: Iterable[Item], name: str) -> bool:
     return any(isinstance(item, Assign) and item.name == name for item in items)
 
 
-def _live(tree: File) -> set[str]:
+def live_names(tree: File) -> set[str]:
+    """What the rule's outputs depend on."""
     scheduled = any(isinstance(item, Output) and item.name == "step_size" for item in tree.items)
     live: set[str] = {"theta", "g"} if scheduled else {"theta", "g", "lr"}
     before = 0

@@ -1,5 +1,7 @@
 """Constants tuned inside a skeleton: what moves and what does not, the budget, the record, and who gets whose place."""
 
+from collections import Counter
+from itertools import pairwise
 from math import log10
 
 import numpy as np
@@ -105,18 +107,26 @@ def test_a_trial_has_its_rules_skeleton_and_takes_its_place_if_better():
     assert len(found[1].members) == 8
 
 
-def test_a_skeleton_is_tuned_once_a_turn_and_a_rule_that_was_not_bettered_never_again():
+def test_a_skeleton_is_tuned_once_a_turn_and_a_rule_that_is_not_bettered_four_times_ever_finer():
     def only_births(candidates):
         merits = nearness(candidates)
         return [Merit(0, 0.0 if "tuned" in c.operators else m.fitness) for c, m in zip(candidates, merits, strict=True)]
 
-    for score in (nearness, only_births):
+    for score, most in ((nearness, 9), (only_births, 4)):
         _, born = searched(Breeding(8, 9, 2, 2, tune_every=1, tune_top=2, tune_trials=9), score=score)
         trees = {c.id: c.tree for c in born}
         turns = {(c.generation, c.parents[0]) for c in born if c.operators == ("tuned",)}
         skeletons = [(generation, canonical(check(trees[parent])).skeleton) for generation, parent in turns]
         assert len(set(skeletons)) == len(skeletons) > 1
-        assert len({parent for _, parent in turns}) == len(turns)
+        assert max(Counter(parent for _, parent in turns).values()) <= most
+
+    distances = {generation: [] for generation, _ in turns}
+    first = next(c.parents[0] for c in born if c.operators == ("tuned",))
+    for c in born:
+        if c.operators == ("tuned",) and c.parents[0] == first:
+            distances[c.generation].append(abs(log10(values(c.tree)["lr"] / values(trees[first])["lr"])))
+    means = [np.mean(found) for _, found in sorted(distances.items()) if found]
+    assert len(means) == 4 and all(finer < coarser / 1.5 for coarser, finer in pairwise(means))
 
 
 def test_gates_are_asked_of_every_trial_and_refusals_recorded():

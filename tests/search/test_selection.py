@@ -11,6 +11,7 @@ from optc.search.evolve.pareto import by_merit, crowding, front, ranks
 from optc.search.evolve.population import Candidate, Member, Merit, ranked
 from optc.search.evolve.selection import SELECTIONS, Breeding
 from optc.search.runs.config import Config, ConfigError, checked
+from optc.search.spaces.expression import founder
 from optc.search.spaces.measure import complexity, state_bytes
 from optc.search.spaces.space import SPACES
 from optc.search.spaces.trees import tidied
@@ -142,6 +143,15 @@ def test_what_failed_is_last_however_small():
     ]
     kept = SELECTIONS["pareto"](Breeding(2, 2, 0, 2, "pareto")).next((), ranked(members), 0, 0)
     assert [m.candidate.place for m in kept] == [0, 1]
+
+
+def test_what_differs_in_constants_alone_does_not_crowd_a_front():
+    updates = ["sign(m)", "2*m + g", "3*m + g", "4*m + g", "mhat + vhat*g*g*g*g"]
+    found = ranked(
+        Member(Candidate(0, k, founder(text), ()), Merit(0, 0.9 - k / 100)) for k, text in enumerate(updates)
+    )
+    kept = SELECTIONS["pareto"](Breeding(3, 2, 0, 2, "pareto", objectives=("fitness",))).next((), found, 0, 0)
+    assert [m.candidate.place for m in kept] == [0, 1, 4]
 
 
 # ---------------------------------------------------------------- configuration

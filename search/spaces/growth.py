@@ -1,0 +1,58 @@
+"""A stream to a random expression of the free spaces: of any form, or of idioms; typed, so that it always checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+
+import numpy as np
+
+from ...dsl.meaning.operators import OPERATORS, Kind
+from ...dsl.text.syntax import Expr, Name
+from .idioms import in_idiom
+from .priors import pick
+from .sites import applied
+from .trees import number
+
+BIRTH_DEPTH = 4
+IDIOMATIC = 0.5
+"""How many of those that are born without parents are made of idioms."""
+
+INNER: dict[str, float] = {
+    "add": 4, "sub": 2, "mul": 4, "div": 3, "neg": 1, "sqrt": 2, "square": 1, "abs": 1, "sign": 2, "tanh": 1,
+    "exp": 0.5, "log": 0.3, "cbrt": 0.3, "max": 1, "min": 1, "where": 0.5, "lt": 1, "gt": 1,
+}  # fmt: skip
+"""How often each operator is chosen where a new expression grows."""
+LEAVES: dict[str, float] = {"g": 4, "theta": 0.5, "t": 0.2, "beta1": 0.2, "beta2": 0.2, "eps": 0.3}
+OTHER_LEAF, CONSTANT_LEAF = 2.0, 2.0
+
+
+def grown(rng: np.random.Generator, readable: Sequence[str], levels: int, wanted: Kind = "real") -> Expr:
+    """A random expression of a kind, at most so many levels deep (conditions need one more)."""
+    if wanted == "real" and (levels <= 1 or rng.random() < 0.2):
+        return leaf(rng, readable)
+    names = [name for name in INNER if OPERATORS[name].gives == wanted]
+    row = OPERATORS[pick(rng, names, [INNER[name] for name in names])]
+    return applied(row.name, tuple(grown(rng, readable, levels - 1, row.takes_at(k)) for k in range(row.arity)))
+
+
+def born(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
+    """A new update: of any form, or of idioms."""
+    if rng.random() < IDIOMATIC:
+        return built(rng, readable)
+    return grown(rng, readable, int(rng.integers(2, BIRTH_DEPTH + 1)))
+
+
+def built(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
+    """A leaf inside one idiom, or inside two: what optimizers look like before anyone has bred them."""
+    value = leaf(rng, readable)
+    for _ in range(int(rng.integers(1, 3))):
+        value = in_idiom(value, readable, lambda: leaf(rng, readable), rng)
+    return value
+
+
+def leaf(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
+    """A name or a constant; constants are log-normal around 1."""
+    weights = [LEAVES.get(name, OTHER_LEAF) for name in readable]
+    name = pick(rng, [*readable, ""], [*weights, CONSTANT_LEAF])
+    return Name(name) if name else number(exp(rng.normal()))
