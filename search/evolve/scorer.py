@@ -10,6 +10,7 @@ from ..runs.scores import Scores
 from ..runs.store import Individual, Rejected, Store, StoreError
 from ..spaces.keys import key_of
 from ..spaces.trees import tidied
+from ..training.blame import STOPS
 from ..training.evaluate import Job, Outcome
 from ..training.fitness import DIVERGED, overall
 from ..training.pool import Pool
@@ -80,10 +81,11 @@ class Scorer:
             else:
                 yield job, outcome, True
         for job, outcome in self.pool.run(left):
-            if outcome.machine:
+            if outcome.fault in STOPS:
+                why = STOPS[outcome.fault].format(reason=outcome.reason, text=job.text)
                 raise StoreError(
-                    f"this machine cannot train: {outcome.reason}. What is recorded is safe; once that is "
-                    f"mended, go on with: optsearch resume {self.store.folder}"
+                    f"{why}. What is recorded is safe; once that is mended, go on with: "
+                    f"optsearch resume {self.store.folder}"
                 )
             self.scores.keep(job, outcome)
             yield job, outcome, False

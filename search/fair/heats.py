@@ -25,6 +25,7 @@ from ..seeds import seed_of
 from ..tasks.protocol import Problem
 from ..tasks.splits import Judged
 from ..tasks.task import problem
+from ..training.blame import STOPS
 from ..training.evaluate import Evaluator, Job, Outcome
 from ..training.pool import Pool
 from ..training.schedules import scheduled
@@ -140,8 +141,9 @@ class Heats:
             self.pool = self.hire()
         self.progress(0, len(missing))
         for done, (job, outcome) in enumerate(self.pool.run(missing) if self.pool else (), 1):
-            if outcome.machine:
-                raise StoreError(f"this machine cannot train: {outcome.reason}; what is in {self.folder} is safe")
+            if outcome.fault in STOPS:
+                why = STOPS[outcome.fault].format(reason=outcome.reason, text=job.text)
+                raise StoreError(f"{why}; what is in {self.folder} is safe")
             self.known[job.key] = result = _result(outcome)
             self._write(job, result)
             self.progress(done, len(missing))

@@ -25,6 +25,7 @@ from .config import Config
 from ..training.evaluate import Job, Outcome
 from ..tasks.blocks import available
 from ..tasks.task import TASKS
+from ..tasks import own
 
 FILE = "scores.sqlite"
 APPLICATION = 0x6F707473
@@ -183,5 +184,7 @@ def _source() -> str:
 
 def _digest_of(task: str) -> str | None:
     """What names a task's data; None for a task that cannot say what it is made of, and whose scores are not kept."""
+    if own.is_own(task):
+        return own.digest(task)
     digest = getattr(TASKS[task], "digest", None)
     return None if digest is None else str(digest())

@@ -114,8 +114,7 @@ def _descends(probe: Probe) -> str:
 
 
 def _small(probe: Probe) -> str:
-    with np.errstate(over="ignore"):
-        return "too large: a step of more than 1" if np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP else ""
+    return "too large: a step of more than 1" if np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP else ""
 
 
 GATES: dict[str, Gate] = {
@@ -147,7 +146,9 @@ class Gatekeeper:
         except (OptError, ArithmeticError, ValueError, TypeError) as error:
             return f"no rule: {str(error).splitlines()[0]}"
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _judged(self, probe: Probe) -> str:
+        """What overflows, in a step or in a gate's own sums, is refused for it; numpy need not warn of it too."""
         if probe.rule.inputs:
             return f"no rule for a search: it needs the input `{probe.rule.inputs[0]}`"
         for name in self.names:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ class CartPole:
     def splits(self, seed: int, train_images: int, validation_images: int) -> dict[str, Indices]:
         _environments(1)
         return {}
+
+    def digest(self) -> str:
+        """The environment is as its package has it."""
+        _environments(1)
+        return f"gymnasium {version('gymnasium')}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,12 @@ def absolute(reference: str) -> str:
     """The same task, wherever it is asked for from."""
     path, _, name = reference.rpartition(":")
     return f"{Path(path).expanduser().resolve()}:{name}"
+
+
+def digest(reference: str) -> str:
+    """A digest of the file, and what its task says of itself, if it has a `digest()`. Raises DataError."""
+    path, own = Path(reference.rpartition(":")[0]).expanduser(), getattr(own_task(reference), "digest", str)
+    return f"{blake2b(path.read_bytes(), digest_size=16).hexdigest()} {own()}"
 
 
 @lru_cache

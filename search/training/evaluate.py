@@ -18,6 +18,7 @@ from ..runs.config import Config
 from ..seeds import seed_of
 from ..tasks.protocol import Problem
 from ..tasks.task import problem
+from .blame import Fault, fault_of
 from .build import optimizer_of
 from .fitness import DIVERGED, fitness
 from .train import Curve, MakeOptimizer, train_together
@@ -53,7 +54,7 @@ class Job:
 class Outcome:
     """What came of a job. `reason` says why it failed, in words; it is empty for a run that came through.
 
-    `machine` says that it was no fault of the rule: a disk is full, say. Such an outcome is no result.
+    Where it was another's fault than the rule's (a disk is full, say), such an outcome is no result.
     """
 
     fitness: float
@@ -61,7 +62,7 @@ class Outcome:
     losses: npt.NDArray[np.float32]
     seconds: float
     reason: str = ""
-    machine: bool = False
+    fault: Fault = "rule"
 
 
 def failure(reason: str, seconds: float = 0.0) -> Outcome:
@@ -139,7 +140,7 @@ def _or_its_error(maker: Callable[[Job], MakeOptimizer], job: Job) -> MakeOptimi
 
 def _outcome(curve: Curve | Exception, seconds: float) -> Outcome:
     if isinstance(curve, Exception):
-        return replace(failure(f"{type(curve).__name__}: {curve}", seconds), machine=isinstance(curve, OSError))
+        return replace(failure(f"{type(curve).__name__}: {curve}", seconds), fault=fault_of(curve))
     accuracy = None if curve.diverged else curve.accuracy
     return Outcome(fitness(curve), accuracy, curve.losses, seconds, curve.diverged)
 

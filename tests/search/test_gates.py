@@ -31,6 +31,14 @@ def test_each_gate_refuses_what_it_is_for_and_nothing_else(gate):
     assert Gatekeeper(others, 100)(tree("update = g")) == ""
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("update", ["1e200*sign(g)", "1e308*sign(g)*sign(theta)", "g/0", "exp(1e5*g)", "1e308*theta"])
+def test_numbers_out_of_range_are_refused_without_a_warning(update):
+    for gate in ("small", "descends"):
+        Gatekeeper([gate], 100)(tree(f"update = {update}"))
+    assert Gatekeeper(NAMES, 100)(tree(f"update = {update}"))
+
+
 def test_every_gate_is_tried():
     assert set(HOPELESS) == set(GATES)
 

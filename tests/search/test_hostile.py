@@ -196,5 +196,5 @@ def test_a_rule_that_eats_memory_costs_its_own_score(tmp_path):
     jobs = [Job(str(k), text, task, 0, 3) for k, text in enumerate([GREEDY, "param lr = 1e-3\nupdate = sign(g)"])]
     outcomes = {job.key: outcome for job, outcome in pool.run(jobs)}
     pool.close()
-    assert outcomes["0"].fitness == -1 and "memory" in outcomes["0"].reason and not outcomes["0"].machine
+    assert outcomes["0"].fitness == -1 and "memory" in outcomes["0"].reason and outcomes["0"].fault == "rule"
     assert outcomes["1"].fitness > 0.5 and not outcomes["1"].reason

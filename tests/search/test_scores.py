@@ -10,6 +10,7 @@ import pytest
 
 from optc.search.runs.config import Config
 from optc.search.runs.scores import FILE, Scores
+from optc.search.tasks import own
 from optc.search.training.evaluate import Job, Outcome, failure
 
 CURVE = Outcome(0.5, 0.25, np.array([2.0, 1.5], np.float32), 3.0)
@@ -102,6 +103,38 @@ def test_other_data_under_the_same_name_is_another_score(folder, monkeypatch):
     labels = np.arange(40) % 10
     np.savez(folder / "digits.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     assert opened().find(JOB) is None
+
+
+TASK = """
+from optc.search.tasks.task import TASKS
+
+class Mine:
+    name, splits, problem = "mine", TASKS["saddle"].splits, TASKS["saddle"].problem
+"""
+DIGEST = """
+    def digest(self):
+        return "other data"
+"""
+
+
+def test_scores_of_a_task_of_one_s_own_are_kept_until_its_file_changes(folder):
+    path, job = folder / "mine.py", Job("key", "text", f"{folder / 'mine.py'}:Mine", 0, 100)
+    for text in (TASK, TASK + "# another\n", TASK + DIGEST):
+        path.write_text(text)
+        own._module.cache_clear()
+        scores = opened(training={"tasks": [job.task]})
+        assert scores.find(job) is None
+        scores.keep(job, CURVE)
+        assert opened(training={"tasks": [job.task]}).find(job) is not None
+
+
+def test_scores_of_the_pole_are_kept_for_the_version_of_its_package(monkeypatch):
+    pytest.importorskip("gymnasium", reason="needs gymnasium: pip install 'optc[rl]'")
+    job = Job("key", "text", "cartpole", 0, 100)
+    opened(training={"tasks": ["cartpole"]}).keep(job, CURVE)
+    assert opened(training={"tasks": ["cartpole"]}).find(job) is not None
+    monkeypatch.setattr("optc.search.tasks.cartpole.version", lambda package: "0")
+    assert opened(training={"tasks": ["cartpole"]}).find(job) is None
 
 
 def test_what_a_rule_did_to_its_process_is_not_kept():
