@@ -231,9 +231,9 @@ def test_a_full_disk_costs_no_search(folder):
     """The file may not grow beyond 64 KiB, as if the disk were full."""
     code = """
 import resource, signal, numpy as np
-from optc.search.config import Config
-from optc.search.evaluate import Job, Outcome
-from optc.search.scores import Scores
+from optc.search.runs.config import Config
+from optc.search.training.evaluate import Job, Outcome
+from optc.search.runs.scores import Scores
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 scores = Scores(Config.model_validate({"machine": {"cache": True}}))
 for k in range(40):

@@ -39,10 +39,10 @@ STRATEGIES = {
 
 RUN = """
 from pathlib import Path
-from optc.search.config import read_config
-from optc.search.run import config_of, create, run
-from optc.search.store import Store, FILE
-from optc.search.progress import Lines
+from optc.search.runs.config import read_config
+from optc.search.runs.run import config_of, create, run
+from optc.search.runs.store import Store, FILE
+from optc.search.runs.progress import Lines
 folder = Path(folder)
 store = Store.open(folder, write=True) if (folder / FILE).exists() else create(read_config(Path(config)), folder)
 run(store, config_of(store), Lines())
