@@ -38,12 +38,14 @@ RUNTIME = {
     "runtime/master.py": "parameters of 16 bits, and what they are the rounding of",
     "runtime/work.py": "what there is to do in one step",
     "runtime/live.py": "a step's numbers on the device",
+    "../dsl/cache.py": "where finished things are kept",
+    "runtime/cc.py": "a C compiler",
+    "runtime/look.py": "many tensors at one look",
+    "runtime/count.py": "counts of steps",
     "runtime/round.py": "a step's work, kept until the next",
     "runtime/shards.py": "steps of sharded tensors",
     "runtime/blocks.py": "blocks that suit a CPU",
     "runtime/torch.py": "running it by torch",
-    "../dsl/cache.py": "where finished things are kept",
-    "runtime/cc.py": "a C compiler",
     "runtime/native.py": "running it as native code",
     "runtime/tables.py": "tables on their way to a GPU",
     "runtime/triton.py": "running it by Triton",
@@ -116,8 +118,6 @@ def runtime_for(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
     passes = [those for f in fused.values() for those in f.passes.values()]
     eager = not any(has_native(p) for p in plans.values())
     spared = {
-        "../dsl/cache.py": eager,
-        "runtime/cc.py": eager,
         "runtime/native.py": eager,
         "runtime/tables.py": not fused,
         "runtime/triton.py": not fused,

@@ -1,6 +1,6 @@
-"""C source to a function in this process: by the machine's own compiler, in the background, and kept on disk.
+"""C source to functions in this process: by the machine's own compiler, in the background, and kept on disk.
 
-This file's text is part of each generated module that has native code. It knows neither rules nor tensors.
+This file's text is part of each generated module. It knows neither rules nor tensors.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import torch
 
 from ...dsl.cache import cache_folder
-
-Step = Callable[..., None]
 
 CC_OPTIONS = ("-O3", "-std=c11", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w")
 """Nothing here changes a bit of a result: no contraction, no reordering, no approximation, subnormals as they are."""
@@ -39,44 +36,44 @@ SCRIPT = (
 
 
 class CompiledC:
-    """The function `step` of some C source: on disk, being compiled, or not to be had, for a reason in words."""
+    """The library of some C source: on disk, being compiled, or not to be had, for a reason in words."""
 
     def __init__(self, source: str, macros: tuple[str, ...]) -> None:
         vectors = VECTORS.get(torch.backends.cpu.get_cpu_capability(), ())
         options = (*CC_OPTIONS, *vectors, *(f"-D{macro}" for macro in macros))
         key = hashlib.sha256("\0".join([source, platform.machine(), *options]).encode()).hexdigest()[:32]
-        self.step: Step | None = None
+        self.library: ctypes.CDLL | None = None
         self.reason = ""
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._path = native_folder() / f"{key}.so"
+            self.path = native_folder() / f"{key}.so"
             if not self._found():
                 self._start(source, options)
         except OSError as error:
             self.reason = str(error)
 
-    def get(self, wait: bool) -> Step | None:
-        """The function, or None while it is being compiled, unless told to wait, and where it is not to be had."""
+    def get(self, wait: bool) -> ctypes.CDLL | None:
+        """The library, or None while it is being compiled, unless told to wait, and where it is not to be had."""
         if self._process is not None and (wait or self._process.poll() is not None):
             self._finish(self._process)
-        return self.step
+        return self.library
 
     def _found(self) -> bool:
         """Whether it was on disk; what cannot be loaded is made again."""
         try:
-            if self._path.exists():
+            if self.path.exists():
                 self._load()
         except OSError:
-            self._path.unlink(missing_ok=True)
-        return self.step is not None
+            self.path.unlink(missing_ok=True)
+        return self.library is not None
 
     def _start(self, source: str, options: tuple[str, ...]) -> None:
         compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "cc", "gcc", "clang"))), None)
         if compiler is None:
             raise OSError("no C compiler was found: neither $CC nor cc, gcc or clang")
-        made = f"{self._path}.{uuid.uuid4().hex}"
+        made = f"{self.path}.{uuid.uuid4().hex}"
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call, as the compiler does
-        command = ["sh", "-c", SCRIPT, "sh", made, str(self._path), compiler, *options]
+        command = ["sh", "-c", SCRIPT, "sh", made, str(self.path), compiler, *options]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._said, stderr=self._said)
         assert process.stdin is not None
         with process.stdin as stream:
@@ -97,9 +94,7 @@ class CompiledC:
             self.reason = str(error)
 
     def _load(self) -> None:
-        step = ctypes.CDLL(str(self._path)).step
-        step.restype = None
-        self.step = step
+        self.library = ctypes.CDLL(str(self.path))
 
 
 @cache

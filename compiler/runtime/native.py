@@ -17,10 +17,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .cc import CompiledC, Step, compiled_c
+from .cc import CompiledC, compiled_c
 from .rule import Table
 from .torch import run_torch, written
 from .work import Batch, Work
+
+Step = Callable[..., None]
 
 STORED = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
@@ -82,18 +84,23 @@ def code_when_worth(batch: Batch) -> Step | None:
 
 def insisted(batch: Batch) -> Step:
     code = variant(batch)
-    step = code.get(wait=True)
-    if step is None:
+    library = code.get(wait=True)
+    if library is None:
         raise RuntimeError(f"backend='native' has no code to run: {code.reason}")
-    return step
+    return step_of(library)
 
 
 def told(code: CompiledC, wait: bool) -> Step | None:
     """The code where it is to be had. Warns, once for each reason, where it is not."""
-    step = code.get(wait)
+    library = code.get(wait)
     if code.reason:
         tell(code.reason)
-    return step
+    return None if library is None else step_of(library)
+
+
+def step_of(library: ctypes.CDLL) -> Step:
+    library.step.restype = None
+    return library.step
 
 
 @cache
@@ -105,7 +112,9 @@ def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], Step |
     """Native code for the tensors that it can walk, where there is any; eager torch for the rest."""
     left = []
     for batch in batches:
-        if batch.prepared is None or batch.moved:
+        if batch.settled and batch.grads_at is not None:
+            batch.prepared.take(batch.grads_at)
+        elif batch.prepared is None or batch.moved:
             batch.settled = False
             left += set_up(batch, code)
         if batch.prepared is not None:
@@ -177,6 +186,10 @@ class Call:
         self.tables = [torch.tensor(table, dtype=torch.int64) for table in tables]
         self.given = [ctypes.c_int64(len(operands)), *map(pointer, self.tables)]
         self.changed = [x for work in batch.works for x in (work.theta, *written(batch, work))]
+
+    def take(self, gradients: Tensor) -> None:
+        """Gradients of the same kind as before, from other addresses."""
+        self.tables[2].view(len(gradients), -1)[:, 1] = gradients
 
     def __call__(self, table: Table) -> None:
         """Each thread takes an equal share of the elements, as if all tensors were laid end to end."""

@@ -93,7 +93,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             now = self._this_round(capturing)
             try:
-                self._give_inputs(now.works, inputs or {})
+                if now.fed:
+                    self._give_inputs(now.works, inputs or {})
                 now.count(self._groups())
                 for job in now.jobs:
                     for run, batches in self._by_backend(job):
@@ -151,6 +152,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         structure = [self._structure(group, capturing) for group in self.param_groups]
         last = self._round
         if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
+            last.see_better(self.state)
             return last
         if capturing:
             raise RuntimeError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -19,61 +20,63 @@ CAPTURED: list[Staging] = []
 """What graphs copy from at every replay. It stays for as long as the process: nobody says when a graph is gone."""
 
 
-class Tables:
-    """Scalars, addresses, chunks and whatever else, one after the other in one buffer of 64-bit words on a device.
+class Words:
+    """Parts of any dtypes of 64 bits, one after the other in one memory. `until` has what the first, two, … parts take.
 
-    What changes most often comes first, so that whatever has to be sent is one piece. A part begins at an even word:
-    Triton compiles another kernel where a pointer is not a multiple of 16 bytes.
+    A part begins at an even word: Triton compiles another kernel where a pointer is not a multiple of 16 bytes.
+    """
+
+    def __init__(self, like: Sequence[Tensor], device: torch.device, pinned: bool = False) -> None:
+        lengths = [part.numel() + part.numel() % 2 for part in like]
+        words = torch.empty(sum(lengths), dtype=torch.int64, device=device, pin_memory=pinned)
+        pieces = zip(torch.split(words, lengths), like, strict=True)
+        self.parts = [piece[: part.numel()].view(part.dtype).view(part.shape) for piece, part in pieces]
+        self.until = [words[:end] for end in accumulate(lengths)]
+
+
+class Tables:
+    """Scalars, addresses, chunks and whatever else on a device; `views` are the parts there.
+
+    What changes most often comes first, so that whatever has to be sent is one piece.
     """
 
     def __init__(self, parts: Sequence[Tensor], device: torch.device, for_graph: Staging | None = None) -> None:
         """Sends the parts; with `for_graph`, in a step that is being captured, from there at every replay."""
-        self.lengths = [part.numel() + part.numel() % 2 for part in parts]
-        self.words = torch.empty(sum(self.lengths), dtype=torch.int64, device=device)
-        pieces = zip(torch.split(self.words, self.lengths), parts, strict=True)
-        self.views = [piece[: part.numel()].view(part.dtype).view(part.shape) for piece, part in pieces]
+        self.device, self.there = device, Words(parts, device)
+        self.views = self.there.parts
         self.staging: deque[Staging] = deque()
         if for_graph is None:
             self.send(*parts)
         else:
-            for_graph.write(parts, self.lengths)
-            for_graph.copy_to(self.words)
+            for_graph.copy_to(self.there, parts)
             CAPTURED.append(for_graph)
 
     def send(self, *parts: Tensor) -> None:
         """Sends the first of the parts: the scalars, or these and the addresses, or all."""
         if len(self.staging) < RING:
-            self.staging.append(Staging(len(self.words), self.words.device))
+            self.staging.append(Staging(self.views, self.device))
         else:
             self.staging.rotate(-1)
-        staging = self.staging[-1]
-        staging.wait()
-        staging.write(parts, self.lengths)
-        staging.copy_to(self.words[: sum(self.lengths[: len(parts)])])
-        staging.sent()
+        self.staging[-1].send_to(self.there, parts)
 
 
 class Staging:
     """Host memory that a device copies from. It is not written to while a copy from it is under way."""
 
-    def __init__(self, words: int, device: torch.device) -> None:
+    def __init__(self, like: Sequence[Tensor], device: torch.device) -> None:
         on_gpu = device.type == "cuda"
-        self.words = torch.zeros(words, dtype=torch.int64, pin_memory=on_gpu)
+        self.here = Words(like, torch.device("cpu"), pinned=on_gpu)
         self.copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
 
-    def wait(self) -> None:
+    def send_to(self, target: Words, parts: Sequence[Tensor]) -> None:
         if self.copied is not None:
             self.copied.synchronize()
-
-    def write(self, parts: Sequence[Tensor], lengths: Sequence[int]) -> None:
-        at = 0
-        for part, length in zip(parts, lengths, strict=False):
-            self.words[at : at + part.numel()] = part.view(torch.int64).view(-1)
-            at += length
-
-    def copy_to(self, target: Tensor) -> None:
-        target.copy_(self.words[: len(target)], non_blocking=True)
-
-    def sent(self) -> None:
+        self.copy_to(target, parts)
         if self.copied is not None:
             self.copied.record()
+
+    def copy_to(self, target: Words, parts: Sequence[Tensor]) -> None:
+        for home, part in zip(self.here.parts, parts, strict=False):
+            home.copy_(part)
+        at = len(parts) - 1
+        target.until[at].copy_(self.here.until[at], non_blocking=True)

@@ -64,7 +64,7 @@ def launch(batch: Batch, table: Table) -> None:
     scalars = on_host(table)
     if batch.moved:  # only gradients can be elsewhere, and they are of the same kind as before
         addresses = batch.prepared.addresses.clone()
-        addresses[:, 1] = torch.tensor([work.grad.data_ptr() for work in batch.works])
+        addresses[:, 1] = gradients_at(batch)
         batch.prepared = prepared(batch, addresses, batch.prepared.constants, scalars)
     elif scalars.numel():
         batch.prepared.tables.send(scalars)
@@ -86,6 +86,13 @@ def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -
         give_back(work, xs)
 
 
+def gradients_at(batch: Batch) -> Tensor:
+    """int64 (tensors,): the address of each gradient."""
+    if batch.grads_at is not None:
+        return batch.grads_at
+    return torch.tensor([work.grad.data_ptr() for work in batch.works])
+
+
 def captures(table: Table) -> bool:
     """Whether this step is being captured by a graph; only then is the table one that the GPU computed."""
     return isinstance(table, Tensor) and table.is_cuda and torch.cuda.is_current_stream_capturing()
@@ -105,7 +112,7 @@ def prepared(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Ten
         return replace(last, addresses=addresses)
     device = batch.works[0].theta.device
     tables = Tables([scalars, addresses, chunk_table(batch.works, aligned, 0)], device)
-    spares = [] if scalars.numel() else [Staging(len(tables.words), device) for _ in range(SPARES)]
+    spares = [] if scalars.numel() else [Staging(tables.views, device) for _ in range(SPARES)]
     return Prepared(tables, addresses, aligned, constants, spares)
 
 
@@ -116,7 +123,7 @@ def captured(batch: Batch, addresses: Tensor, constants: list[Any]) -> Prepared:
     if last is None or not last.spares or last.aligned != aligned:
         raise RuntimeError(f"take a step before a capture, on tensors aligned alike; after {SPARES} captures another")
     parts = [addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0)]
-    return Prepared(Tables(parts, last.tables.words.device, last.spares.pop()), addresses, aligned, constants, [])
+    return Prepared(Tables(parts, last.tables.device, last.spares.pop()), addresses, aligned, constants, [])
 
 
 def run_kernel(batch: Batch, ready: Prepared, table: Table) -> None:

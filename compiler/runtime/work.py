@@ -83,8 +83,9 @@ def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str,
 class Batch:
     """Work that can be done together: one program, device, set of dtypes and set of flags.
 
-    `prepared` is what a backend keeps of it between steps, and `settled` says that this is all it needs, so that it
-    looks at tensors again only where `moved` says that some, gradients included, are elsewhere than at the last step.
+    `prepared` is what a backend keeps of it between steps, and `settled` says that this is all it needs. `moved` says
+    that gradients are elsewhere than at the last step; a settled batch is told where, by int64 addresses, unless its
+    work is on parts of them. `turns` has the turn of each work.
     """
 
     program: Program
@@ -94,6 +95,8 @@ class Batch:
     prepared: Any = None
     settled: bool = False
     moved: bool = True
+    grads_at: Tensor | None = None
+    turns: Any = None
 
 
 @dataclass
@@ -112,11 +115,13 @@ class Job:
     dated: list[Work] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     sizes: dict[int, list[Tensor]] = field(default_factory=dict)
+    programs: dict[int, Program] = field(default_factory=dict)
 
     def settings(self, groups: list[dict[str, Any]]) -> dict[int, Settings]:
         """The numbers of each group that the work is of, by its index."""
-        programs = {work.group: work.program for work in self.works}
-        return {group: program.settings(groups[group]) for group, program in programs.items()}
+        if not self.programs:
+            self.programs = {work.group: work.program for work in self.works}
+        return {group: program.settings(groups[group]) for group, program in self.programs.items()}
 
     def arrange(self, counts: list[float]) -> None:
         """Puts work with its like, and finds rows: one for a group and step, and for sizes where these matter."""
@@ -137,6 +142,8 @@ class Job:
                 batches[kind] = Batch(work.program, work.flags, work.maximize)
             batches[kind].works.append(work)
         self.batches = list(batches.values())
+        for batch in self.batches:
+            batch.turns = torch.tensor([work.turn for work in batch.works])
 
     def fill(self, counts: list[float], settings: dict[int, Settings]) -> None:
         """This step's numbers, from those of each group."""

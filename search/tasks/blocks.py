@@ -98,9 +98,9 @@ class _Norm(torch.autograd.Function):
 
 def _call(name: str, dtype: torch.dtype, *arguments: Tensor | float | None) -> None:
     """Counts are passed as int64, other numbers as float32, tensors as where they lie."""
-    function = _compiled(name, dtype).get(wait=True)
-    assert function is not None
-    function(*map(_passed, arguments))
+    library = _compiled(name, dtype).get(wait=True)
+    assert library is not None
+    library.step(*map(_passed, arguments))
 
 
 def _passed(argument: Tensor | float | None) -> object:

@@ -244,8 +244,8 @@ def test_the_compiler_works_behind_the_first_steps_and_for_all_processes(tmp_pat
         "import gc, sys\nmodule = sys.modules[type(o).__module__]\n"
         "while not module.compiled_c.cache_info().currsize: o.step()\n"
         "(code,) = [x for x in gc.get_objects() if isinstance(x, module.CompiledC)]\n"
-        "print(code.step is None)\n"
-        "while code.step is None: o.step()\n"
+        "print(code.library is None)\n"
+        "while code.library is None: o.step()\n"
         "o.step(); print(torch.isfinite(p).all().item())\n"
     )
     first = child(steps, tmp_path)

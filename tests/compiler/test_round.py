@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -25,10 +26,10 @@ Change = Callable[[torch.optim.Optimizer, list[Any]], Any]
 
 
 def parameters() -> list[Any]:
-    """Three with gradients, one without."""
+    """Four with gradients, one without."""
     draw = torch.Generator().manual_seed(0)
-    params = [nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((3, 4), (5,), (), (2, 2))]
-    for p in params[:3]:
+    params = [nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((3, 4), (5,), (), (3, 3), (2, 2))]
+    for p in params[:4]:
         p.grad = torch.randn(p.shape, generator=draw)
     return params
 
@@ -71,9 +72,12 @@ CHANGES: dict[str, Change] = {
     "a gradient written to": lambda o, ps: ps[0].grad.neg_(),
     "a lazily negated gradient": lambda o, ps: setattr(ps[0], "grad", torch._neg_view(ps[0].grad)),
     "a gradient less": lambda o, ps: setattr(ps[0], "grad", None),
-    "a gradient more": lambda o, ps: setattr(ps[3], "grad", torch.ones(2, 2)),
+    "a gradient more": lambda o, ps: setattr(ps[4], "grad", torch.ones(2, 2)),
     "no gradient at all": lambda o, ps: o.zero_grad(),
     "new memory of a parameter": lambda o, ps: setattr(ps[0], "data", 2 * ps[0].data),
+    "a parameter turned over in its memory": lambda o, ps: setattr(ps[3], "data", ps[3].data.t()),
+    "a state turned over in its memory": lambda o, ps: setattr(o.state[ps[3]]["m"], "data", o.state[ps[3]]["m"].t()),
+    "a gradient turned over in its memory": lambda o, ps: setattr(ps[3].grad, "data", ps[3].grad.t()),
     "a parameter of another order": lambda o, ps: setattr(ps[0], "data", ps[0].data.t().contiguous().t()),
     "a parameter of another dtype": other_dtype,
     "a parameter of another shape": other_shape,
@@ -98,6 +102,15 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def look_by(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the optimizer look at tensors by C or by Python, as if that were the best."""
+    module: Any = sys.modules[AdamW.__module__]
+    code = module.compiled_c(module.C_LOOK, ())
+    if language == "C" and code.get(wait=True) is None:
+        pytest.skip(code.reason)
+    monkeypatch.setattr(module.LOOKS, "best", module.look_by_c(code.path) if language == "C" else module.look_by_python)
+
+
 def forgetful_step(optimizer: torch.optim.Optimizer, params: list[Any]) -> torch.optim.Optimizer:
     """A step of a copy, which has not stepped before, on the same parameters."""
     kept = [*params, *(p for group in optimizer.param_groups for p in group["params"])]
@@ -106,9 +119,12 @@ def forgetful_step(optimizer: torch.optim.Optimizer, params: list[Any]) -> torch
     return twin
 
 
-@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize(("backend", "language"), [("torch", "C"), ("triton", "C"), ("triton", "Python")])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_between_steps_is_seen(change: str, backend: str) -> None:
+def test_a_change_between_steps_is_seen(
+    change: str, backend: str, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_by(language, monkeypatch)
     ours, theirs = parameters(), parameters()
     remembers = AdamW(ours, lr=0.1, backend=backend)
     forgets = AdamW(theirs, lr=0.1, backend=backend)
@@ -182,3 +198,43 @@ def test_a_loaded_count_is_a_copy() -> None:
     assert other.state[others[0]]["step"].item() == 1.0
     other.step()
     assert optimizer.state[params[0]]["step"].item() == 2.0
+
+
+def test_both_looks_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = sys.modules[AdamW.__module__]
+    here, other = parameters(), object()
+    strange: dict[str, list[Any]] = {
+        "nothing there": [None],
+        "sparse": [torch.eye(2).to_sparse()],
+        "of another type": [nn.Buffer(torch.ones(2)).as_subclass(type("Own", (torch.Tensor,), {}))],
+    }
+    for language in ("C", "Python"):
+        look_by(language, monkeypatch)
+        look = module.LOOKS.best
+        seen = look(here, [[other]], [{"x": other}])
+        assert list(memoryview(seen[0]).cast("q")) == [p.data_ptr() for p in here]
+        assert seen == look(here, [[other]], [{"x": other}])
+        assert seen != look(here, [[other, other]], [{}])
+        assert seen != look(here, [[other]], [{"x": here}])
+        assert {word: look(xs, [], []) for word, xs in strange.items()} == dict.fromkeys(strange)
+        many = [torch.ones(2, 3) for _ in range(200)]
+        assert look(many, [], []) == look(many, [], [])
+
+
+def test_looking_often_is_worth_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits do not depend on who looks, nor is anything prepared again when C takes over."""
+    module: Any = sys.modules[AdamW.__module__]
+    look_by("C", monkeypatch)
+    looks = module.Looks()
+    monkeypatch.setattr(module, "LOOKS", looks)
+    optimizer = AdamW(parameters(), backend="triton")
+    optimizer.step()
+    optimizer.step()
+    first, prepared = optimizer._round, optimizer._round.jobs[0].batches[0].prepared.tables
+    assert looks.best is module.look_by_python
+    looks.left = 0
+    optimizer.step()
+    optimizer.step()
+    assert isinstance(optimizer._round.look, module.Look)
+    assert optimizer._round is first
+    assert optimizer._round.jobs[0].batches[0].prepared.tables is prepared
