@@ -141,7 +141,7 @@ class Training(Section):
 class Machine(Section):
     """Where training runs. `workers` 0 fills the cores; `threads` are each worker's, and the only setting here that
     results depend on; `timeout` is how many seconds one training run may take before it is given up, 0 for ever;
-    `memory` is how many GiB of addresses each worker on a CPU may have, 0 for any number;
+    `memory` is how many GiB each worker on a CPU may take beyond what it starts with, 0 for any number;
     `cache` shares the scores of training runs with the user's other searches; `address` is that of a Ray cluster,
     `auto` the one at hand, and empty starts one here; `together` is how many rules a worker trains side by side, 0 for
     1 on a CPU and 16 on a CUDA device."""

@@ -59,7 +59,7 @@ workers = 0                    # 0: as many as there are cores; results do not d
 threads = 1                    # of each worker; results do depend on it, in the last bits
 device = "auto"                # "cpu", "cuda", "cuda:1", ...
 timeout = 3600.0               # seconds after which a training run is given up
-memory = 0.0                   # GiB a worker may have, for rules that eat it; 0: any number. Torch alone takes some 4
+memory = 0.0                   # GiB a worker may take beyond what it starts with, for rules that eat it; 0: any number
 cache = false                  # true: share the scores of training runs with your other searches, to the same bits
 """
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -163,9 +164,20 @@ def keep_memory() -> None:
 
 
 def limit_memory(config: Config) -> None:
-    """Let this process, a worker, have no more memory than it may; a rule that asks for more then fails by itself."""
+    """Let this process, a worker, have no more memory than it may; a rule that asks for more then fails by itself.
+
+    What it has now (torch's own, and in Ray's workers the shared store) is not counted.
+    """
     import resource
 
     if config.machine.memory and not config.machine.device.startswith("cuda"):
-        limit = round(config.machine.memory * 2**30)
+        limit = _addresses() + round(config.machine.memory * 2**30)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _addresses() -> int:
+    """Bytes of addresses that this process has; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -56,7 +56,7 @@ class RayPool:
         self.ray = _connected(config)
         self.timeout = config.machine.timeout or float("inf")
         self.stillborn = 0
-        self.workers = [self._hire() for _ in range(self._count())]
+        self.workers = [self._hire() for _ in range(_count(self.ray, config))]
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         queue = Queue(jobs, size(self.config))
@@ -77,21 +77,8 @@ class RayPool:
 
     # ------------------------------------------------------------ hiring
 
-    def _count(self) -> int:
-        threads = self.config.machine.threads
-        resources = self.ray.cluster_resources()
-        cores = int(resources.get("CPU", 0))
-        if cores < threads:
-            raise ConfigError(f"the Ray cluster has {cores} cores, and a worker needs {threads} (machine.threads)")
-        if self._gpus():
-            return self.config.machine.workers or max(1, int(resources.get("GPU", 0)))
-        return self.config.machine.workers or cores // threads
-
-    def _gpus(self) -> int:
-        return int(self.config.machine.device.startswith("cuda"))
-
     def _hire(self) -> _Worker:
-        remote = self.ray.remote(num_cpus=self.config.machine.threads, num_gpus=self._gpus())(Trainer)
+        remote = self.ray.remote(num_cpus=self.config.machine.threads, num_gpus=_gpus(self.config))(Trainer)
         actor = remote.remote(self.config, self.evaluator)
         return _Worker(actor, actor.node.remote())
 
@@ -144,6 +131,29 @@ class RayPool:
 
     def _is_up(self, node: str) -> bool:
         return any(known["NodeID"] == node and known["Alive"] for known in self.ray.nodes())
+
+
+def workers_there(config: Config) -> int:
+    """How many workers the configured cluster would give. Raises ConfigError."""
+    ray = _connected(config)
+    try:
+        return _count(ray, config)
+    finally:
+        ray.shutdown()
+
+
+def _count(ray: Any, config: Config) -> int:
+    """As many workers as are asked for, or as fill the cluster's cores, or GPUs. Raises ConfigError."""
+    threads, resources = config.machine.threads, ray.cluster_resources()
+    cores = int(resources.get("CPU", 0))
+    if cores < threads:
+        raise ConfigError(f"the Ray cluster has {cores} cores, and a worker needs {threads} (machine.threads)")
+    own = max(1, int(resources.get("GPU", 0))) if _gpus(config) else cores // threads
+    return config.machine.workers or own
+
+
+def _gpus(config: Config) -> int:
+    return int(config.machine.device.startswith("cuda"))
 
 
 def _connected(config: Config) -> Any:

@@ -191,7 +191,7 @@ def test_a_rule_that_eats_memory_costs_its_own_score(tmp_path):
 
     (tmp_path / "tall.py").write_text(TALL)
     task = f"{tmp_path / 'tall.py'}:Tall"
-    machine = {"workers": 1, "memory": 6.0, "device": "cpu"}
+    machine = {"workers": 1, "memory": 3.0, "device": "cpu"}
     pool = make_pool(Config.model_validate({"training": {"tasks": [task]}, "machine": machine}))
     jobs = [Job(str(k), text, task, 0, 3) for k, text in enumerate([GREEDY, "param lr = 1e-3\nupdate = sign(g)"])]
     outcomes = {job.key: outcome for job, outcome in pool.run(jobs)}

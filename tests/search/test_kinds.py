@@ -293,7 +293,7 @@ Hungry, Fine = Images("hungry", hungry, "digits"), Images("fine", digits_cnn, "d
 def test_what_eats_memory_costs_its_own_score(tmp_path, tiny):
     """Four tebibytes are asked for, a gibibyte at a time; the worker lives on, and does the next job."""
     (tmp_path / "tasks.py").write_text(HUNGRY)
-    config = read_config(tiny, ["machine.memory=6"])
+    config = read_config(tiny, ["machine.memory=2"])
     text = next(iter(founder_texts(config).values()))
     jobs = [Job("k", text, f"{tmp_path}/tasks.py:{name}", 0, 6) for name in ("Hungry", "Fine")]
     pool = Processes(config, 1)

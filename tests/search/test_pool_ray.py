@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from optc.search.runs.config import ConfigError, read_config
+from optc.search.runs.estimate import workers_of
 from optc.search.runs.run import create, run
 from optc.search.runs.store import Store
-from optc.search.spaces.founders import founder_texts
 from optc.search.training.evaluate import Evaluator, Job
 from optc.search.training.pool import make_pool
 
@@ -40,16 +41,14 @@ class Listener:
 
 
 @pytest.fixture(scope="module")
-def two_nodes():
-    """The address of a cluster of two nodes of one core each, and a way to take the second away."""
+def cluster():
+    """A cluster of one node with one core."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    second = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    yield cluster.address, lambda: cluster.remove_node(second, allow_graceful=False)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield made
     ray.shutdown()
-    cluster.shutdown()
+    made.shutdown()
 
 
 def searched(folder: Path, listener: Listener, *changes: str) -> dict:
@@ -73,32 +72,46 @@ class Deadly(Evaluator):
         return super().together(jobs)
 
 
-def test_a_lost_node_costs_no_result(tmp_path, two_nodes):
-    address, lose_one = two_nodes
-    lost = []
-
-    def lose():
-        lost.append(len(ray.nodes()))
-        lose_one()
-
-    on_ray = searched(tmp_path / "ray", Listener(5, lose), "machine.pool=ray", f"machine.address={address}")
-    assert lost == [2]
-    assert on_ray == searched(tmp_path / "inline", Listener(), "machine.pool=inline")
+def pool_there(folder, cluster, evaluator, *changes):
+    (folder / "tiny.toml").write_text(TINY)
+    address = f"machine.address={cluster.address}"
+    return make_pool(read_config(folder / "tiny.toml", ["machine.pool=ray", address, *changes]), evaluator)
 
 
-def test_a_deadly_job_fails_alone(tmp_path):
-    (tmp_path / "tiny.toml").write_text(TINY)
-    config = read_config(tmp_path / "tiny.toml", ["machine.pool=ray", "machine.workers=1", "machine.timeout=20"])
-    text = next(iter(founder_texts(config).values()))
-    pool = make_pool(config, Deadly)
+def outcomes_of(pool, jobs):
     try:
-        jobs = [Job("k", text, task, 0, 6) for task in ("deadly", "endless", "digits")]
-        outcomes = {job.task: outcome for job, outcome in pool.run(jobs)}
+        return {job.task: outcome for job, outcome in pool.run(jobs)}
     finally:
         pool.close()
+
+
+def test_a_deadly_job_fails_alone(tmp_path, cluster):
+    """The clock begins once a worker is up; what is not endless takes milliseconds of its five seconds."""
+    text = "param lr = 1e-3\nupdate = sign(g)"
+    jobs = [Job("k", text, task, 0, 6) for task in ("deadly", "endless", "quadratic_1e2")]
+    outcomes = outcomes_of(pool_there(tmp_path, cluster, Deadly, "machine.timeout=5"), jobs)
     assert outcomes["deadly"].reason == "its process died 2 times"
-    assert outcomes["endless"].reason == "it took longer than 20 seconds"
-    assert outcomes["digits"].reason == "" and outcomes["digits"].fitness > 0
+    assert outcomes["endless"].reason == "it took longer than 5 seconds"
+    assert outcomes["quadratic_1e2"].reason == "" and outcomes["quadratic_1e2"].fitness > -1
+
+
+class Hungry(Evaluator):
+    """For a task that is a number it takes so many GiB of addresses before it trains."""
+
+    def problem_of(self, job):
+        if not job.task.isdigit():
+            return super().problem_of(job)
+        torch.empty(int(job.task) * 2**30, dtype=torch.uint8)
+        return self._problem("quadratic_1e2")
+
+
+def test_memory_is_limited_there_too(tmp_path, cluster):
+    """What Ray itself maps, more than the limit, is not counted."""
+    text = "param lr = 1e-3\nupdate = sign(g)"
+    jobs = [Job("k", text, task, 0, 6) for task in ("1", "4", "quadratic_1e2")]
+    outcomes = outcomes_of(pool_there(tmp_path, cluster, Hungry, "machine.memory=2.0"), jobs)
+    assert "memory" in outcomes["4"].reason and outcomes["4"].fault == "rule"
+    assert not outcomes["1"].reason and outcomes["quadratic_1e2"].fitness > -1
 
 
 class Unborn(Evaluator):
@@ -106,15 +119,33 @@ class Unborn(Evaluator):
         raise RuntimeError("no libraries here")
 
 
-def test_workers_that_cannot_start_are_given_up_in_words(tmp_path):
+def test_workers_that_cannot_start_are_given_up_in_words(tmp_path, cluster):
+    with pytest.raises(ConfigError, match=r"die as they start.*no libraries here"):
+        outcomes_of(pool_there(tmp_path, cluster, Unborn), [Job("k", "", "digits", 0, 6)])
+
+
+def test_a_dry_run_counts_the_cluster_s_workers(tmp_path, cluster):
     (tmp_path / "tiny.toml").write_text(TINY)
-    config = read_config(tmp_path / "tiny.toml", ["machine.pool=ray", "machine.workers=1"])
-    pool = make_pool(config, Unborn)
-    try:
-        with pytest.raises(ConfigError, match=r"die as they start.*no libraries here"):
-            list(pool.run([Job("k", "", "digits", 0, 6)]))
-    finally:
-        pool.close()
+    changes = ["machine.pool=ray", f"machine.address={cluster.address}"]
+    assert workers_of(read_config(tmp_path / "tiny.toml", changes)) == 1
+    assert workers_of(read_config(tmp_path / "tiny.toml", [*changes, "machine.workers=5"])) == 5
+    with pytest.raises(ConfigError, match="has 1 cores, and a worker needs 2"):
+        workers_of(read_config(tmp_path / "tiny.toml", [*changes, "machine.threads=2"]))
+
+
+def test_a_lost_node_costs_no_result(tmp_path, cluster):
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    lost = []
+
+    def lose():
+        lost.append(len([node for node in ray.nodes() if node["Alive"]]))
+        cluster.remove_node(second, allow_graceful=False)
+
+    changes = "machine.pool=ray", f"machine.address={cluster.address}"
+    on_ray = searched(tmp_path / "ray", Listener(5, lose), *changes)
+    assert lost == [2]
+    assert on_ray == searched(tmp_path / "inline", Listener(), "machine.pool=inline")
 
 
 def test_a_cluster_that_is_not_there_is_said_in_words(tmp_path):
