@@ -1,18 +1,20 @@
 """Hidden rules to evaluations until a search has found them again, starting from plain gradient descent.
 
-    python examples/hidden_rules.py --seeds 3 --out docs/results/hidden_rules.json
+    python examples/hidden_rules.py --out docs/results/hidden_rules.json      # goes on where it was interrupted
 
 A candidate's score is how far its moves agree with the hidden rule's on made-up gradients: the measure of the task
-`imitate:RULE`, here computed by the float64 interpreter, without compiling. Found means an agreement of 0.99.
+`imitate:RULE`, here computed by the float64 interpreter, without compiling. Found means an agreement of 0.99. The
+searches were improved with an eye on some of the rules; the others were written down before, and only looked at after.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -22,28 +24,61 @@ from optc.dsl.checks.check import check
 from optc.dsl.diagnostics import OptError
 from optc.dsl.meaning.interpret import initial_states, settings, step
 from optc.dsl.rule import Rule
+from optc.dsl.text.parser import parse
 from optc.dsl.text.syntax import File
 from optc.search.evolve.evolve import evolve
 from optc.search.evolve.population import Candidate, Merit
 from optc.search.evolve.selection import Breeding
 from optc.search.runs.export import formula
 from optc.search.seeds import generator
-from optc.search.spaces.expression import founder
+from optc.search.spaces.expression import PRELUDE, founder
 from optc.search.spaces.gates import NAMES, Gatekeeper
 from optc.search.spaces.space import SPACES
-from optc.search.spaces.trees import tidied
+from optc.search.spaces.trees import tidied, unplaced
 from optc.search.tasks.imitation import SCALES, SHAPE, WEIGHT_SIZE, Agreement
 
 STEPS = 10
 FOUND = 0.99
+
+
+class Hidden(NamedTuple):
+    """An update, and what to exchange in the text of the standard averages for those that it needs."""
+
+    update: str
+    exchanged: tuple[tuple[str, str], ...] = ()
+    looked_at: bool = False
+
+    @property
+    def space(self) -> str:
+        """The smallest space that has it."""
+        return "program" if self.exchanged else "expression"
+
+    def tree(self) -> File:
+        text = PRELUDE + self.update
+        for old, new in self.exchanged:
+            text = text.replace(old, new)
+        return unplaced(parse(text))
+
+
+M, V = "m <- beta1*m + (1 - beta1)*g", "v <- beta2*v + (1 - beta2)*g^2"
 HIDDEN = {
-    "signum": "sign(m)",
-    "normalised": "m/(sqrt(v) + eps)",
-    "adam": "mhat/(sqrt(vhat) + eps)",
-    "lion": "sign(0.9*m + 0.1*g)",
-    "powersign": "g*exp(sign(g)*sign(m))",
-    "cautious": "where(g*m > 0, m/(sqrt(v) + eps), 0)",
-    "made up": "sign(g) + 2*m/(sqrt(v) + eps)",
+    "signum": Hidden("sign(m)", looked_at=True),
+    "normalised": Hidden("m/(sqrt(v) + eps)", looked_at=True),
+    "adam": Hidden("mhat/(sqrt(vhat) + eps)", looked_at=True),
+    "lion": Hidden("sign(0.9*m + 0.1*g)", looked_at=True),
+    "powersign": Hidden("g*exp(sign(g)*sign(m))", looked_at=True),
+    "cautious": Hidden("where(g*m > 0, m/(sqrt(v) + eps), 0)", looked_at=True),
+    "adamax": Hidden("m/(v + eps)", ((V, "v <- max(beta2*v, abs(g))"),), looked_at=True),
+    "twice": Hidden("s", (("state v", "state s = 0\nstate v"), (V, f"s <- 0.9*s + 0.1*m\n{V}")), looked_at=True),
+    "made up": Hidden("sign(g) + 2*m/(sqrt(v) + eps)"),
+    "grams": Hidden("abs(m)*sign(g)"),
+    "nadam": Hidden("(0.9*mhat + 0.1*g)/(sqrt(vhat) + eps)"),
+    "soft": Hidden("m/(abs(m) + sqrt(v))"),
+    "cube root": Hidden("mhat/cbrt(vhat)"),
+    "belief": Hidden("m/(sqrt(abs(v - square(m))) + eps)"),
+    "mean absolute": Hidden("m/(v + eps)", ((V, "v <- beta2*v + (1 - beta2)*abs(g)"),)),
+    "sign average": Hidden("m", ((M, "m <- beta1*m + (1 - beta1)*sign(g)"),)),
+    "adabelief": Hidden("m/(sqrt(v) + eps)", ((V, "v <- beta2*v + (1 - beta2)*(g - m)^2"),)),
 }
 BREEDING = Breeding(
     population=100, generations=10_000, elites=0, tournament=3, selection="pareto", crossover=0.2,
@@ -83,46 +118,68 @@ class Teacher:
         return found.score if np.isfinite(found.score) else -1.0
 
 
-def search(update: str, seed: int, space: str, most: int) -> dict[str, object]:
+def search(hidden: Hidden, seed: int, most: int) -> dict[str, Any]:
     """What a search comes to: its evaluations, best agreement and rule, and the processor's seconds."""
-    teacher, scored = Teacher(founder(update)), 0
+    teacher, scored = Teacher(hidden.tree()), 0
     best, rule = -1.0, founder("g")
 
     def score(candidates: Sequence[Candidate]) -> list[Merit]:
         nonlocal scored, best, rule
         merits = [Merit(0, teacher.agreement(c.tree)) for c in candidates]
         for candidate, merit in zip(candidates, merits, strict=True):
-            scored += best < FOUND
+            if best >= FOUND or scored == most:
+                break
+            scored += 1
             if merit.fitness > best:
                 best, rule = merit.fitness, candidate.tree
         return merits
 
     start = time.process_time()
-    opened = replace(SPACES[space], founders={"sgd": founder("g")})
+    opened = replace(SPACES[hidden.space], founders={"sgd": founder("g")})
     for _ in evolve(opened, BREEDING, seed, Gatekeeper(NAMES, STEPS), score):
         if best >= FOUND or scored >= most:
             break
-    seconds = time.process_time() - start
-    return {"evaluations": scored, "agreement": best, "rule": formula(rule), "seconds": round(seconds, 1)}
+    seconds = round(time.process_time() - start, 1)
+    return {"seed": seed, "evaluations": scored, "agreement": best, "rule": formula(rule), "seconds": seconds}
+
+
+def table(searches: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """A line for each rule, and how often those that were looked at, and the others, were found."""
+    for name, found in searches.items():
+        counts = sorted(one["evaluations"] for one in found if one["agreement"] >= FOUND)
+        nearest = min(one["agreement"] for one in found)
+        yield f"{name:14} found {len(counts)} of {len(found)} times, after {counts}; the worst agreed to {nearest:.3f}"
+    for looked_at, who in ((True, "looked at"), (False, "not looked at")):
+        ones = [one for name in searches if HIDDEN[name].looked_at == looked_at for one in searches[name]]
+        if ones:
+            yield f"{who:14} found {sum(one['agreement'] >= FOUND for one in ones)} of {len(ones)} times"
 
 
 @click.command()
-@click.option("--rules", default=",".join(HIDDEN), show_default=True, help="Which of the hidden rules.")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Searches for each rule.")
-@click.option("--space", default="expression", show_default=True, type=click.Choice(["expression", "program"]))
-@click.option("--most", default=5000, show_default=True, type=click.IntRange(1), help="Evaluations of a search.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write everything as JSON.")
-def main(rules: str, seeds: int, space: str, most: int, out: Path | None) -> None:
+@click.option("--rules", default=",".join(HIDDEN), help="Which of the hidden rules, with commas between them.")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Searches for each rule.")
+@click.option("--most", default=1500, show_default=True, type=click.IntRange(1), help="Evaluations of a search.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write everything as JSON, and go on with what is there.")
+def main(rules: str, seeds: int, most: int, out: Path | None) -> None:
     """Look for hidden rules, starting from plain gradient descent."""
-    found: dict[str, list[dict[str, object]]] = {}
-    for name in rules.split(","):
-        for seed in range(seeds):
-            one = search(HIDDEN[name], seed, space, most)
-            found.setdefault(name, []).append(one)
-            click.echo(f"{name:<11} {one['evaluations']:>6} evaluations, {one['agreement']:.4f}: {one['rule']}")
-        if out:
-            about = {"steps": STEPS, "found": FOUND, "space": space, "most": most, "hidden": HIDDEN}
-            out.write_text(json.dumps(about | {"searches": found}, indent=1) + "\n")
+    about = {
+        "steps": STEPS,
+        "found": FOUND,
+        "most": most,
+        "hidden": {name: row._asdict() for name, row in HIDDEN.items()},
+    }
+    about = json.loads(json.dumps(about))
+    known = json.loads(out.read_text()) if out and out.exists() else about | {"searches": {}}
+    if {key: known.get(key) for key in about} != about:
+        raise click.ClickException(f"{out} holds other searches than these; choose another file")
+    searches: dict[str, list[dict[str, Any]]] = known["searches"]
+    for seed in range(seeds):
+        for name in rules.split(","):
+            if seed not in {one["seed"] for one in searches.setdefault(name, [])}:
+                searches[name].append(search(HIDDEN[name], seed, most))
+                if out:
+                    out.write_text(json.dumps(known, indent=1) + "\n")
+    click.echo("\n".join(table(searches)))
 
 
 if __name__ == "__main__":

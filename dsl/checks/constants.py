@@ -30,7 +30,7 @@ def literal(number: Number) -> Diagnostic | None:
 
 def evaluate(expr: Expr) -> float | bool | None:
     """The value of an expression without names other than `pi` and `inf`; None where it has others. Never raises."""
-    if isinstance(expr, Number | Bool):
+    if isinstance(expr, (Number, Bool)):  # a union would be made anew at every call
         return expr.value
     if isinstance(expr, Name):
         return _NAMED.get(expr.id)

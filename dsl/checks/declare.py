@@ -5,7 +5,8 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Callable
-from typing import cast
+from functools import lru_cache
+from typing import TypeVar, cast
 
 from ..diagnostics import Diagnostic, Label, Span
 from ..rule import Interval, Param, ParamType, Prior, Rule, State, Value
@@ -17,6 +18,8 @@ from .resolve import Resolver
 from .scope import GIVENS, nearest
 
 Report = Callable[[Diagnostic], None]
+Node = TypeVar("Node", IntervalNode, PriorNode)
+T = TypeVar("T")
 _KNOWN = {name: GIVENS[name] for name in ("pi", "inf")}
 
 TYPES = ("real", "int", "bool")
@@ -33,11 +36,19 @@ def param(decl: ParamDecl, report: Report) -> Param:
     _name(decl, report)
     default = None if decl.default is None else _constant(decl.default, report)
     type_ = _type(decl, default, report)
-    interval = None if decl.interval is None else _interval(decl.interval, report)
-    prior = None if decl.prior is None else _prior(decl.prior, report)
+    interval = None if decl.interval is None else _sound(_interval, decl.interval) or _interval(decl.interval, report)
+    prior = None if decl.prior is None else _sound(_prior, decl.prior) or _prior(decl.prior, report)
     if default is not None and decl.default is not None:
         default = _fitting(default, type_, interval, decl, decl.default.span, report)
     return Param(decl.name, type_, default, interval, prior, decl.doc)
+
+
+@lru_cache(maxsize=1024)
+def _sound(read: Callable[[Node, Report], T], node: Node) -> T | None:
+    """What a node means, worked out once for all that are equal; None where there is something to report."""
+    faults: list[Diagnostic] = []
+    value = read(node, faults.append)
+    return None if faults else value
 
 
 def _name(decl: ParamDecl, report: Report) -> None:

@@ -112,22 +112,25 @@ class _Flow:
         count, nodes = len(self.gradients), self.nodes
         roots = {name: self.roots[name] for name in group}
         inner = _below(nodes, roots.values(), waiting)
-        held = {i: str(nodes[i].data) for i in inner if not nodes[i].args}
-        work = [(i, self._meaning(nodes[i]), nodes[i].args) for i in sorted(inner - held.keys())]
+        held = [(i, str(nodes[i].data)) for i in inner if not nodes[i].args]
+        work = [(i, self._meaning(nodes[i]), nodes[i].args) for i in sorted(inner) if nodes[i].args]
         outer = {a for i in inner for a in nodes[i].args if a not in inner} | (set(roots.values()) - inner)
-        outside = {a: _by_step(self.series[a], self.steps) for a in outer}
-        path = {name: np.empty((count, self.steps + 1, *self.shapes[name])) for name in group}
+        at = {a: self.series[a] for a in outer}
+        moving = [(a, np.moveaxis(x, -3, 0)) for a, x in at.items() if np.ndim(x) >= 3]
+        path = {name: np.empty((self.steps + 1, count, *self.shapes[name])) for name in group}
         for name in group:
-            path[name][:, 0] = self._start(name)
+            path[name][0] = self._start(name)
         for t in range(self.steps):
-            at: dict[int, Any] = {a: values[t] for a, values in outside.items()}
-            at |= {i: path[name][:, t] for i, name in held.items()}
+            for a, x in moving:
+                at[a] = x[t]
+            for i, name in held:
+                at[i] = path[name][t]
             for i, meaning, args in work:
                 at[i] = meaning(*[at[a] for a in args])
             for name, i in roots.items():
-                path[name][:, t + 1] = at[i]
+                path[name][t + 1] = at[i]
         self.known |= sum(self.bit[name] for name in group)
-        self.paths |= path
+        self.paths |= {name: np.moveaxis(steps, 0, 1) for name, steps in path.items()}
 
     def _start(self, name: str) -> Any:
         """What a state holds before the first step."""
@@ -180,10 +183,3 @@ def _below(nodes: Sequence[Node], starts: Iterable[int], within: set[int]) -> se
             found.add(i)
             pending += [a for a in nodes[i].args if a in within]
     return found
-
-
-def _by_step(x: Any, steps: int) -> Sequence[Any]:
-    """A value for all steps as a value for each."""
-    if np.ndim(x) < 3:
-        return [x] * steps
-    return [x[..., t, :, :] for t in range(steps)]
