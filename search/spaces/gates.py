@@ -44,6 +44,13 @@ def _made_up() -> tuple[Array, Array]:
     return theta, GRADIENT_SIZE * np.stack(rows)
 
 
+@cache
+def _sizes() -> Array:
+    """The norm of each step's gradients."""
+    out: Array = np.linalg.norm(_made_up()[1][0].reshape(STEPS, -1), axis=1)
+    return out
+
+
 @dataclass(frozen=True)
 class Probe:
     """A rule set to run `length` steps, and what its first few did."""
@@ -65,8 +72,8 @@ class Probe:
     def cosine(self) -> float:
         """The mean over steps of the cosine between move and gradient."""
         moves, gradients = self.moves.reshape(STEPS, -1), _made_up()[1][0].reshape(STEPS, -1)
-        norms = np.linalg.norm(moves, axis=1) * np.linalg.norm(gradients, axis=1)
-        return float(np.mean((moves * gradients).sum(1) / np.maximum(norms, 1e-300)))
+        products, squares = np.einsum("ij,ij->i", moves, gradients), np.einsum("ij,ij->i", moves, moves)
+        return float(np.mean(products / np.maximum(np.sqrt(squares) * _sizes(), 1e-300)))
 
     @cached_property
     def fingerprint(self) -> str:

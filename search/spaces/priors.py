@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import exp, log
 from typing import TypeVar
 
@@ -23,8 +25,8 @@ def pick(rng: np.random.Generator, options: Sequence[T], weights: Sequence[float
     """One of the options, all alike or by weight."""
     if weights is None:
         return options[int(rng.integers(len(options)))]
-    shares = np.cumsum(weights)
-    return options[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+    shares = list(accumulate(weights))
+    return options[bisect_right(shares, rng.random() * shares[-1])]
 
 
 def reach(rng: np.random.Generator) -> float:

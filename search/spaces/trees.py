@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 from ...dsl.diagnostics import NOWHERE
 from ...dsl.text.format import literal
@@ -22,12 +22,16 @@ from ...dsl.text.syntax import (
     Optimizer,
     Output,
     ParamDecl,
+    Repeat,
     StateDecl,
+    When,
     names,
     walk,
 )
 
 DIGITS = 6
+NAMED = (ParamDecl, StateDecl, Let, Assign)
+"""Items that only matter where their name is read."""
 
 
 @cache
@@ -49,7 +53,12 @@ def rounded(x: float) -> float:
 
 def number(x: float) -> Expr:
     """A number of six digits as the parser would read it: a minus sign is an operation of its own."""
-    return literal(rounded(x))
+    return _literal(rounded(x) + 0.0)  # -0.0 + 0.0 is 0.0
+
+
+@lru_cache(maxsize=4096)
+def _literal(x: float) -> Expr:
+    return literal(x)
 
 
 def number_of(value: Expr | None) -> float:
@@ -107,7 +116,7 @@ def _without_second_names(tree: File) -> File:
             case Let(name=name, value=Name(first)) if not _assigned(tree.items[place:], first):
                 second[name] = second.get(first, first)
             case Let() | Assign() | Output():
-                items.append(replace(item, value=renamed(item.value, second)))
+                items.append(replace(item, value=renamed(item.value, second)) if second else item)
             case _:
                 items.append(item)
     return replace(tree, items=tuple(items))
@@ -121,20 +130,18 @@ def live_names(tree: File) -> set[str]:
     """What the rule's outputs depend on."""
     scheduled = any(isinstance(item, Output) and item.name == "step_size" for item in tree.items)
     live: set[str] = {"theta", "g"} if scheduled else {"theta", "g", "lr"}
-    before = 0
-    while before != len(live):
-        before = len(live)
-        for item in tree.items:
-            if not isinstance(item, Let | Assign | StateDecl | ParamDecl) or item.name in live:
-                live.update(names(item))
+    pending: list[Item] = list(tree.items)
+    while ready := [item for item in pending if not isinstance(item, NAMED) or item.name in live]:
+        pending = [item for item in pending if isinstance(item, NAMED) and item.name not in live]
+        for item in ready:
+            live.update(names(item))
+            if isinstance(item, When | Repeat):
                 live.update(part.name for part in walk(item) if isinstance(part, Assign))
     return live
 
 
 def _stays(item: Item, live: set[str]) -> bool:
-    if isinstance(item, ParamDecl | StateDecl | Let | Assign):
-        return item.name in live
-    return True
+    return not isinstance(item, NAMED) or item.name in live
 
 
 def named(tree: File, name: str) -> File:
