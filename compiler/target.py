@@ -77,7 +77,7 @@ class Group:
 
     @property
     def kernels(self) -> list[Any]:
-        return [*(kernel for kernel, _ in self.program.measures), self.program.kernel]
+        return [kernel.compiled for kernel in (*(each for each, _ in self.program.measures), self.program.kernel)]
 
     def constants(self, dtype: str) -> dict[str, Any]:
         """A kernel's compile-time arguments by name."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..emit.parts import PARTS
 from .files import STDIN, rule_of
 
 SUFFIX = {"python": ".py", "ir": ".plan"}
@@ -19,6 +20,14 @@ BINARY = ("cubin", "hsaco")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is written.")
 @click.option("--target", type=click.Choice(["auto", "triton", "torch"]), default="auto", show_default=True)
 @click.option("--emit", "kind", type=click.Choice(EMITTED), default="python", show_default=True)
+@click.option(
+    "--with",
+    "more",
+    multiple=True,
+    callback=lambda _context, _option, given: parts_of(given),
+    metavar="PART,...",
+    help="What the Python file can do besides: shards, precision, native or all.",
+)
 @click.option("--arch", default="sm_90", show_default=True, help="The GPU that code is for: sm_90, gfx942, …")
 @click.option(
     "--dtype",
@@ -35,21 +44,34 @@ BINARY = ("cubin", "hsaco")
     show_default=True,
     help="How a report is written.",
 )
-def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, dtype: str, style: str) -> None:
+def compile_(
+    rule: str,
+    output: Path | None,
+    target: str,
+    kind: str,
+    more: tuple[str, ...],
+    arch: str,
+    dtype: str,
+    style: str,
+) -> None:
     """Compile RULE to a Python file that holds a torch optimizer and needs nothing of optc.
 
     RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current folder,
-    or into the one given by -o. The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard
-    input go to the standard output unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA
-    GPU: registers, spills, local and shared memory, 128-bit accesses, and the bytes that it moves for each element,
-    beside those that the plan counts and the least that a step could move.
+    or into the one given by -o. The file steps parameters of all dtypes, by Triton on a GPU and by torch elsewhere;
+    `--with shards` adds DTensors and distributed checkpoints, `precision` rounding at random, float32 masters and the
+    dtypes of states, `native` C code on a CPU. What it was compiled without, it refuses in words.
+
+    The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard input go to the standard output
+    unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA GPU: registers, spills, local and
+    shared memory, 128-bit accesses, and the bytes that it moves for each element, beside those that the plan counts and
+    the least that a step could move.
     """
     from ...dsl.diagnostics import OptError
 
     if kind in BINARY and output is None:
         raise click.UsageError(f"--emit {kind} gives bytes: say with -o which folder they go to")
     try:
-        made = _emitted(rule, target, kind, arch, dtype, style)
+        made = _emitted(rule, target, kind, more, arch, dtype, style)
     except OptError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
@@ -61,14 +83,24 @@ def compile_(rule: str, output: Path | None, target: str, kind: str, arch: str, 
     click.echo(f"wrote {path}", err=True)
 
 
-def _emitted(rule: str, target: str, kind: str, arch: str, dtype: str, style: str) -> str | bytes:
+def parts_of(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts that `--with a,b --with c` names. Raises BadParameter where there is no such part."""
+    names = {name.strip() for words in given for name in words.split(",")}
+    if strange := sorted(names - {*PARTS, "all"}):
+        raise click.BadParameter(f"there is no part {strange[0]!r}: there are {', '.join(PARTS)} and all")
+    return tuple(PARTS) if "all" in names else tuple(names)
+
+
+def _emitted(
+    rule: str, target: str, kind: str, parts: tuple[str, ...], arch: str, dtype: str, style: str
+) -> str | bytes:
     from ...dsl.algebra.simplify import simplify
 
     simple = simplify(rule_of(rule))
     if kind == "python":
         from ..emit.module import emit
 
-        return emit(simple, target)  # type: ignore[arg-type]
+        return emit(simple, target, parts)  # type: ignore[arg-type]
     if kind == "ir":
         from ..plan.lower import lower
         from ..plan.show import show

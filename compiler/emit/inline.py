@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parents[1]
@@ -16,62 +17,94 @@ THIRD = ("numpy", "torch")
 TEXTS = re.compile(r'"""(?:.|\n)*?"""|f?"[^"\n]*"')
 """Strings in double quotes: a name in one of them imports nothing, unless it is an f-string."""
 
+BLOCKS = (ast.FunctionDef, ast.ClassDef)
+
 
 @dataclass(frozen=True)
 class Part:
-    """One top-level statement: the name that it defines, its text, and every name that it mentions."""
+    """One top-level statement, with the text that documents it: the names that it defines, and those that it uses.
 
-    name: str
+    `gap` counts the blank lines before it.
+    """
+
+    names: frozenset[str]
     text: str
     reads: frozenset[str]
+    gap: int
+    block: bool
 
 
 @dataclass(frozen=True)
 class SourceFile:
     imports: tuple[ast.Import | ast.ImportFrom, ...]
     parts: tuple[Part, ...]
-    body: str
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset(p.name for p in self.parts if p.name)
+        return frozenset().union(*(p.names for p in self.parts))
 
 
 @cache
 def source(name: str) -> SourceFile:
     """One of our files in parts, without what only type checkers read."""
     text = re.sub(r"  # type: ignore(\[[^\]]*\])?", "", (HERE / name).read_text(encoding="utf-8"))
+    text = text.replace("@triton.jit\n", "@jit\n")  # which imports Triton only when there is something to launch
     tree = ast.parse(text)
     imports = tuple(s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom))
     rest = [s for s in tree.body[1:] if not isinstance(s, ast.Import | ast.ImportFrom)]
-    lines = text.splitlines()
-    body = "\n".join(lines[_first_line(rest[0]) - 1 :]).rstrip()
-    return SourceFile(imports, tuple(_part(s, lines) for s in rest), body)
+    return SourceFile(imports, tuple(_parts(rest, text.splitlines())))
 
 
-def _first_line(statement: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
-    return min([statement.lineno, *(d.lineno for d in decorators)])
+def _parts(statements: list[ast.stmt], lines: list[str]) -> Iterator[Part]:
+    for i, s in enumerate(statements):
+        if isinstance(s, ast.Expr):
+            continue  # the words about the statement before it
+        end = statements[i + 1] if i + 1 < len(statements) and isinstance(statements[i + 1], ast.Expr) else s
+        first = min([s.lineno, *(d.lineno for d in getattr(s, "decorator_list", []))])
+        gap = next((n for n, line in enumerate(reversed(lines[: first - 1])) if line), 0)
+        text = "\n".join(lines[first - 1 : end.end_lineno])
+        yield Part(frozenset(_defines(s)), text, frozenset(_reads(s)), gap, isinstance(s, BLOCKS))
 
 
-def _part(statement: ast.stmt, lines: list[str]) -> Part:
-    text = "\n".join(lines[_first_line(statement) - 1 : statement.end_lineno])
-    reads = frozenset(n.id for n in ast.walk(statement) if isinstance(n, ast.Name))
-    return Part(_defines(statement), text, reads)
+def _defines(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, BLOCKS):
+        return {statement.name}
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
-def _defines(statement: ast.stmt) -> str:
-    target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-    return target.id if isinstance(target, ast.Name) else getattr(statement, "name", "")
+def _reads(node: ast.AST) -> set[str]:
+    """The names that code takes from around it: all that it mentions, but for a function's own."""
+    if isinstance(node, ast.ClassDef):
+        return {name for child in ast.iter_child_nodes(node) for name in _reads(child)}
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    reads = {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    if not isinstance(node, ast.FunctionDef):
+        return reads
+    local = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    return reads - local - {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
 
 
-def needed(file: str, text: str) -> list[str]:
-    """The functions of a file that some code calls, and those that they call, in the file's order."""
-    parts = source(file).parts
-    wanted = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
-    while more := {r for p in parts if p.name in wanted for r in p.reads} - wanted:
-        wanted |= more
-    return [p.text for p in parts if p.name in wanted]
+def needed(files: Iterable[str], code: str) -> dict[str, str]:
+    """Of each file that some code needs, the definitions that it reaches, in the file's order.
+
+    Where two files define a name, the first one counts.
+    """
+    files = list(files)
+    known: dict[str, Part] = {}
+    for part in (p for file in files for p in source(file).parts):
+        known = dict.fromkeys(part.names, part) | known
+    wanted = news = {name for s in ast.parse(code).body for name in _reads(s)}
+    while news := {r for name in news if name in known for r in known[name].reads} - wanted:
+        wanted |= news
+    kept = {file: [p for p in source(file).parts if any(known[n] is p for n in p.names & wanted)] for file in files}
+    return {file: _text(parts) for file, parts in kept.items() if parts}
+
+
+def _text(parts: list[Part]) -> str:
+    out = parts[0].text
+    for last, part in pairwise(parts):
+        out += "\n" * (1 + (2 if last.block else part.gap)) + part.text
+    return out
 
 
 def imports(files: Iterable[str], code: str) -> list[str]:

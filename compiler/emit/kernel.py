@@ -72,7 +72,7 @@ class _Kernel:
         constants += ["dithered"] * plan.elementwise
         tables = [*TABLES, *(FACTS if reduces(plan) else (KEYS,)), *more]
         out = [
-            "@triton.jit",
+            "@jit",
             *wrapped(f"def {name}", [*tables, *(f"{c}: tl.constexpr" for c in constants)], ":"),
             *docstring(doc, STEP),
             *self.at.head(),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -21,60 +20,26 @@ from .kernel import FACTS, KEYS, PARTIALS, emit_kernel, emit_measure
 from .layout import docstring
 from .live import emit_live
 from .native import emit_native, has_native
-from .optimizer_class import emit_class, emit_program
+from .optimizer_class import emit_class, emit_program, programs, quantised
+from .parts import HELPERS, PARTS, RUNTIME, runtime
 from .scalars import emit_condition, emit_flags, emit_scalars
 from .torch import emit_torch
 from .triton import Fused, emit_block, emit_terms, fuse, refusal
 
 Target = Literal["auto", "triton", "torch"]
-HELPERS = ("prelude/scalars.py", "prelude/torch.py", "prelude/triton.py", "prelude/live.py")
-RUNTIME = {
-    "runtime/dtensor.py": "tensors sharded over processes",
-    "runtime/groups.py": "groups that know torch's names",
-    "runtime/checkpoints.py": "what torch's own optimizers save",
-    "runtime/rule.py": "what a rule is made of",
-    "runtime/rounding.py": "rounding at random",
-    "runtime/quantised.py": "states of one byte an element",
-    "runtime/master.py": "parameters of 16 bits, and what they are the rounding of",
-    "runtime/work.py": "what there is to do in one step",
-    "runtime/live.py": "a step's numbers on the device",
-    "../dsl/cache.py": "where finished things are kept",
-    "runtime/cc.py": "a C compiler",
-    "runtime/look.py": "many tensors at one look",
-    "runtime/count.py": "counts of steps",
-    "runtime/round.py": "a step's work, kept until the next",
-    "runtime/shards.py": "steps of sharded tensors",
-    "runtime/blocks.py": "blocks that suit a CPU",
-    "runtime/torch.py": "running it by torch",
-    "runtime/native.py": "running it as native code",
-    "runtime/tables.py": "tables on their way to a GPU",
-    "runtime/triton.py": "running it by Triton",
-    "runtime/reduced.py": "rules with reductions",
-    "runtime/tiles.py": "rules with rows and columns",
-    "runtime/split.py": "rules with matrix operations",
-    "runtime/memory.py": "numbers around a step",
-    "runtime/optimizer.py": "what every optimizer does",
-    "runtime/precision.py": "how precisely it keeps parameters and states",
-    "runtime/each.py": "a value for each individual",
-    "runtime/population.py": "many individuals at once",
-}
 FUNCTIONS = (
     *("scalars", "live_scalars", "flags", "serves", "update", "block", "kernel", "initial", "evaluate"),
     *("region", "jit", "C_SOURCE"),
 )
 IN_KERNEL = (*WORDS, *FACTS, PARTIALS, KEYS, "dithered", "partial", "fact", "result", "key", "row", "compute")
 
-TRY_TRITON = """
-try:
-    import triton
-    import triton.language as tl
-except ImportError:  # then torch does all the work
-    triton = None
-
-
-def jit(function: Any) -> Any:
-    return function if triton is None else triton.jit(function)
-""".strip()
+BEFORE = {
+    "the rule's numbers: float64, on the host": ("prelude/scalars.py",),
+    "the same numbers on a device": ("prelude/live.py",),
+    "the rule by torch": ("prelude/torch.py",),
+    "the rule by Triton": ("runtime/jit.py", "prelude/triton.py"),
+}
+"""The helpers that stand before the rule's own functions, by the titles above them."""
 
 
 def reserved() -> frozenset[str]:
@@ -82,8 +47,8 @@ def reserved() -> frozenset[str]:
     return frozenset({*FUNCTIONS, *IN_KERNEL}).union(*(source(f).names for f in (*HELPERS, *RUNTIME)))
 
 
-def emit(rule: Rule, target: Target = "auto") -> str:
-    """The source of the module for a simplified rule.
+def emit(rule: Rule, target: Target = "auto", parts: Collection[str] = tuple(PARTS)) -> str:
+    """The source of the module for a simplified rule, with these of the `PARTS`.
 
     Raises OptError where the target is "triton" and the rule has no kernel, and for a name that the module needs.
     """
@@ -92,55 +57,50 @@ def emit(rule: Rule, target: Target = "auto") -> str:
         message = f"`{rule.name}` cannot be the name of a class: the module that it lives in has one of that name"
         raise OptError(Diagnostic("E104", message, NOWHERE, help="choose another name after `optimizer`"))
     plan = lower(rule, taken)
-    plans = {"": plan} if plan.fallback is None else {"": plan, "otherwise_": plan.fallback}
+    plans = dict(zip(("", "otherwise_"), programs(plan), strict=False))
     reasons = [r for p in plans.values() if (r := refusal(p)) is not None]
     if target == "triton" and reasons:
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
+    parts = [name for name in PARTS if name in parts or (name == "precision" and quantised(plan))]
     fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
-    runtime = runtime_for(plans, fused)
     keys = {"otherwise_": f"{snake(plan.fallback.name)}_"} if plan.fallback is not None else {}
-    programs = [emit_program(p, prefix, fused.get(prefix), keys.get(prefix, "")) for prefix, p in plans.items()]
-    body = module_body(plans, fused, runtime, [*programs, emit_class(plan, bool(fused))])
+    tables = [emit_program(p, prefix, fused.get(prefix), parts, keys.get(prefix, "")) for prefix, p in plans.items()]
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
-    return module_text(f"{made}\n\n{format_file(file_of(rule)).strip()}", runtime, body)
+    about = f"{made}\n\n{format_file(file_of(rule)).strip()}"
+    return module(about, plans, fused, [*tables, emit_class(plan, bool(fused), parts)], parts)
 
 
-def module_text(about: str, runtime: list[str], body: str) -> str:
-    """The whole file: what it says of itself, its imports, and the rest."""
-    head = [*docstring(about), "", "from __future__ import annotations", "", *imports((*HELPERS, *runtime), body)]
-    tries = f"\n\n{TRY_TRITON}\n" if "runtime/triton.py" in runtime else ""
-    return "\n".join(head) + tries + f"\n\n{body}\n"
-
-
-def runtime_for(plans: dict[str, Plan], fused: dict[str, Fused]) -> list[str]:
-    """The files of the runtime that a module needs, in their order."""
-    passes = [those for f in fused.values() for those in f.passes.values()]
-    eager = not any(has_native(p) for p in plans.values())
-    spared = {
-        "runtime/native.py": eager,
-        "runtime/tables.py": not fused,
-        "runtime/triton.py": not fused,
-        "runtime/reduced.py": all(plan.elementwise for plan, _ in passes),
-        "runtime/tiles.py": not any(those.tiled for _, those in passes),
-        "runtime/split.py": not any(f.parts for f in fused.values()),
-        "runtime/each.py": True,
-        "runtime/population.py": True,
-    }
-    return [f for f in RUNTIME if not spared.get(f)]
-
-
-def module_body(
+def module(
+    about: str,
     plans: dict[str, Plan],
     fused: dict[str, Fused],
-    runtime: list[str],
     ends: list[str],
+    parts: Collection[str],
     like: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Everything after the imports; `ends` are its last parts. `fused` has the kernels of plans, by their prefix.
+    """The whole file: what it says of itself, its imports, the rule's own functions, what they need, and the ends.
 
-    `like` says which plans are another's but for numbers: the functions on tensors are the other's, and are there once.
+    `fused` has the kernels of plans, by their prefix; `like` says which plans are another's but for numbers: their
+    functions on tensors are the other's, and are there once.
     """
+    own = _own(plans, fused, parts, like)
+    files = runtime(parts)
+    kept = needed(files, "\n\n".join([*(text for texts in own.values() for text in texts), *ends]))
+    sections = [
+        *(_section(title, [*(kept.get(f, "") for f in BEFORE.get(title, ())), *t]) for title, t in own.items() if t),
+        *(_section(RUNTIME[file], [text]) for file, text in kept.items() if file in RUNTIME),
+        _section("the optimizer", ends),
+    ]
+    body = "\n\n\n".join(sections)
+    head = [*docstring(about), "", "from __future__ import annotations", "", *imports((*HELPERS, *kept), body)]
+    return "\n".join(head) + f"\n\n{body}\n"
+
+
+def _own(
+    plans: dict[str, Plan], fused: dict[str, Fused], parts: Collection[str], like: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """The rule's own functions, by the titles above them."""
     names = Names(reserved() | {x for p in plans.values() for x in identifiers(p)})
     own = {prefix: plan for prefix, plan in plans.items() if prefix not in like}
     live = [emit_live(plan, f"{prefix}live_scalars", names) for prefix, plan in plans.items()]
@@ -152,15 +112,14 @@ def module_body(
         for part, those in f.passes.items()
         for t in _triton(prefix + part, *those, names)
     ]
-    sections = [
-        _section("the rule's numbers: float64, on the host", [t for p in plans.items() for t in _host(*p)], HELPERS[0]),
-        _section("the rule by torch", [*live, *torch], HELPERS[3], HELPERS[1]),
-        _section("the rule in C", [_c(*p) for p in own.items() if has_native(p[1])]),
-        _section("the rule by Triton", kernels, HELPERS[2]),
-        *(_title(RUNTIME[f]) + source(f).body for f in runtime),
-        _title("the optimizer") + "\n\n\n".join(ends),
-    ]
-    return re.sub(r"^@triton\.jit$", "@jit", "\n\n\n".join(s for s in sections if s), flags=re.MULTILINE)
+    sections = {
+        "the rule's numbers: float64, on the host": [t for p in plans.items() for t in _host(*p)],
+        "the same numbers on a device": live,
+        "the rule by torch": torch,
+        "the rule in C": [_c(*p) for p in own.items() if has_native(p[1]) and "native" in parts],
+        "the rule by Triton": kernels,
+    }
+    return {title: ["\n".join(lines) for lines in functions] for title, functions in sections.items()}
 
 
 def _host(prefix: str, plan: Plan) -> list[list[str]]:
@@ -197,13 +156,5 @@ def _triton(prefix: str, plan: Plan, passes: Passes, names: Names) -> list[list[
     return [*out, emit_block(plan, passes, block, names), emit_kernel(plan, passes, kernel, block)]
 
 
-def _title(words: str) -> str:
-    return f"# {'-' * 64} {words}\n\n\n"
-
-
-def _section(words: str, functions: list[list[str]], *helpers: str) -> str:
-    """Functions under a title, after the helpers that they call."""
-    texts = ["\n".join(lines) for lines in functions]
-    if not texts:
-        return ""
-    return _title(words) + "\n\n\n".join([*(h for file in helpers for h in needed(file, "\n\n".join(texts))), *texts])
+def _section(title: str, texts: list[str]) -> str:
+    return f"# {'-' * 64} {title}\n\n\n" + "\n\n\n".join(filter(None, texts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ...dsl.rule import Param
 from ..plan.names import snake
@@ -13,35 +13,29 @@ from ..plan.split import FUSED, Parts
 from ..plan.torch_peers import peer_of, positional, torch_names
 from .layout import STEP, WIDTH, docstring, wrapped
 from .native import c_name, exact, has_native
+from .parts import PARTS, Option
 from .scalars import reads_sizes, structural
 from .triton import Fused
 
 TYPES = {"real": "float", "int": "int", "bool": "bool"}
 OPTIONS = {
-    "maximize": ("bool", "False"),
-    "foreach": ("bool | None", "None"),
-    "fused": ("bool | None", "None"),
-    "capturable": ("bool", "False"),
-    "differentiable": ("bool", "False"),
-    "rounding": ("str", '"nearest"'),
-    "master": ("str | None", "None"),
-    "state_dtype": ("Any", "None"),
-    "seed": ("int", "0"),
+    "maximize": Option("bool", "False", "ascend instead of descend"),
+    "foreach": Option("bool | None", "None", ""),
+    "fused": Option("bool | None", "None", ""),
+    "capturable": Option("bool", "False", ""),
+    "differentiable": Option("bool", "False", "as torch's options of these names"),
 }
-"""torch's own options and ours, kept in the groups as torch does; type and default."""
+"""torch's own options, kept in the groups as torch does; those without words share the next one's."""
 
-HOW = {"backend": ("str", '"auto"'), "compile": ("bool | None", "None")}
+SEED = Option("int", "0", "which random numbers rounding and `noise()` take")
+BACKEND = Option("str", '"auto"', '"auto" chooses by the device of the parameters; others insist')
+HOW = ("backend", "compile")
+"""The options that are no entries of groups."""
 
-ARGUMENTS = (
-    "maximize: ascend instead of descend",
-    "foreach, fused, capturable, differentiable: torch's options of these names",
-    'rounding: "nearest", or "stochastic" for parameters and states of 16 or 8 bits',
-    'master: None, "float32" or "bits": what parameters of 16 bits are the rounding of',
-    "state_dtype: of the states, where it is not the rule's: None, one for all, or a dict by their names",
-    "seed: which random numbers rounding and `noise()` take",
-    'backend: "auto" chooses by the device of the parameters; others insist',
-    "compile: True waits for compiled code on a CPU, False keeps to eager torch, None is eager until code is ready",
+KEYWORDS = frozenset({"self", "params", "inputs", "left_out", "seed", *HOW, *OPTIONS}).union(
+    *(part.options for part in PARTS.values())
 )
+"""What a hyperparameter cannot be called: a module may have parts that others have not."""
 
 
 def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
@@ -51,8 +45,13 @@ def parameters(plan: Plan) -> Iterator[tuple[str, Param]]:
         yield from ((f"{snake(plan.fallback.name)}_{p.name}", p) for p, _ in plan.fallback.params)
 
 
+def programs(plan: Plan) -> list[Plan]:
+    """A rule, and the one for what it does not apply to."""
+    return [plan] if plan.fallback is None else [plan, plan.fallback]
+
+
 def quantised(plan: Plan) -> bool:
-    return plan.quantised or (plan.fallback is not None and plan.fallback.quantised)
+    return any(p.quantised for p in programs(plan))
 
 
 def number(value: float | bool) -> str:
@@ -60,9 +59,12 @@ def number(value: float | bool) -> str:
     return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
 
 
-def emit_program(plan: Plan, prefix: str, fused: Fused | None, keys: str = "", code: str | None = None) -> str:
+def emit_program(
+    plan: Plan, prefix: str, fused: Fused | None, parts: Collection[str], keys: str = "", code: str | None = None
+) -> str:
     """The `Program` of one rule, out of functions whose names begin with the prefix; `fused` are its kernels.
 
+    `parts` are those of the module, by their names in `PARTS`.
     The names of its hyperparameters begin with `keys` in the groups, those of its functions on tensors with `code`.
     """
     code = prefix if code is None else code
@@ -78,11 +80,11 @@ def emit_program(plan: Plan, prefix: str, fused: Fused | None, keys: str = "", c
             entries.append(f"{name}={_stage(plan, segment, f'{prefix}{name}_scalars', code + name)}")
     entries += [f"serves={prefix}serves"] if plan.serves is not None else []
     entries += [f"structural={_tuple([str(i) for i in read])}"] if (read := structural(plan)) else []
-    entries += ["lockstep=True"] * plan.lockstep + ["noisy=True"] * plan.noisy
+    entries += ["lockstep=run_lockstep"] * plan.lockstep + ["noisy=True"] * plan.noisy
     entries += ["elementwise=True"] * plan.elementwise
-    entries += [f"shards={_text(plan.shards)}"] if plan.shards != "whole" else []
+    entries += [f"shards={_text(plan.shards)}"] if plan.shards != "whole" and "shards" in parts else []
     entries += [f"inputs={_tuple([_text(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
-    entries += [_native(plan, code)] if has_native(plan) else []
+    entries += [_native(plan, code)] if has_native(plan) and "native" in parts else []
     if fused is None:
         return _program(prefix, entries)
     if fused.parts is None:
@@ -104,7 +106,7 @@ def _beside(plan: Plan, prefix: str, part: str, own: Plan, passes: Passes) -> li
         "states=()",
         f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{prefix}region')}",
     ]
-    entries += ["lockstep=True"] * own.lockstep + ["noisy=True"] * own.noisy
+    entries += ["lockstep=run_lockstep"] * own.lockstep + ["noisy=True"] * own.noisy
     return [*entries, *_kernels(own, f"{prefix}{part}", passes)]
 
 
@@ -122,7 +124,7 @@ def _split(plan: Plan, prefix: str, parts: Parts) -> list[str]:
         f"stored={_tuple([str(i) for i in parts.stored])}",
     ]
     text = "\n".join(wrapped("split=Split", args, "", STEP)).lstrip()
-    return [f"kernel=None if triton is None else {prefix}after_kernel", "reduce=run_split", text]
+    return [f"kernel={prefix}after_kernel", "reduce=run_split", text]
 
 
 def _native(plan: Plan, prefix: str) -> str:
@@ -132,7 +134,7 @@ def _native(plan: Plan, prefix: str) -> str:
 
 
 def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
-    out = [f"kernel=None if triton is None else {prefix}kernel"]
+    out = [f"kernel={prefix}kernel"]
     out += [] if plan.elementwise else ["reduce=run_reduced"]
     if passes.measures:
         columns = [[f"({c.index}, {c.op == 'max_of'}, {_text(c.per)})" for c in m.columns] for m in passes.measures]
@@ -210,32 +212,58 @@ def _state(m: Memory, flags: list[str]) -> str:
     return f"{'Quantised' if m.dtype in QUANTISED else 'State'}({', '.join(args)})"
 
 
-def emit_backends(native: bool, kernel: bool) -> list[str]:
+def emit_backends(native: bool, kernel: bool, parts: Collection[str]) -> list[str]:
     """The table of functions that can take a step, by the name of the backend."""
-    runs = {"torch": "run_torch", "compiled": "run_compiled"}
-    runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")} if native else {}
+    runs = {"torch": "run_in_blocks", "compiled": "run_compiled"} if "native" in parts else {"torch": "run_torch"}
+    runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")} if native and "native" in parts else {}
     runs |= {"triton": "run_triton"} if kernel else {}
     rows = [f"{STEP * 2}{_text(name)}: {run}," for name, run in runs.items()]
     return [f"{STEP}backends: ClassVar[dict[str, Function]] = {{", *rows, f"{STEP}}}"]
 
 
-def emit_class(plan: Plan, kernel: bool) -> str:
+def layers(plan: Plan, parts: Collection[str]) -> list[str]:
+    """The classes that make up an optimizer, the uppermost first."""
+    own = {
+        "EvaluatingOptimizer": any(p.evaluate is not None for p in programs(plan)),
+        "InputsOptimizer": any(p.extra_inputs for p in programs(plan)),
+    }
+    return [*(PARTS[part].layer for part in parts), *(layer for layer, wanted in own.items() if wanted)]
+
+
+def options(plan: Plan, parts: Collection[str]) -> dict[str, Option]:
+    """The keyword arguments besides the rule's own."""
+    of_parts = {name: option for part in parts for name, option in PARTS[part].options.items()}
+    seeded = "precision" in parts or any(p.noisy for p in programs(plan))
+    return OPTIONS | ({"seed": SEED} if seeded else {}) | {"backend": BACKEND} | of_parts
+
+
+def left_out(parts: Collection[str]) -> dict[str, str]:
+    """Options that a module does without, and the backend, with the parts that have them."""
+    missing = {part: PARTS[part] for part in PARTS if part not in parts}
+    names = {name: part for part, its in missing.items() for name in its.options}
+    return names | ({"native": "native"} if "native" in missing else {})
+
+
+def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
     """The optimizer's class: its keyword arguments are the rule's hyperparameters and torch's options."""
-    names, arguments = torch_names(plan), _arguments(plan)
+    names, others, missing = torch_names(plan), options(plan, parts), left_out(parts)
+    arguments = _arguments(plan, others)
     ordered = positional(plan, [key for key, _ in parameters(plan)])
     given = [f"{name}: {arguments.pop(name)}" for name in ordered]
     fixed = [f"{name}: {rest}" for name, rest in arguments.items()]
-    defaults = [*(key for key, _ in parameters(plan)), *names, *OPTIONS]
-    programs = ["PROGRAM"] if plan.fallback is None else ["PROGRAM", "OTHERWISE_PROGRAM"]
-    native = has_native(plan) or (plan.fallback is not None and has_native(plan.fallback))
+    fixed += ["**left_out: Any"] if missing else []
+    defaults = [*(key for key, _ in parameters(plan)), *names, *(name for name in others if name not in HOW)]
+    how = [*(name for name in HOW if name in others), *(["**left_out"] if missing else [])]
+    native = any(has_native(p) for p in programs(plan))
     lines = [
-        f"class {plan.name}(PreciseOptimizer):",
-        *docstring(_about(plan), STEP),
+        *wrapped(f"class {plan.name}", layers(plan, parts) or ["RuleOptimizer"], ":"),
+        *docstring(_about(plan, others), STEP),
         "",
-        f"{STEP}programs = {_tuple(programs)}",
+        f"{STEP}programs = {_tuple(['PROGRAM', 'OTHERWISE_PROGRAM'][: len(programs(plan))])}",
         *emit_names(names),
         *_peer(plan),
-        *emit_backends(native, kernel),
+        *emit_backends(native, kernel, parts),
+        *(_left_out(missing) if missing else []),
         "",
         f"{STEP}def __init__(",
         *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),
@@ -243,9 +271,17 @@ def emit_class(plan: Plan, kernel: bool) -> str:
         f"{STEP * 2}defaults = {{",
         *(f"{STEP * 3}{_text(key)}: {key}," for key in defaults),
         f"{STEP * 2}}}",
-        f"{STEP * 2}super().__init__(params, defaults, backend, compile)",
+        f"{STEP * 2}super().__init__({', '.join(['params', 'defaults', *how])})",
     ]
     return "\n".join(lines)
+
+
+def _left_out(missing: dict[str, str]) -> list[str]:
+    rows = [f"{_text(name)}: {_text(part)}" for name, part in missing.items()]
+    one = f"{STEP}left_out: ClassVar[dict[str, str]] = {{{', '.join(rows)}}}"
+    if len(one) <= WIDTH:
+        return [one]
+    return [one[: one.index("= {") + 3], *(f"{STEP * 2}{row}," for row in rows), f"{STEP}}}"]
 
 
 def emit_names(names: dict[str, str | tuple[str, ...]]) -> list[str]:
@@ -255,14 +291,14 @@ def emit_names(names: dict[str, str | tuple[str, ...]]) -> list[str]:
     return [f"{STEP}torch_names: ClassVar[Names] = {{{pairs}}}"] if names else []
 
 
-def _arguments(plan: Plan) -> dict[str, str]:
+def _arguments(plan: Plan, others: dict[str, Option]) -> dict[str, str]:
     """The type and default of each argument."""
     out = {
         name: f"{'float | Tensor' if isinstance(own, str) else 'Any'} | None = None"
         for name, own in torch_names(plan).items()
     }
     out |= {key: f"{_type(p)} = {_default(p)}" for key, p in parameters(plan)}
-    return out | {name: f"{type} = {default}" for name, (type, default) in (OPTIONS | HOW).items()}
+    return out | {name: f"{option.type} = {option.default}" for name, option in others.items()}
 
 
 def _peer(plan: Plan) -> list[str]:
@@ -282,12 +318,18 @@ def _default(p: Param) -> str:
     return "required" if p.default is None else number(p.default)
 
 
-def _about(plan: Plan) -> str:
-    """The class's docstring: the rule's own words, its hyperparameters, and the options that all optimizers have."""
+def _about(plan: Plan, others: dict[str, Option]) -> str:
+    """The class's docstring: the rule's own words, its hyperparameters, and the other options."""
     out = [plan.doc.strip() or f"The rule `{plan.name}`.", "", "Args:", f"{STEP}params: parameters, or groups of them"]
     for key, p in parameters(plan):
         facts = [p.doc, "required" if p.default is None else "", f"in {p.interval}" if p.interval is not None else ""]
         out.append(f"{STEP}{key}: {'; '.join(f for f in facts if f) or p.type}")
     for name, own in torch_names(plan).items():
         out.append(f"{STEP}{name}: torch's name for {own if isinstance(own, str) else ', '.join(own)}, in groups too")
-    return "\n".join([*out, *(f"{STEP}{line}" for line in ARGUMENTS)])
+    together: list[str] = []
+    for name, option in others.items():
+        together.append(name)
+        if option.about:
+            out.append(f"{STEP}{', '.join(together)}: {option.about}")
+            together = []
+    return "\n".join(out)

@@ -13,12 +13,15 @@ from ..plan.lower import lower
 from ..plan.plan import Plan, Segment
 from ..plan.torch_peers import common_names
 from .layout import STEP
-from .module import Target, module_body, module_text, reserved, runtime_for
+from .module import Target, module, reserved
 from .native import has_native
 from .optimizer_class import emit_backends, emit_names, emit_program
+from .parts import PARTS
 from .triton import fuse, refusal
 
 NAME = "Population"
+WITH = ("shards", "native")
+"""The parts that a population has."""
 
 
 def emit_population(rules: Sequence[Rule], target: Target = "auto") -> str:
@@ -34,12 +37,10 @@ def emit_population(rules: Sequence[Rule], target: Target = "auto") -> str:
     code = {prefix: firsts.setdefault(skeleton(plan), prefix) for prefix, plan in plans.items()}
     like = {prefix: of for prefix, of in code.items() if of != prefix}
     fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
-    programs = [emit_program(p, prefix, fused.get(prefix), code=code[prefix]) for prefix, p in plans.items()]
-    runtime = [f for f in runtime_for(plans, fused) if f != "runtime/precision.py"]
-    runtime += ["runtime/each.py", "runtime/population.py"]
-    body = module_body(plans, fused, runtime, [*programs, _class(plans, code, bool(fused))], like)
+    tables = [emit_program(p, prefix, fused.get(prefix), WITH, code=code[prefix]) for prefix, p in plans.items()]
     texts = "\n\n".join(format_file(file_of(rule)).strip() for rule in rules)
-    return module_text(f"A population made by optc {__version__} from the rules below.\n\n{texts}", runtime, body)
+    about = f"A population made by optc {__version__} from the rules below.\n\n{texts}"
+    return module(about, plans, fused, [*tables, _class(plans, code, bool(fused))], WITH, like)
 
 
 def skeleton(plan: Plan) -> Hashable:
@@ -68,7 +69,7 @@ def _refuse(plan: Plan, target: Target) -> None:
 def _class(plans: dict[str, Plan], code: dict[str, str], kernel: bool) -> str:
     order = list(plans)
     lines = [
-        f"class {NAME}(PopulationOptimizer):",
+        f"class {NAME}({', '.join(PARTS[part].layer for part in WITH)}, PopulationOptimizer):",
         f'{STEP}"""{len(plans)} individuals of {len(set(code.values()))} skeletons."""',
         "",
         f"{STEP}programs = (",
@@ -78,6 +79,6 @@ def _class(plans: dict[str, Plan], code: dict[str, str], kernel: bool) -> str:
         *(f"{STEP * 2}{order.index(code[prefix])}," for prefix in plans),
         f"{STEP})",
         *emit_names(common_names(list(plans.values()))),
-        *emit_backends(any(has_native(plan) for plan in plans.values()), kernel),
+        *emit_backends(any(has_native(plan) for plan in plans.values()), kernel, WITH),
     ]
     return "\n".join(lines)

@@ -109,4 +109,4 @@ def _function(
     flags = {f.name for f in plan.flags}
     args = [f"{a}: tl.constexpr" if a in flags else a for a in block_arguments(plan, passes, columns)]
     results = returned(outputs, STEP) if len(outputs) > 1 else [f"{STEP}return {outputs[0]}"]
-    return ["@triton.jit", *wrapped(f"def {name}", args, ":"), *docstring(doc, STEP), *lines, *results]
+    return ["@jit", *wrapped(f"def {name}", args, ":"), *docstring(doc, STEP), *lines, *results]

@@ -13,12 +13,11 @@ from ...dsl.algebra.analysis import Analysis
 from ...dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ...dsl.rule import Rule, State
 from ...dsl.text.syntax import Apply, Assign, Bool, Expr, Name, Number
-from ..emit.optimizer_class import HOW, OPTIONS
+from ..emit.optimizer_class import KEYWORDS
 from .homes import RESULT, Homes
 from .plan import QUANTISED, Memory, Plan, Segment, verify
 from .segments import Builder
 
-KEYWORDS = frozenset({"self", "params", "inputs", *OPTIONS, *HOW})
 """Keyword arguments that every generated optimizer has, so that no hyperparameter may."""
 
 GROUP_KEYS = frozenset({"param_names", "initial_lr", "step"})

@@ -10,13 +10,31 @@ from collections.abc import Iterator
 
 import torch
 
-from .work import Work
+from .rule import Function, Table
+from .torch import advance, run_torch, step_each
+from .work import Batch, Work
 
 IN_CACHE = 1 << 15
 """Elements of a block in eager mode: a handful of float32 temporaries fill a core's second-level cache."""
 
-PACKED = 1 << 20
-"""Elements of a block in compiled mode, which has no temporaries: only small tensors gain, by sharing calls."""
+
+def run_in_blocks(
+    batches: list[Batch], table: Table, step: Function = advance, size: int = IN_CACHE, cut: bool = True
+) -> None:
+    """All the work of one program by torch: on a CPU in blocks of about `size` elements, where the rule allows it."""
+    if not batches[0].program.elementwise or torch.is_grad_enabled():
+        run_torch(batches, table, step)
+        return
+    for batch in batches:
+        on_cpu = batch.works[0].theta.device.type == "cpu"
+        step_each(batch, in_blocks(batch.works, size, cut) if on_cpu else batch.works, table, step)
+
+
+def in_blocks(works: list[Work], size: int, cut: bool) -> Iterator[Work]:
+    """The blocks; what is done on one goes home before the next. Without `cut`, large tensors stay whole."""
+    for block, members in blocks(works, size, cut):
+        yield block
+        unpack(block, members)
 
 
 def blocks(works: list[Work], size: int, cut: bool) -> Iterator[tuple[Work, list[Work]]]:

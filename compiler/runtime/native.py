@@ -17,9 +17,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .blocks import run_in_blocks
 from .cc import CompiledC, compiled_c
 from .rule import Table
-from .torch import run_torch, written
+from .torch import written
 from .work import Batch, Work
 
 Step = Callable[..., None]
@@ -120,7 +121,7 @@ def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], Step |
         if batch.prepared is not None:
             batch.prepared(table)
     if left:
-        run_torch(left, table)
+        run_in_blocks(left, table)
 
 
 def set_up(batch: Batch, code: Callable[[Batch], Step | None]) -> list[Batch]:

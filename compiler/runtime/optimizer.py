@@ -13,27 +13,34 @@ from torch import Tensor
 from torch.optim.optimizer import required
 
 from .checkpoints import from_torch, memories, refuse_foreign
-from .dtensor import full, is_sharded, sharded_as
+from .dtensor import is_sharded
 from .groups import Group, Names
+from .look import Looks
 from .round import Round
-from .rule import Function, Program, Settings, at_least_matrix, counting, real, sizes
-from .shards import through_shards
+from .rule import Function, Program, Settings, counting, real, sizes
 from .work import Batch, Job, Work, begin
-
-NATIVE_HOW = {True: "when_made", False: "torch", None: "when_ready"}
-"""What `compile` says of rules that have native code."""
 
 
 class RuleOptimizer(torch.optim.Optimizer):
-    """A torch optimizer whose arithmetic is the first of its programs that serves a parameter."""
+    """A torch optimizer whose arithmetic is the first of its programs that serves a parameter.
+
+    `left_out` says of options that a generated file does without, and of values of `backend`, which part has them.
+    """
 
     programs: ClassVar[tuple[Program, ...]]
     backends: ClassVar[dict[str, Function]]
     torch_names: ClassVar[Names] = {}
     torch_states: ClassVar[dict[str, str]] = {}
     torch_flags: ClassVar[dict[str, Any]] = {}
+    left_out: ClassVar[dict[str, str]] = {}
+    looks: ClassVar[Looks] = Looks()
 
-    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
+    def __init__(
+        self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None = None, **more: Any
+    ) -> None:
+        for name in more.keys() - self.left_out.keys():
+            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
+        self._refuse_left_out({"compile": compile, backend: backend, **more})
         known = [name for name in ("torch", "native", "triton") if name in self.backends]
         if backend not in ("auto", *known):
             raise ValueError(f"Invalid backend value: {backend!r}; it must be one of {', '.join(known)} or auto")
@@ -41,11 +48,18 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         self._backend, self._compile = backend, compile
         self._round: Round | None = None
-        self._rehearsed = False
         absent = {name for name in self.torch_names if defaults[name] is None}
         given = self._group({name: x for name, x in defaults.items() if name not in absent})
         self._check_hyperparameters(given)
         super().__init__(params, given)
+
+    def _refuse_left_out(self, given: dict[str, Any]) -> None:
+        for name in given.keys() & self.left_out.keys():
+            if given[name] not in (None, False, "nearest"):
+                raise ValueError(
+                    f"{name}={given[name]!r} needs a part that {type(self).__name__} was compiled without:"
+                    f" `optc compile --with {self.left_out[name]}` has it"
+                )
 
     def _group(self, given: dict[str, Any]) -> Group:
         return Group(self.torch_names, given)
@@ -62,12 +76,20 @@ class RuleOptimizer(torch.optim.Optimizer):
         added: Any = self.param_groups[-1]
         try:
             self._check_hyperparameters(added)
+            self._refuse_left_out(added)
+            self._check_tensors(added["params"])
             settings = [program.settings(added) for program in self.programs]
             for p in added["params"]:
                 self._which(p, settings)
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
+
+    def _check_tensors(self, params: list[Tensor]) -> None:
+        if any(map(is_sharded, params)):
+            raise ValueError(
+                f"{type(self).__name__} was compiled without shards: `optc compile --with shards` has them"
+            )
 
     def step(self, closure: Callable[[], Any] | None = None, *, inputs: dict[str, Any] | None = None) -> Any:
         """One step for every parameter that has a gradient; returns what the closure does.
@@ -86,18 +108,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 loss = closure()
         if self._skips():
             return loss
-        if (self._rehearsed or not self.state) and not capturing:
-            self._rehearsed = self._rehearse()
-            if self._rehearsed:
-                return loss
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             now = self._this_round(capturing)
             try:
-                if now.fed:
-                    self._give_inputs(now.works, inputs or {})
-                now.count(self._groups())
+                self._begin(now, inputs or {})
                 for job in now.jobs:
-                    for run, batches in self._by_backend(job):
+                    for run, batches in self._runs(job):
                         run(batches, job.table)
             finally:
                 now.take_back()
@@ -121,23 +137,11 @@ class RuleOptimizer(torch.optim.Optimizer):
                 grad.detach().div_(float(scale))
         return False
 
-    def _rehearse(self) -> bool:
-        """Makes the states and moves nothing, if a first step has rates of 0 and gradients of 0; says whether it has.
-
-        So torch.distributed.checkpoint learns what states there are. Some rules would move, by a second rate or
-        because they forget where theta starts; and the states, made at a rate of 0, are made anew by the next step.
-        """
-        self.state.clear()
-        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if not grads or any(torch.as_tensor(group.get("lr", 1.0)).any() for group in self.param_groups):
-            return False
-        if any(grad.layout != torch.strided or full((grad != 0).sum()) for grad in grads):
-            return False
-        with torch.no_grad():
-            self._gather()
-        return True
-
     # -------------------------------------------------------- a step's work
+
+    def _begin(self, now: Round, inputs: dict[str, Any]) -> None:
+        """Counts the step and computes its numbers."""
+        now.count(self._groups())
 
     def _groups(self) -> list[dict[str, Any]]:
         """The groups that work has the indices of."""
@@ -159,7 +163,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}: take a step before the capture, with the same parameters, groups and states,"
                 " and with gradients of the same strides"
             )
-        self._round = Round(self.param_groups, self.state, self._gather(), last, structure)
+        self._round = Round(self.param_groups, self.state, self._gather(), last, structure, self.looks)
         self._round.lend()
         return self._round
 
@@ -169,13 +173,15 @@ class RuleOptimizer(torch.optim.Optimizer):
         for name in names:
             if capturing and isinstance(group[name], Tensor) and group[name].is_cuda:
                 raise RuntimeError(f"{name} decides which code runs: in a graph it must be a number, not a tensor")
-        return [group["maximize"], group["seed"], group["capturable"], *(float(group[name]) for name in names)]
+        others = (dict.get(group, name) for name in ("maximize", "seed", "capturable", *self.left_out))
+        return [*others, *(float(group[name]) for name in names)]
 
     def _gather(self) -> list[Job]:
         """All work that there is, one job for each program, and for each device where these count."""
         jobs: dict[Any, Job] = {}
         live, place = self._live(), -1
         for index, group in enumerate(self.param_groups):
+            self._refuse_left_out(group)
             settings = [program.settings(group) for program in self.programs]
             programs = self._programs_of(group)
             for p in group["params"]:
@@ -185,7 +191,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                     device = p.device if live else None
                     job = jobs.setdefault((which, device), Job(self.programs[which], device))
                     job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
-                    job.works[-1].seed, job.works[-1].maximize = group["seed"], group["maximize"]
+                    job.works[-1].seed, job.works[-1].maximize = group.get("seed", 0), group["maximize"]
         if len({device for _, device in jobs}) > 1 and any(job.program.lockstep for job in jobs.values()):
             raise RuntimeError(f"{type(self).__name__} needs values over all tensors: not over devices, if capturable")
         return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]
@@ -203,34 +209,11 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
         if p.grad is not None and p.grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
-        if "trained" in memory:
-            raise RuntimeError(f"{type(self).__name__}: call train() before step(), after eval()")
         return begin(program, place, group, p, memory, settings)
 
     def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:
         """The programs with states as a group keeps them."""
         return self.programs
-
-    def _give_inputs(self, works: list[Work], inputs: dict[str, Any]) -> None:
-        for work in works:
-            if work.program.inputs:
-                work.extra = self._extra(work.program, inputs, work.place, work.parameter)
-
-    def _extra(self, program: Program, inputs: dict[str, Any], place: int, p: Tensor) -> list[Tensor]:
-        for name in program.inputs:
-            if name not in inputs:
-                raise ValueError(f"{type(self).__name__}.step needs inputs={{{name!r}: [one tensor per parameter]}}")
-        return [real(self._input(name, inputs[name], place, p)) for name in program.inputs]
-
-    def _input(self, name: str, given: Any, place: int, p: Tensor) -> Tensor:
-        count = sum(len(group["params"]) for group in self.param_groups)
-        if len(given) != count:
-            raise ValueError(f"input {name!r} has {len(given)} tensors for {count} parameters")
-        x = given[place]
-        if not isinstance(x, Tensor) or x.shape != p.shape:
-            what = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else repr(x)
-            raise ValueError(f"input {name!r} of parameter {place} is {what}; it must have the shape {tuple(p.shape)}")
-        return x
 
     def _parameters(self) -> Iterator[tuple[Tensor, Program, dict[str, Any]]]:
         """Every parameter with the program that serves it and its group."""
@@ -240,15 +223,15 @@ class RuleOptimizer(torch.optim.Optimizer):
             for p in group["params"]:
                 yield p, programs[self._which(p, settings)], group
 
-    def _by_backend(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
-        by: dict[tuple[str, bool], list[Batch]] = {}
+    def _runs(self, job: Job) -> Iterator[tuple[Function, list[Batch]]]:
+        """What runs which of a job's batches."""
+        by: dict[str, list[Batch]] = {}
         for batch in job.batches:
-            by.setdefault((self._backend_for(batch), is_sharded(batch.works[0].theta)), []).append(batch)
+            by.setdefault(self._backend_for(batch), []).append(batch)
         if job.program.lockstep and len(by) > 1:  # a value over all tensors needs them in one run
-            by = {("torch", any(sharded for _, sharded in by)): job.batches}
-        for (chosen, sharded), batches in by.items():
-            run = self._function(chosen, batches)
-            yield (through_shards(run, self.backends["torch"]) if sharded else run), batches
+            by = {"torch": job.batches}
+        for chosen, batches in by.items():
+            yield self._function(chosen, batches), batches
 
     def _function(self, backend: str, batches: list[Batch]) -> Function:
         return self.backends[backend]
@@ -257,46 +240,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         if self._backend == "triton" and batch.program.kernel is None:
             raise RuntimeError(f"{type(self).__name__} has no Triton kernel here; backend='auto' runs it by torch")
         on_gpu = batch.works[0].theta.device.type == "cuda" and batch.program.kernel is not None
-        if self._backend == "triton" or (self._backend == "auto" and on_gpu):
-            return "triton"
-        return self._on_cpu(batch)
+        by_triton = self._backend == "triton" or (self._backend == "auto" and on_gpu)
+        return "triton" if by_triton else self._without_triton(batch)
 
-    def _on_cpu(self, batch: Batch) -> str:
-        """How the work goes where Triton does not do it: `compile` insists, None means eager until code is ready."""
-        native = batch.program.native is not None and batch.works[0].theta.device.type == "cpu"
-        if self._backend == "native" and not native:
-            raise RuntimeError(f"{type(self).__name__} has no native code here; backend='auto' runs it by torch")
-        if torch.compiler.is_compiling():  # then torch compiles what runs eagerly here
-            return "torch"
-        if self._backend == "torch" or not native:
-            return "compiled" if self._compile else "torch"
-        return "native" if self._backend == "native" else NATIVE_HOW[self._compile]
-
-    # -------------------------------------------------------- evaluation
-
-    @torch.no_grad()
-    def eval(self) -> None:
-        """Puts the parameters that evaluation should see in place of those that training moves, if the rule says so."""
-        for p, program, group in self._parameters():
-            memory = self.state.get(p, {})
-            if program.evaluate is None or not memory or "trained" in memory:
-                continue
-            theta, states = self._numbers(p, program, group)
-            settings, t = program.settings(group), float(memory["step"])
-            (seen,) = program.run_stage(program.evaluate, theta, states, settings, t)
-            memory["trained"] = p.detach().clone()
-            at_least_matrix(real(p)).copy_(seen)
-
-    def _numbers(self, p: Tensor, program: Program, group: dict[str, Any]) -> tuple[Tensor, list[Tensor | None]]:
-        """A parameter and its states as arithmetic sees them."""
-        return real(p), [self.state[p].get(s.name) for s in program.states]
-
-    @torch.no_grad()
-    def train(self) -> None:
-        """Undoes `eval`."""
-        for p, *_ in self._parameters():
-            if "trained" in self.state.get(p, {}):
-                p.copy_(self.state[p].pop("trained"))
+    def _without_triton(self, batch: Batch) -> str:
+        return "torch"
 
     # -------------------------------------------------------- checkpoints
 
@@ -305,7 +253,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._round, self._rehearsed = None, False
+        self._round = None
         self.defaults = self._group(self.defaults)
         self.param_groups = [self._group(group) for group in self.param_groups]
         for group in self.param_groups:
@@ -342,4 +290,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             for name, value in given["state"].get(i, {}).items():
                 if isinstance(value, Tensor):
                     home = self.state[p][name].device if name == "step" else p.device
-                    self.state[p][name] = sharded_as(value.detach().clone().to(home), real(p))
+                    self.state[p][name] = self._restored(value.detach().clone().to(home), p)
+
+    def _restored(self, x: Tensor, p: Tensor) -> Tensor:
+        """A state of a parameter's, as it is kept."""
+        return x

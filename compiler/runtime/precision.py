@@ -40,9 +40,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 class PreciseOptimizer(RuleOptimizer):
     """An optimizer whose groups say how parameters and states are rounded and kept."""
 
-    def __init__(self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None) -> None:
+    def __init__(self, *given: Any, **options: Any) -> None:
         self._chosen: dict[Any, tuple[Program, ...]] = {}
-        super().__init__(params, defaults, backend, compile)
+        super().__init__(*given, **options)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""

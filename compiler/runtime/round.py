@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .count import Counter, Tally, by_device
 from .live import live_table
-from .look import LOOKS
+from .look import Looks
 from .work import Job
 
 END = object()
@@ -38,7 +38,9 @@ class Round:
         jobs: list[Job],
         last: Round | None,
         structure: list[list[Any]],
+        looks: Looks,
     ) -> None:
+        self.looks = looks
         self.jobs, self.structure = jobs, structure
         self.works = [work for job in jobs for work in job.works]
         for turn, work in enumerate(self.works):
@@ -62,7 +64,7 @@ class Round:
         ):  # torch shows a tensor in half the time where something of its own, such as a view, has it
             self.holders = [x.view_as(x) for x in self.homes[len(self.active) :]]
         self.gradients: list[Any] = []
-        self._remember(LOOKS.best, list(state.values()))
+        self._remember(looks.best, list(state.values()))
         grads = list(map(GRAD, self.active))
         self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
         if self.ordinary:
@@ -79,8 +81,8 @@ class Round:
 
     def see_better(self, state: dict[Tensor, dict[str, Any]]) -> None:
         """Looks with C from now on, if that has become possible. To be called where everything was seen to hold."""
-        if self.look is not LOOKS.best:
-            self._remember(LOOKS.best, list(state.values()))
+        if self.look is not self.looks.best:
+            self._remember(self.looks.best, list(state.values()))
 
     def holds(
         self, groups: list[dict[str, Any]], state: dict[Tensor, dict[str, Any]], structure: list[list[Any]]
@@ -107,7 +109,7 @@ class Round:
                     return False
                 self.gradients = list(map(weakref.ref, grads))
             moved, self.grads_at = seen[0] != self.grads_at, seen[0]
-            LOOKS.used(len(self.homes))
+            self.looks.used(len(self.homes))
         self._announce(moved)
         if self.lent:
             of = dict(zip(map(id, self.active), grads, strict=True))

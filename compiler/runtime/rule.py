@@ -122,11 +122,12 @@ class Stage:
 class Program:
     """A rule. `flags` gives the structure for some sizes, `serves` whether the rule is for parameters of them.
 
-    `structural` are the indices of the hyperparameters that these two read. `lockstep` says that `step.run` is a
-    generator, which yields wherever it needs a value over all tensors, `noisy` that its last argument is the key of its
-    random numbers, `elementwise` that no element depends on another. `native` steps on a CPU, as C, `kernel` on a GPU;
-    where that takes more than one launch, `reduce` runs it, after the passes of `measures`: kernels with the columns
-    that each gives, that is, their number, whether they are the largest and not sums, and what there is one for.
+    `structural` are the indices of the hyperparameters that these two read. `lockstep` runs, by torch, a `step.run`
+    that is a generator, which yields wherever it needs a value over all tensors. `noisy` says that its last argument is
+    the key of its random numbers, `elementwise` that no element depends on another. `native` steps on a CPU, as C,
+    `kernel` on a GPU; where that takes more than one launch, `reduce` runs it, after the passes of `measures`: kernels
+    with the columns that each gives, that is, their number, whether they are the largest and not sums, and what there
+    is one for.
     `numbers` are the states that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what
     there is of rows and columns, `split` the parts of a rule with matrix operations.
     `shards` says what a part of a tensor, one process's of several, can do by itself: "alone" a step, "reduced" all of
@@ -141,7 +142,7 @@ class Program:
     evaluate: Stage | None = None
     serves: Function | None = None
     structural: tuple[int, ...] = ()
-    lockstep: bool = False
+    lockstep: Function | None = None
     noisy: bool = False
     inputs: tuple[str, ...] = ()
     elementwise: bool = False

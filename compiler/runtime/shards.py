@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .dtensor import cut_like, full, is_sharded, own_part, replicated
+from .dtensor import cut_like, full, is_sharded, over_processes, own_part, replicated
 from .rule import Function, Table
 from .work import Batch, Work
 
@@ -19,12 +19,17 @@ def through_shards(run: Function, run_torch: Function) -> Function:
     """A backend's function for work on DTensors; `run_torch` is the backend that can take them as they are."""
 
     def run_sharded(batches: list[Batch], table: Table) -> None:
+        if not batches[0].program.lockstep and (plain := [b for b in batches if not is_sharded(b.works[0].theta)]):
+            run(plain, table)
+            batches = [b for b in batches if is_sharded(b.works[0].theta)]
         as_kept = all(batch.works[0].precision is None for batch in batches)
         how = batches[0].program.shards if as_kept else "whole"
         if how == "alone":
             run(changed(batches, on_own_parts), table)
         elif how == "reduced":
-            run_torch(changed(batches, on_dtensors), table)
+            lockstep = batches[0].program.lockstep
+            more = () if lockstep is None else (over_processes,)
+            (lockstep or run_torch)(changed(batches, on_dtensors), table, *more)
         else:
             for portion in one_by_one(batches):
                 run_whole(run, portion, table)

@@ -161,7 +161,7 @@ def whole(x: int | Tensor, device: torch.device) -> Tensor:
 
 def interprets(program: Program, device: torch.device) -> bool:
     """Whether kernels run in Triton's interpreter. Raises RuntimeError where they cannot run at all."""
-    if isinstance(program.kernel, triton.JITFunction):
+    if isinstance(program.kernel.compiled, triton.JITFunction):
         if device.type == "cpu":
             raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
         return False

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from optc.compiler.emit.inline import source
-from optc.compiler.emit.module import HELPERS, RUNTIME, Target, emit
+from optc.compiler.emit.module import Target, emit
+from optc.compiler.emit.parts import PARTS, runtime
 from optc.compiler.load import load
 from optc.compiler.plan.lower import lower
 from optc.compiler.plan.show import show
@@ -25,17 +26,18 @@ from optc.dsl.text.syntax import Name, Output
 
 @pytest.mark.parametrize(("rule", "target"), [("adamw", "auto"), ("lion", "torch")])
 def test_the_source_is_the_golden_one(rule: str, target: Target, golden: Callable[[str, str], None]) -> None:
-    golden(f"{rule}_{target}.py.txt", emit(simplify(zoo(rule)), target))
+    golden(f"{rule}_{target}.py.txt", emit(simplify(zoo(rule)), target, parts=()))
 
 
 def test_the_plan_is_the_golden_one(golden: Callable[[str, str], None]) -> None:
     golden("adamw.plan", show(lower(simplify(zoo("adamw")))) + "\n")
 
 
-@pytest.mark.parametrize("target", ["auto", "torch"])
-def test_every_source_is_formatted_and_clean(target: Target, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "parts"), [("auto", ()), ("auto", tuple(PARTS)), ("torch", ())])
+def test_every_source_is_formatted_and_clean(target: Target, parts: tuple[str, ...], tmp_path: Path) -> None:
+    """And complete: a name that nothing defines is among what ruff finds."""
     for name in zoo_names():
-        (tmp_path / f"{name}.py").write_text(emit(simplify(zoo(name)), target))
+        (tmp_path / f"{name}.py").write_text(emit(simplify(zoo(name)), target, parts))
     for command in (["format", "--check"], ["check", "--select", "E,F,I,UP,B", "--ignore", "E501"]):
         ruff = [Path(sys.executable).with_name("ruff"), *command, "--isolated", "--line-length", "120", tmp_path]
         done = subprocess.run(ruff, capture_output=True, text=True, check=False)
@@ -95,8 +97,11 @@ def test_the_same_rule_gives_the_same_class() -> None:
     assert load("sign(g)") is load("sign(g)")
 
 
-def test_no_name_is_defined_in_two_files_of_a_module() -> None:
+@pytest.mark.parametrize("parts", [(), tuple(PARTS)])
+def test_no_name_is_defined_in_two_files_of_a_module(parts: tuple[str, ...]) -> None:
     """They share one file in the end, where the second would replace the first."""
-    names = [name for file in (*HELPERS, *RUNTIME) for name in source(file).names]
-    imported = [a.name for file in RUNTIME for s in source(file).imports if not getattr(s, "level", 0) for a in s.names]
+    files = runtime(parts)
+    names = [name for file in files for name in source(file).names]
+    outer = [s for file in files for s in source(file).imports if not getattr(s, "level", 0)]
+    imported = [a.name for s in outer for a in s.names if a.name != "triton"]  # modules import it as they need it
     assert sorted({name for name in names if names.count(name) > 1} | set(names) & set(imported)) == []

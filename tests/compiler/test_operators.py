@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optc.compiler.emit.inline import source
-from optc.compiler.emit.module import HELPERS, RUNTIME
+from optc.compiler.emit.parts import PARTS, runtime
 from optc.compiler.emit.scalars import SCALARS
 from optc.compiler.emit.torch import MATRIX as TORCH_MATRIX
 from optc.compiler.emit.torch import OVER_ALL, TORCH
@@ -38,7 +38,7 @@ def test_every_reduction_and_matrix_operation_has_a_spelling() -> None:
 
 
 def test_no_two_files_that_share_a_module_define_the_same_name() -> None:
-    names = [source(f).names for f in (*HELPERS, *RUNTIME)]
+    names = [source(f).names for f in runtime(PARTS)]
     for a, b in itertools.combinations(names, 2):
         assert not a & b
 

@@ -225,8 +225,8 @@ def test_looking_often_is_worth_a_compiler(monkeypatch: pytest.MonkeyPatch) -> N
     """The bits do not depend on who looks, nor is anything prepared again when C takes over."""
     module: Any = sys.modules[AdamW.__module__]
     look_by("C", monkeypatch)
-    looks = module.Looks()
-    monkeypatch.setattr(module, "LOOKS", looks)
+    looks = module.NativeLooks()
+    monkeypatch.setattr(AdamW, "looks", looks)
     optimizer = AdamW(parameters(), backend="triton")
     optimizer.step()
     optimizer.step()

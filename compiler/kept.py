@@ -1,0 +1,137 @@
+"""What was loaded before: finds a rule's module in the cache without understanding the rule, and keeps new ones there.
+
+An entry is keyed by everything that a module's text depends on: the rules, the options, and optc's own sources. Modules
+are named after what they hold, and bytecode begins with a digest, so nothing that is stale or damaged is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import marshal
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType
+
+from .. import __version__
+from ..dsl.cache import cache_folder
+
+HERE = Path(__file__).parent.parent
+OURS = ("dsl", "compiler", "grammar")
+"""The folders that decide what a rule's module says."""
+
+
+def key_of(kind: str, target: str, sources: Iterable[object]) -> str | None:
+    """The key of rules, each a text or a path; None if the module may depend on more, or none can be read."""
+    texts = [_text(source) for source in sources]
+    if not texts or any(text is None for text in texts):
+        return None
+    words = (__version__, our_sources(), kind, target, *filter(None, texts))
+    return _digest("".join(f"{len(word)}:{word}" for word in words).encode())
+
+
+def _text(source: object) -> str | None:
+    """What a rule says, unless it reads other files of its user's."""
+    if isinstance(source, str) and ("\n" in source or not (source.endswith(".opt") or is_file(source))):
+        text = source
+    elif isinstance(source, str | Path):
+        try:
+            text = Path(source).read_bytes().decode()
+        except (OSError, ValueError):
+            return None
+    else:
+        return None
+    return None if not text or ("use" in text and '"' in text) else text
+
+
+def is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than any path, or with a NUL
+        return False
+
+
+@cache
+def our_sources() -> str:
+    """A digest of optc's own files, by their sizes and times of change."""
+    found = sorted(entry for folder in OURS for entry in _files(HERE / folder))
+    return _digest(repr(found).encode())
+
+
+def _files(folder: str | Path) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file():
+                yield entry.path, (at := entry.stat()).st_size, at.st_mtime_ns
+            elif entry.name != "__pycache__":
+                yield from _files(entry.path)
+
+
+def find(key: str) -> tuple[str, str] | None:
+    """The names of the module and of the class that an entry says, if it is whole."""
+    try:
+        module, name, digest = (cache_folder() / "loaded" / key).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return (module, name) if digest == _digest(f"{key} {module} {name}".encode()) else None
+
+
+def keep(key: str, module: str, name: str) -> None:
+    """Makes an entry, if the cache can be written to."""
+    entry = f"{module} {name} {_digest(f'{key} {module} {name}'.encode())}"
+    write(cache_folder() / "loaded" / key, entry.encode())
+
+
+def module_name(name: str, text: str) -> str:
+    """The name of the module that holds a text."""
+    return f"{name}_{_digest(text.encode())[:16]}"
+
+
+def text_of(path: Path) -> str | None:
+    """A module's text, if it is there, and is what the name says."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data.decode() if _digest(data)[:16] == re.sub(".*_", "", path.stem) else None
+
+
+def code_of(path: Path, text: str) -> CodeType:
+    """A module's bytecode: what was kept of it, if that is whole, otherwise compiled and kept."""
+    kept = path.with_suffix(f".{sys.implementation.cache_tag}.code")
+    try:
+        data = kept.read_bytes()
+    except OSError:
+        data = b""
+    digest, body = data[:64], data[64:]
+    if digest == _signed(text, body):
+        return marshal.loads(body)  # type: ignore[no-any-return]
+    code: CodeType = compile(text, str(path), "exec", dont_inherit=True)
+    body = marshal.dumps(code)
+    write(kept, _signed(text, body) + body)
+    return code
+
+
+def _signed(text: str, body: bytes) -> bytes:
+    return _digest(importlib.util.MAGIC_NUMBER + text.encode() + body).encode()
+
+
+def write(path: Path, data: bytes) -> bool:
+    """Puts a file into place, whole or not at all; whether it could."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(data)
+        Path(stream.name).replace(path)
+    except OSError:
+        return False
+    return True
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,43 @@
+"""Triton's compiler, which is imported by the first launch: that takes longer than everything else before a step.
+
+This file's text is part of each generated module that has a kernel.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+triton: Any = None
+tl: Any = None
+HAS_TRITON = find_spec("triton") is not None
+MARKED: list[Any] = []
+
+
+def jit(function: Any) -> Any:
+    """Marks what Triton is to compile; None without Triton, and then torch does all the work."""
+    MARKED.append(function)
+    return Kernel(function.__name__) if HAS_TRITON else None
+
+
+class Kernel:
+    """A function of this module that Triton is to compile, by its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getitem__(self, grid: Any) -> Any:
+        return self.compiled[grid]
+
+    @property
+    def compiled(self) -> Any:
+        """Triton's function. All that are marked become Triton's at once, since they call each other."""
+        if MARKED:
+            found = import_module("triton")
+            names = {function.__name__: found.jit(function) for function in MARKED}
+            globals().update(names, triton=found, tl=import_module("triton.language"))
+            MARKED.clear()
+        return globals()[self.name]
