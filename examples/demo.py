@@ -24,10 +24,10 @@ from optc.search.runs.progress import make_listener
 from optc.search.runs.run import create, run, write_best
 from optc.search.runs.store import Store
 from optc.search.tasks.task import Problem, problem
-from optc.search.training.build import optimizer_of
+from optc.search.training.build import MakeOptimizer, optimizer_of
 from optc.search.training.evaluate import settle
 from optc.search.training.fitness import fitness
-from optc.search.training.train import Curve, MakeOptimizer, train
+from optc.search.training.train import Curve, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RULE = ROOT / "grammar" / "zoo" / "evolved.opt"

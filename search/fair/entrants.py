@@ -24,8 +24,7 @@ from ...dsl.text.parser import parse
 from ...dsl.text.syntax import File, Item, Optimizer, ParamDecl, Use
 from ...dsl.text.syntax import Prior as PriorSyntax
 from ..runs.config import ConfigError, nearest
-from ..training.build import optimizer_of
-from ..training.train import MakeOptimizer
+from ..training.build import MakeOptimizer, optimizer_of
 
 ZOO_PREFIX, TORCH_PREFIX = "zoo:", "torch:"
 BEST = "best.opt"

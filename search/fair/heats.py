@@ -26,10 +26,10 @@ from ..tasks.protocol import Problem
 from ..tasks.splits import Judged
 from ..tasks.task import problem
 from ..training.blame import STOPS
+from ..training.build import MakeOptimizer
 from ..training.evaluate import Evaluator, Job, Outcome
 from ..training.pool import Pool
 from ..training.schedules import scheduled
-from ..training.train import MakeOptimizer
 from .entrants import maker
 
 FILE = "heats.jsonl"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from ...compiler.load import load
+from ...compiler.load import load, load_population
+from ...compiler.runtime.population import PopulationOptimizer
 from ...dsl.load import rule_from_text
 from ...dsl.rule import Rule
-from .train import MakeOptimizer
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
+"""(parameters, steps of the whole run) to an optimizer."""
 
 LENGTH = "total"
 """The parameter without a default that a rule's schedule may ask for: the run's length in steps."""
@@ -44,4 +48,20 @@ def _skeleton(rule: Rule) -> Rule:
 
 @lru_cache(maxsize=1024)
 def _compiled(skeleton: Rule) -> type[torch.optim.Optimizer]:
-    return load(skeleton)
+    made = load(skeleton)
+    _skeletons[made] = skeleton
+    return made
+
+
+_skeletons: WeakKeyDictionary[type[torch.optim.Optimizer], Rule] = WeakKeyDictionary()
+
+
+def skeleton_of(optimizer: torch.optim.Optimizer) -> Rule | None:
+    """The rule without its numbers that an optimizer of a rule's text steps by; None for any other optimizer."""
+    return _skeletons.get(type(optimizer))
+
+
+@lru_cache(maxsize=256)
+def population_of(skeleton: Rule, count: int) -> type[PopulationOptimizer]:
+    """The class that steps so many networks by rules of one skeleton, given its numbers for each. Raises OptError."""
+    return load_population([skeleton] * count)

@@ -20,9 +20,9 @@ from ..seeds import seed_of
 from ..tasks.protocol import Problem
 from ..tasks.task import problem
 from .blame import Fault, fault_of
-from .build import optimizer_of
+from .build import MakeOptimizer, optimizer_of
 from .fitness import DIVERGED, fitness
-from .train import Curve, MakeOptimizer, train_together
+from .train import Curve, train_together
 
 NO_LOSSES = np.zeros(0, np.float32)
 

@@ -16,7 +16,7 @@ from ...dsl.text.parser import parse
 from ..fair.entrants import Entrant, from_text
 from ..fair.factors import schedule_factors, without
 from ..runs.config import ConfigError
-from .train import MakeOptimizer
+from .build import MakeOptimizer
 
 WARMUP_SHARE = 0.1
 """The share of a run that is warm-up; of the paper's 500 steps, 50."""

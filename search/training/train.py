@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from ..seeds import seed_of
 from ..tasks.layers import draw_from
 from ..tasks.protocol import Problem
+from .build import MakeOptimizer
 from .graphs import Graph, can_be_recorded, let_be_recorded
-
-MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
-"""(parameters, steps of the whole run) to an optimizer."""
+from .stacks import Stack, stacks_of
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -66,17 +65,21 @@ def train_together(
     batch_size: int,
     seed: int,
     precision: Precision = "float32",
+    stacked: bool | None = None,
 ) -> list[Curve | Exception]:
     """Train a fresh network with each optimizer, side by side; their curves, or what an optimizer raised.
 
     Weights, batches, augmentation and dropout follow from the seed alone: rules are compared in pairs, and each gets
     what it would get alone. The host reads the losses once in 20 steps only. On a CUDA device the steps of all are
-    played from one graph. torch's global generators are left as they were found.
+    played from one graph. Where `stacked`, by default on a CUDA device, rules of one skeleton share one optimizer of
+    stacked parameters. torch's global generators are left as they were found.
     """
     device = problem.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         team = _Team(problem, torch.autocast(device.type, torch.bfloat16, precision == "bfloat16", cache_enabled=False))
         found = [team.join(make, steps, seed) for make in makers]
+        if stacked if stacked is not None else device.type == "cuda":
+            team.stack()
         draw = torch.Generator(device).manual_seed(seed_of(seed, "batches"))
         team.train(problem.batches(batch_size, draw), steps)
         return [team.curve(member) if isinstance(member, _Member) else member for member in found]
@@ -95,6 +98,7 @@ class _Member:
     dropout: torch.Generator
     losses: Tensor
     random: Tensor
+    stacked: bool = False
     done: int = 0
     stopped: str | Exception = ""
 
@@ -105,6 +109,7 @@ class _Team:
     def __init__(self, problem: Problem, lowered: torch.autocast) -> None:
         self.problem, self.lowered = problem, lowered
         self.members: list[_Member] = []
+        self.stacks: list[tuple[Stack, list[_Member]]] = []
         self.at = torch.zeros(1, dtype=torch.int64, device=problem.device)
 
     def join(self, make_optimizer: MakeOptimizer, steps: int, seed: int) -> _Member | Exception:
@@ -120,13 +125,20 @@ class _Team:
         self.members.append(_Member(model, optimizer, dropout, losses, torch.get_rng_state()))
         return self.members[-1]
 
+    def stack(self) -> None:
+        """Have rules of one skeleton stepped by one optimizer."""
+        for stack, places in stacks_of([member.optimizer for member in self.members]):
+            self.stacks.append((stack, [self.members[place] for place in places]))
+            for place in places:
+                self.members[place].stacked = True
+
     def going(self) -> list[_Member]:
         return [member for member in self.members if not member.stopped]
 
     def train(self, batches: Iterator[Any], steps: int) -> None:
         recorded = can_be_recorded(self.problem, [member.optimizer for member in self.members])
-        for member in self.members if recorded else ():
-            let_be_recorded(member.optimizer)
+        for optimizer in self._optimizers() if recorded else ():
+            let_be_recorded(optimizer)
         graph: Graph | None = None
         for step, batch in zip(range(1, steps + 1), batches, strict=False):
             if recorded and step == STEPS_BEFORE_RECORDING + 1:
@@ -145,7 +157,7 @@ class _Team:
         going = self.going()
         steps = [partial(self._step, member) for member in going]
         try:
-            return Graph(batch, steps, partial(self.at.add_, 1), [member.dropout for member in going])
+            return Graph(batch, steps, self._finish, [member.dropout for member in going])
         except RuntimeError:
             return None
 
@@ -159,14 +171,31 @@ class _Team:
                 member.stopped = error
             if len(self.members) > 1:
                 member.random = torch.get_rng_state()
+        for stack, members in self.stacks:
+            try:
+                stack.step()
+            except Exception as error:  # all of them have one rule but for its numbers
+                for member in members:
+                    member.stopped = member.stopped or error
         self.at += 1
+
+    def _finish(self) -> None:
+        """What a recorded step does for all at once, after each has gone forth and back."""
+        for stack, _ in self.stacks:
+            stack.step()
+        self.at += 1
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        alone = [member.optimizer for member in self.members if not member.stacked]
+        return alone + [stack.optimizer for stack, _ in self.stacks]
 
     def _step(self, member: _Member, batch: Any) -> None:
         with self.lowered:
             loss = self.problem.loss(member.model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        member.optimizer.step()
-        member.optimizer.zero_grad()
+        if not member.stacked:
+            member.optimizer.step()
+            member.optimizer.zero_grad()
         member.losses.index_copy_(0, self.at, loss.detach().float().view(1))
 
     def _check(self, step: int) -> None:

@@ -1,10 +1,13 @@
 """Rules trained side by side: to the bit what each is alone, and one's fault is not the others'."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from optc.dsl.load import ZOO
 from optc.search.runs.config import checked, read_config
 from optc.search.runs.run import create, run
 from optc.search.spaces.founders import founder_texts
@@ -15,6 +18,7 @@ from optc.search.training.build import optimizer_of
 from optc.search.training.bundles import Queue, bundled
 from optc.search.training.evaluate import Job
 from optc.search.training.schedules import scheduled
+from optc.search.training.stacks import stacks_of
 from optc.search.training.train import Curve, train, train_together
 
 from .conftest import TINY, contents
@@ -30,7 +34,7 @@ def adamw(lr):
 
 def same(a, b):
     return (
-        np.array_equal(a.losses, b.losses)
+        np.array_equal(a.losses, b.losses, equal_nan=True)
         and np.array_equal(a.accuracy, b.accuracy, equal_nan=True)
         and a.diverged == b.diverged
     )
@@ -72,6 +76,44 @@ def test_a_network_that_draws_from_torchs_own_generator_is_no_exception():
     assert torch.equal(before, torch.get_rng_state())
     assert all(same(c, train(m, made, steps=5, batch_size=16, seed=1)) for m, c in zip(makers, together, strict=True))
     assert same(together[0], together[2]) and not same(together[0], together[1])
+
+
+ADAMW = (ZOO / "adamw.opt").read_text()
+LAMB, SGLD = ((ZOO / f"{name}.opt").read_text() for name in ("lamb", "sgld"))
+
+
+def with_lr(text, lr):
+    return re.sub(r"(param lr\s*=\s*)\S+", rf"\g<1>{lr}", text)
+
+
+STACKED = {"adamw": (ADAMW, "cifar10", "bfloat16", 21), "lamb": (LAMB, "mnist", "float32", 4)}
+STACKED |= {"sgld": (SGLD, "mnist", "float32", 4)}
+
+
+@pytest.mark.parametrize("which", STACKED)
+def test_one_optimizer_for_rules_of_one_skeleton_changes_no_bit(which):
+    """Among strangers, and with one whose rate of 1e9 ends it at the first look."""
+    text, task, precision, steps = STACKED[which]
+    makers = [optimizer_of(with_lr(text, lr)) for lr in (1e-4, 1e9, 3e-3)]
+    makers = [makers[0], adamw(1e-3), *makers[1:], founders()[0]]
+    settings = {"steps": steps, "batch_size": 8, "seed": 1, "precision": precision}
+    stacked = train_together(makers, ready(task, "cpu"), stacked=True, **settings)
+    for make, curve in zip(makers, stacked, strict=True):
+        assert same(curve, train(make, ready(task, "cpu"), **settings))
+    assert len({curve.losses.tobytes() for curve in stacked}) == len(makers)
+
+
+def test_stacks_are_of_skeletons_that_several_have():
+    def made(make):
+        return make(problem("digits", 0, 200, 50).model().parameters(), 5)
+
+    rules = [with_lr(ADAMW, 1e-3), LAMB, with_lr(ADAMW, 2e-3), SGLD, with_lr(ADAMW, 3e-3)]
+    optimizers = [made(optimizer_of(text)) for text in rules] + [made(adamw(1e-3)), made(adamw(1e-3))]
+    before = [p.clone() for p in optimizers[2].param_groups[0]["params"]]
+    ((stack, whose),) = stacks_of(optimizers)
+    assert whose == [0, 2, 4]
+    for whole, was, part in zip(stack.parameters, before, optimizers[2].param_groups[0]["params"], strict=True):
+        assert whole[1].data_ptr() == part.data_ptr() and part.stride() == was.stride() and torch.equal(part, was)
 
 
 class Breaks(torch.optim.SGD):
@@ -197,10 +239,10 @@ def test_after_three_steps_a_graph_goes_on_where_they_ended(graph, monkeypatch):
 def test_a_recorded_graph_trains_as_step_by_step(name, monkeypatch):
     """The same kernels on the same numbers, some of which add in no fixed order: a few steps of float32 stay close."""
     made = ready(name, "cuda")
-    makers = founders()
+    makers = [*founders(), *(optimizer_of(with_lr(ADAMW, lr)) for lr in (1e-3, 2e-3))]
     settings = {"steps": 12, "batch_size": 32, "seed": 1}
     recorded = train_together(makers, made, **settings)
     monkeypatch.setattr("optc.search.training.train.can_be_recorded", lambda problem, optimizers: False)
-    for curve, alone in zip(recorded, train_together(makers, made, **settings), strict=True):
+    for curve, alone in zip(recorded, train_together(makers, made, stacked=False, **settings), strict=True):
         assert len(set(curve.losses.tolist())) == 12
         np.testing.assert_allclose(curve.losses, alone.losses, rtol=1e-3)
