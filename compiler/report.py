@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..dsl.rule import Rule
+from .plan.kept import Kept
 from .plan.moved import floor, moved
 from .target import Group, compile_kernel, kernels_of, target_of
 
 THREADS = 128
 ELEMENTS = 1024
-"""Of a program of the grid."""
+"""Of a program of the grid, at once."""
 
 COLUMNS = (
     ("kernel", "kernel"),
@@ -39,8 +40,8 @@ class Kernel:
     """One kernel for one dtype.
 
     `spills` counts accesses to spilled registers, `local` and `shared` are bytes; `loads` and `stores` count the
-    accesses to global memory by their width in bits. `bytes_moved` are those of 128-bit accesses, by element of a whole
-    piece, and `bytes_planned` those that the plan counts. `floor` is what one reading and one writing of everything
+    accesses to global memory by their width in bits. `bytes_moved` are those of accesses as vectors, by element of a
+    whole piece, and `bytes_planned` those that the plan counts. `floor` is what one reading and one writing of all
     would move: the same for all passes of a rule.
     """
 
@@ -62,23 +63,23 @@ class Kernel:
         return self.loads.get(128, 0) + self.stores.get(128, 0)
 
 
-def report(rule: Rule, arch: str, dtypes: tuple[str, ...]) -> list[Kernel]:
+def report(rule: Rule, arch: str, kept: Kept) -> list[Kernel]:
     """Every kernel of a simplified rule. Raises OptError for an unknown architecture or a rule without a kernel."""
     target = target_of(arch, "sass")
-    return [k for group in kernels_of(rule) for dtype in dtypes for k in _of_group(group, arch, target, dtype)]
+    return [k for group in kernels_of(rule, kept) for k in _of_group(group, arch, target, kept)]
 
 
-def _of_group(group: Group, arch: str, target: Any, dtype: str) -> Iterator[Kernel]:
-    planned = moved(group.plan, group.passes, group.flags, dtype)
-    lowest = floor(group.plan, group.passes, group.flags, dtype)
+def _of_group(group: Group, arch: str, target: Any, kept: Kept) -> Iterator[Kernel]:
+    planned = moved(group.plan, group.passes, group.flags, kept)
+    lowest = floor(group.plan, group.passes, group.flags, kept)
     for kernel, must in zip(group.kernels, planned, strict=True):
-        made = compile_kernel(kernel, group.constants(dtype), target)
+        made = compile_kernel(kernel, group.constants(kept), target)
         used = _resources(made.asm["cubin"])
         sass = made.asm["sass"]
         loads, stores = _widths(sass, "LDG"), _widths(sass, "STG")
         yield Kernel(
             kernel=kernel.__name__,
-            dtype=dtype,
+            dtype=kept.dtype,
             arch=arch,
             registers=used["REG"],
             spills=len(re.findall(r"\b(?:LDL|STL)\b", sass)),
@@ -86,7 +87,7 @@ def _of_group(group: Group, arch: str, target: Any, dtype: str) -> Iterator[Kern
             shared=used["SHARED"],
             loads=loads,
             stores=stores,
-            bytes_moved=16 * THREADS * (loads.get(128, 0) + stores.get(128, 0)) / ELEMENTS,
+            bytes_moved=THREADS * _bytes(made.asm["ptx"]) / ELEMENTS,
             bytes_planned=must.loads + must.stores,
             floor=lowest,
         )
@@ -97,6 +98,12 @@ def _widths(sass: str, operation: str) -> dict[int, int]:
     found = re.findall(rf"\b{operation}\.E((?:\.\w+)*)", sass)
     widths = [re.search(r"\.(?:U|S)?(8|16|64|128|256)\b", modifiers) for modifiers in found]
     return dict(sorted(Counter(32 if w is None else int(w[1]) for w in widths).items()))
+
+
+def _bytes(ptx: str) -> int:
+    """The bytes of a thread's accesses as vectors: all that tell of elements, since tables are read word by word."""
+    found = re.findall(r"\b(?:ld|st)\.global[\w.:]*\.v(\d)\.b(\d+)", ptx)
+    return sum(int(count) * int(bits) // 8 for count, bits in found)
 
 
 def _resources(cubin: bytes) -> dict[str, int]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.rule import Rule
+from .emit.geometry import MASTER
 from .emit.module import reserved
 from .emit.triton import fuse
+from .plan.kept import TRITON, Kept
 from .plan.lower import lower
 from .plan.passes import Passes
 from .plan.plan import Plan
@@ -50,16 +52,16 @@ def target_of(arch: str, kind: str) -> Any:
     return target
 
 
-def assemble(rule: Rule, kind: str, arch: str, dtype: str = "float32") -> str | bytes:
-    """The code of a simplified rule's kernels, one after the other, for parameters and gradients of one dtype.
+def assemble(rule: Rule, kind: str, arch: str, kept: Kept) -> str | bytes:
+    """The code of a simplified rule's kernels, one after the other, for what is kept in one way.
 
-    States have their declared dtypes, flags the values that the rule's defaults give them for a matrix. No GPU is
-    needed. Raises OptError for an unknown architecture or a rule that has no kernel.
+    Flags have the values that the rule's defaults give them for a matrix. No GPU is needed. Raises OptError for an
+    unknown architecture or a rule that has no kernel.
     """
     target = target_of(arch, kind)
     parts = [
-        compile_kernel(kernel, group.constants(dtype), target).asm[kind]
-        for group in kernels_of(rule)
+        compile_kernel(kernel, group.constants(kept), target).asm[kind]
+        for group in kernels_of(rule, kept)
         for kernel in group.kernels
     ]
     return "\n".join(parts) if isinstance(parts[0], str) else b"".join(parts)
@@ -79,22 +81,22 @@ class Group:
     def kernels(self) -> list[Any]:
         return [kernel.compiled for kernel in (*(each for each, _ in self.program.measures), self.program.kernel)]
 
-    def constants(self, dtype: str) -> dict[str, Any]:
+    def constants(self, kept: Kept) -> dict[str, Any]:
         """A kernel's compile-time arguments by name."""
         import triton.language as tl
 
-        arithmetic = "float64" if dtype == "float64" else "float32"
-        stored = {m.name: {None: arithmetic, "like_param": dtype}.get(m.dtype, m.dtype) for m in self.plan.memories}
-        constants = {f"{x}_type": getattr(tl, str(stored.get(x, dtype))) for x in self.plan.step.inputs}
-        constants |= {"compute": getattr(tl, arithmetic), "maximize": False, **self.flags}
-        constants |= {"dithered": False} if self.plan.elementwise else {}
-        return constants | (TILE if self.program.tiled is not None else {"BLOCK": self.module.BLOCK})
+        types = dict.fromkeys(self.plan.step.inputs, kept.dtype) | {m.name: kept.state(m) for m in self.plan.memories}
+        types |= {MASTER: kept.master_dtype or kept.dtype}
+        constants = {f"{x}_type": getattr(tl, TRITON.get(word, word)) for x, word in types.items()}
+        constants |= {"compute": getattr(tl, kept.arithmetic), "maximize": False, **self.flags}
+        constants["dithered"] = kept.rounding == "stochastic"
+        return constants | (TILE if self.passes.tiled else {"BLOCK": self.module.BLOCK})
 
 
-def kernels_of(rule: Rule) -> Iterator[Group]:
+def kernels_of(rule: Rule, kept: Kept) -> Iterator[Group]:
     """All kernels of a simplified rule, and of the rule for the parameters that it does not serve.
 
-    Raises OptError for a rule that has no kernel.
+    Raises OptError for a rule that has no kernel, or none that can read what is kept.
     """
     from .load import load
 
@@ -105,7 +107,11 @@ def kernels_of(rule: Rule) -> Iterator[Group]:
         settings = [1.0 if p.default is None else p.default for p, _ in plan.params]
         values = getattr(module, f"{prefix}flags")(*settings, *MATRIX) if plan.flags else ()
         flags = dict(zip((f.name for f in plan.flags), values, strict=True))
-        for part, (own, passes) in fuse(plan).passes.items():
+        fused = fuse(plan)
+        for part, (own, passes) in fused.passes.items():
+            if (passes.tiled or fused.parts is not None) and (kept.master or kept.coded(plan.memories)):
+                message = f"`{rule.name}`: its kernels work on matrices, and have neither masters nor codes of 8 bits"
+                raise OptError(Diagnostic("E403", message, NOWHERE, help="an optimizer converts them around the step"))
             yield Group(module, getattr(module, f"{prefix}{part}program".upper()), own, passes, flags)
         plan, prefix = plan.fallback, f"{prefix}otherwise_"
 

@@ -37,6 +37,13 @@ BINARY = ("cubin", "hsaco")
     help="The parameters' dtype that a GPU's code is for.",
 )
 @click.option(
+    "--state-dtype",
+    type=click.Choice(["float32", "bfloat16", "float16", "8bit", "int8", "fp8"]),
+    help="The states' dtype that a GPU's code is for, if not the rule's.",
+)
+@click.option("--master", type=click.Choice(["float32", "bits"]), help="The master that a GPU's code is for.")
+@click.option("--rounding", type=click.Choice(["nearest", "stochastic"]), default="nearest", show_default=True)
+@click.option(
     "--format",
     "style",
     type=click.Choice(["text", "json"]),
@@ -51,8 +58,8 @@ def compile_(
     kind: str,
     more: tuple[str, ...],
     arch: str,
-    dtype: str,
     style: str,
+    **kept: str,
 ) -> None:
     """Compile RULE to a Python file that holds a torch optimizer and needs nothing of optc.
 
@@ -71,7 +78,7 @@ def compile_(
     if kind in BINARY and output is None:
         raise click.UsageError(f"--emit {kind} gives bytes: say with -o which folder they go to")
     try:
-        made = _emitted(rule, target, kind, more, arch, dtype, style)
+        made = _emitted(rule, target, kind, more, arch, style, kept)
     except OptError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
@@ -92,9 +99,10 @@ def parts_of(given: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _emitted(
-    rule: str, target: str, kind: str, parts: tuple[str, ...], arch: str, dtype: str, style: str
+    rule: str, target: str, kind: str, parts: tuple[str, ...], arch: str, style: str, kept: dict[str, str]
 ) -> str | bytes:
     from ...dsl.algebra.simplify import simplify
+    from ..plan.kept import Kept
 
     simple = simplify(rule_of(rule))
     if kind == "python":
@@ -109,11 +117,11 @@ def _emitted(
     if kind == "report":
         from ..report import as_json, report, table
 
-        found = report(simple, arch, (dtype,))
+        found = report(simple, arch, Kept(**kept))
         return json.dumps(as_json(found), indent=2) if style == "json" else table(found)
     from ..target import assemble
 
-    return assemble(simple, kind, arch, dtype)
+    return assemble(simple, kind, arch, Kept(**kept))
 
 
 def _write(path: Path, made: bytes) -> None:

@@ -2,7 +2,7 @@
 
 Each program finds its work in a table, and through it the addresses of its tensor's operands and its row of scalars.
 Rules that are not elementwise have two tables besides, of facts and of reduced numbers: row 0 is about all tensors,
-then there is one row a tensor. Facts are counts, the states that are one number, and what random numbers depend on.
+then there is one row a tensor. Facts are counts, the states that are one number, and what `noise()` depends on.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from ..plan.homes import RESULT
 from ..plan.passes import LINES, NUMBERS, Column, Measure, Passes, noise_name
 from ..plan.plan import Memory, Plan
-from .access import kept, load, store
-from .geometry import MASKS, PLACES, TABLES, Geometry, geometry_of, old
+from .access import load, load_parameter, load_state, store, store_parameter, store_rounded, store_state
+from .geometry import MASKS, MASTER, TABLES, Geometry, geometry_of, old
 from .layout import STEP, docstring, wrapped
 from .triton import block_arguments, earlier
 
@@ -23,6 +22,9 @@ FACTS = ("facts", "reduced")
 PARTIALS = "partials"
 KEYS = "keys"
 """What random rounding depends on, two numbers a tensor; read where a kernel is compiled as `dithered`."""
+
+WAYS = (f"{MASTER}_type", "dithered")
+"""How memory is kept, beside the dtypes of operands: compile-time arguments."""
 
 FINISH = {
     "sum": "{x}.to(compute)",
@@ -43,34 +45,35 @@ def reduces(plan: Plan) -> bool:
     return not plan.elementwise
 
 
-def emit_kernel(plan: Plan, passes: Passes, name: str, block: str) -> list[str]:
-    """The pass that steps: loads, the rule, stores."""
-    doc = "One piece of one tensor: whole and aligned ones take 128-bit accesses, the others a mask."
-    kernel = _Kernel(plan, passes, passes.columns)
+def emit_kernel(plan: Plan, passes: Passes, name: str, block: str, kept: bool) -> list[str]:
+    """The pass that steps: loads, the rule, stores; with code for codes, masters and random rounding if `kept`."""
+    doc = "One piece of one tensor: what is whole and aligned takes 128-bit accesses, the rest a mask."
+    kernel = _Kernel(plan, passes, passes.columns, kept)
     return kernel.lines(name, doc, (), lambda mask: kernel.step(block, mask))
 
 
-def emit_measure(plan: Plan, passes: Passes, measure: Measure, name: str, terms: str) -> list[str]:
+def emit_measure(plan: Plan, passes: Passes, measure: Measure, name: str, terms: str, kept: bool) -> list[str]:
     """A pass that measures: loads, terms, and their sums over the piece."""
     doc = "Sums over one piece of one tensor; others add up the pieces."
-    kernel = _Kernel(plan, passes, earlier(passes, measure))
+    kernel = _Kernel(plan, passes, earlier(passes, measure), kept)
     return kernel.lines(name, doc, (PARTIALS,), lambda mask: kernel.sums(measure, terms, mask))
 
 
 class _Kernel:
-    """One kernel. `known` are the reductions that are done when it runs."""
+    """One kernel. `known` are the reductions that are done when it runs; `walked` says that it reads what is kept."""
 
-    def __init__(self, plan: Plan, passes: Passes, known: tuple[Column, ...]) -> None:
-        self.plan, self.passes, self.known = plan, passes, known
-        self.at: Geometry = geometry_of(plan, passes)
+    def __init__(self, plan: Plan, passes: Passes, known: tuple[Column, ...], kept: bool) -> None:
+        self.plan, self.passes, self.known, self.kept = plan, passes, known, kept
+        self.at: Geometry = geometry_of(plan, passes, kept)
+        self.walked = kept and not self.at.tiled
         self.memories = {m.name: m for m in plan.memories}
 
     def lines(self, name: str, doc: str, more: tuple[str, ...], body: Callable[[str], list[str]]) -> list[str]:
         step, plan = self.plan.step, self.plan
         flags = (f.name for f in plan.flags)
-        constants = [*(f"{x}_type" for x in step.inputs), "compute", "maximize", *flags, *self.at.sizes]
-        constants += ["dithered"] * plan.elementwise
-        tables = [*TABLES, *(FACTS if reduces(plan) else (KEYS,)), *more]
+        types = [f"{x}_type" for x in step.inputs]
+        constants = [*types, "compute", "maximize", *flags, *self.at.sizes, *(WAYS if self.kept else ())]
+        tables = [*TABLES, *([KEYS] if self.kept else []), *(FACTS if reduces(plan) else ()), *more]
         out = [
             "@jit",
             *wrapped(f"def {name}", [*tables, *(f"{c}: tl.constexpr" for c in constants)], ":"),
@@ -81,11 +84,9 @@ class _Kernel:
             *self._addresses(bool(more)),
         ]
         out += [] if self.at.tiled else [f"{STEP}at = tl.arange(0, BLOCK)"]
-        out += [f"{STEP}key = keys + 2 * tl.load(job)"] if plan.elementwise else []
-        out.append(f"{STEP}if tl.load(job + {self.at.whole}) != 0:")
-        whole = [x for x in step.inputs if self._scope(x) == "element"]
-        out += [f"{STEP * 2}{x}_at = tl.multiple_of({x}_at, 16)" for x in whole]
-        return _pruned([*out, *body(""), f"{STEP}else:", *body("mask")])
+        out += [f"{STEP}key = keys + 2 * tl.load(job)"] if self.kept else []
+        head, otherwise = ([STEP + line for line in lines] for lines in self.at.parted(empty=reduces(plan)))
+        return _pruned([*out, *head, *body(""), *otherwise, *body("mask")])
 
     def _scope(self, name: str) -> str:
         return self.memories[name].scope if name in self.memories else "element"
@@ -121,13 +122,22 @@ class _Kernel:
         """Pointers to this tensor's operands."""
         out: list[str] = []
         for i, name in enumerate(self.at.columns):
-            if name in self.plan.step.inputs or name.endswith("_old"):
-                scope = self._scope(name.removesuffix("_old"))
-                offset = " + start" if scope == "element" and not self.at.tiled else ""
-                dtype = f"{name.removesuffix('_old')}_type"
-                if scope not in NUMBERS or not measuring:  # a pass that measures stores no state
-                    out.append(f"{STEP}{name}_at = tl.load(tensor + {i}).to(tl.pointer_type({dtype})){offset}")
+            address, scope = f"tl.load(tensor + {i})", self._scope(name.removesuffix("_old"))
+            if name.endswith("_scales"):
+                out.append(f"{STEP}{name} = {address}.to(tl.pointer_type(tl.float32))")
+            elif scope not in NUMBERS or not measuring:  # a pass that measures stores no state
+                out += self._address(name, address, scope)
         return out
+
+    def _address(self, name: str, address: str, scope: str) -> list[str]:
+        dtype = f"{name.removesuffix('_old')}_type"
+        if name not in (*self.plan.step.inputs, MASTER) and not name.endswith("_old"):
+            return []
+        if name in self.memories and self.walked:
+            value = f"block_pointer({address}, {dtype})"
+        else:
+            value = f"{address}.to(tl.pointer_type({dtype}))"
+        return [f"{STEP}{name}_at = {f'tl.multiple_of({value}, 16)' if scope == 'element' else value}"]
 
     def _line_pointer(self, name: str) -> str:
         """Where values per row, column or matrix are, looked up where they are needed: it spares registers."""
@@ -142,21 +152,25 @@ class _Kernel:
             if c.per in LINES:
                 masked = f", mask={MASKS[c.per]}" if mask else ""
                 out.append(f"{indent}{self._line_pointer(f'{c.name}_at')}")
-                out.append(f"{indent}{c.name} = tl.load({c.name}_at + {PLACES[c.per]}{masked}).to(compute)")
+                out.append(f"{indent}{c.name} = tl.load({c.name}_at + {self.at.place(c.per)}{masked}).to(compute)")
         for x in self.plan.step.inputs:
             memory = self.memories.get(x)
             if memory is None or memory.scope not in NUMBERS:
                 out += self._load(x, memory, mask, indent)
         key = len(self.passes.counts) + sum(m.scope in NUMBERS for m in self.plan.memories)
-        where = "at" if self.at.tiled else "start + at"
+        where = self.at.element
         noises = self.passes.noises
         out += [f"{indent}{noise_name(i)} = block_noise({where}, fact + {key}, {i}, compute)" for i in noises]
         return [*out, f"{indent}if maximize:", f"{indent}{STEP}g = -g"]
 
     def _load(self, name: str, memory: Memory | None, mask: str, indent: str) -> list[str]:
         scope = "element" if memory is None else memory.scope
+        if self.walked and name == "theta":
+            return load_parameter(self.at.element, mask, indent)
+        if self.walked and memory is not None:
+            return load_state(memory, self.at.element, mask, indent)
         source = old(memory) if memory is not None and memory.scope in LINES and memory.written else name
-        return load(name, memory, PLACES[scope], MASKS[scope] if mask else "", indent, source)
+        return load(name, memory, self.at.place(scope), MASKS[scope] if mask else "", indent, source)
 
     def step(self, block: str, mask: str) -> list[str]:
         """Load, compute, store; a state of one number is stored by its tensor's first piece."""
@@ -164,30 +178,31 @@ class _Kernel:
         out = self._loads(mask)
         args = block_arguments(self.plan, self.passes, self.passes.columns)
         out += wrapped(f"{', '.join(step.outputs)} = {block}", args, "", indent)
-        if self.plan.elementwise:
-            out += [f"{indent}if dithered:"]
-            for x in step.outputs:
-                out += self._dither(x, indent + STEP)
         for x in step.outputs:
-            if x == RESULT:
-                out += store("theta", x, None, "at", mask, indent)
-            else:
-                out += self._store(x, self.memories[x], mask, indent)
+            out += self._store(x, mask, indent)
         return out
 
-    def _dither(self, name: str, indent: str) -> list[str]:
-        """The rounding at random of one result; streams of bits are counted as `runtime_memory.keep` counts them."""
-        memory = self.memories.get(name)
-        target, stream = (name, 1 + self.plan.memories.index(memory)) if memory is not None else ("theta", 0)
-        return kept(memory, [f"{name} = block_dithered({name}, {target}_type, start, at, key, {stream})"], indent)
+    def _store(self, name: str, mask: str, indent: str) -> list[str]:
+        """One result; streams of random bits are counted as `keep` in `runtime/memory.py` counts them."""
+        memory, at = self.memories.get(name), self.at.element
+        stream = 0 if memory is None else 1 + self.plan.memories.index(memory)
+        if memory is None or memory.scope == "element":
+            if not self.walked:
+                return self._store_number(name, memory, stream, at, mask, indent)
+            if memory is None:
+                return store_parameter(at, mask, indent)
+            return store_state(memory, stream, at, mask, indent)
+        numbers = memory.scope in NUMBERS
+        head = self.at.first() if numbers else self.at.owner(memory.scope)
+        at, mask = (self.at.zero, "") if numbers else (self.at.place(memory.scope), mask and MASKS[memory.scope])
+        return [f"{indent}if {head}:", *self._store_number(name, memory, stream, at, mask, indent + STEP)]
 
-    def _store(self, name: str, memory: Memory, mask: str, indent: str) -> list[str]:
-        if memory.scope in NUMBERS:
-            return kept(memory, [f"if {self.at.first()}:", f"{STEP}tl.store({name}_at, {name})"], indent)
-        if memory.scope in LINES:
-            inner = store(name, name, memory, PLACES[memory.scope], MASKS[memory.scope] if mask else "", indent + STEP)
-            return [f"{indent}if {self.at.owner(memory.scope)}:", *inner]
-        return store(name, name, memory, "at", mask, indent)
+    def _store_number(
+        self, name: str, memory: Memory | None, stream: int, at: str, mask: str, indent: str
+    ) -> list[str]:
+        if self.kept:
+            return store_rounded(name, memory, stream, at, mask, indent)
+        return store("theta" if memory is None else name, name, memory, at, mask, indent)
 
     def sums(self, measure: Measure, terms: str, mask: str) -> list[str]:
         indent = STEP * 2
@@ -197,7 +212,7 @@ class _Kernel:
         out += wrapped(f"{', '.join(results)} = {terms}", args, "", indent)
         if any(c.per in NUMBERS for c in measure.columns):
             width = len(self.passes.columns)
-            out.append(f"{indent}partial = partials + {width} * tl.load(job + {self.at.piece})")
+            out.append(f"{indent}partial = partials + {width} * {self.at.numbered()}")
         for c in measure.columns:
             out += self._sum(c, mask, indent)
         return out

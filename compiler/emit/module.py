@@ -37,7 +37,7 @@ BEFORE = {
     "the rule's numbers: float64, on the host": ("prelude/scalars.py",),
     "the same numbers on a device": ("prelude/live.py",),
     "the rule by torch": ("prelude/torch.py",),
-    "the rule by Triton": ("runtime/jit.py", "prelude/triton.py"),
+    "the rule by Triton": ("runtime/jit.py", "prelude/triton.py", "prelude/memory.py"),
 }
 """The helpers that stand before the rule's own functions, by the titles above them."""
 
@@ -110,7 +110,7 @@ def _own(
         for prefix, f in fused.items()
         if prefix in own
         for part, those in f.passes.items()
-        for t in _triton(prefix + part, *those, names)
+        for t in _triton(prefix + part, *those, names, "precision" in parts)
     ]
     sections = {
         "the rule's numbers: float64, on the host": [t for p in plans.items() for t in _host(*p)],
@@ -146,14 +146,14 @@ def _c(prefix: str, plan: Plan) -> list[str]:
     return [f'{prefix.upper()}C_SOURCE = r"""', *emit_native(plan).splitlines(), '"""']
 
 
-def _triton(prefix: str, plan: Plan, passes: Passes, names: Names) -> list[list[str]]:
+def _triton(prefix: str, plan: Plan, passes: Passes, names: Names, kept: bool) -> list[list[str]]:
     block, kernel = f"{prefix}block", f"{prefix}kernel"
     out: list[list[str]] = []
     for i, measure in enumerate(passes.measures, 1):
         terms = f"{prefix}terms{i}"
         out.append(emit_terms(plan, passes, measure, terms, names))
-        out.append(emit_measure(plan, passes, measure, f"{prefix}measure{i}", terms))
-    return [*out, emit_block(plan, passes, block, names), emit_kernel(plan, passes, kernel, block)]
+        out.append(emit_measure(plan, passes, measure, f"{prefix}measure{i}", terms, kept))
+    return [*out, emit_block(plan, passes, block, names), emit_kernel(plan, passes, kernel, block, kept)]
 
 
 def _section(title: str, texts: list[str]) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-HELPERS = ("prelude/scalars.py", "prelude/live.py", "prelude/torch.py", "runtime/jit.py", "prelude/triton.py")
+HELPERS = (
+    *("prelude/scalars.py", "prelude/live.py", "prelude/torch.py"),
+    *("runtime/jit.py", "prelude/triton.py", "prelude/memory.py"),
+)
 RUNTIME = {
     "runtime/dtensor.py": "tensors sharded over processes",
     "runtime/whole.py": "tensors in one piece",
@@ -28,12 +31,13 @@ RUNTIME = {
     "runtime/cc.py": "a C compiler",
     "runtime/look_native.py": "many tensors at one look of C",
     "runtime/native.py": "running it as native code",
+    "runtime/memory.py": "numbers around a step, and what kernels find in memory",
+    "runtime/numbers.py": "memory that holds numbers",
     "runtime/tables.py": "tables on their way to a GPU",
     "runtime/triton.py": "running it by Triton",
     "runtime/reduced.py": "rules with reductions",
     "runtime/tiles.py": "rules with rows and columns",
     "runtime/split.py": "rules with matrix operations",
-    "runtime/memory.py": "numbers around a step",
     "runtime/optimizer.py": "what every optimizer does",
     "runtime/inputs.py": "inputs besides the gradient",
     "runtime/evaluation.py": "what evaluation sees",
@@ -93,4 +97,5 @@ ALL = tuple(PARTS)
 def runtime(parts: Collection[str]) -> list[str]:
     """The files that a module with these parts may take definitions from, in their order."""
     replaced = {"runtime/dtensor.py" if "shards" not in parts else "runtime/whole.py"}
+    replaced |= {"runtime/memory.py" if "precision" not in parts else "runtime/numbers.py"}
     return [*HELPERS, *(file for file in RUNTIME if file not in replaced)]

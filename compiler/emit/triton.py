@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...dsl.text.syntax import Cast, Expr
 from ..plan.names import Names
 from ..plan.passes import Column, Measure, Passes, UncutError, cut, noise_name
-from ..plan.plan import QUANTISED, Plan
+from ..plan.plan import Plan
 from ..plan.split import Parts, has_matrices, split
 from .layout import STEP, docstring, returned, statements, wrapped
 from .spell import ARITHMETIC, IF, ON_TENSORS, Speller, Spelling, call
@@ -49,8 +49,6 @@ class Fused:
 
 def fuse(plan: Plan) -> Fused:
     """The passes of a plan, by the prefix of their names. Raises UncutError, in words, where it has none."""
-    if coded := [m.dtype for m in plan.memories if m.dtype in QUANTISED]:
-        raise UncutError(f"states in {coded[0]}")
     if not has_matrices(plan):
         return Fused({"": (plan, cut(plan))})
     parts = split(plan)

@@ -1,6 +1,6 @@
 """Counts the bytes that a plan's passes must move for each element of a matrix, from the plan alone, not from code.
 
-Values per row, column, matrix or tensor count nothing, and neither do tables.
+Values per row, column, matrix or tensor count nothing, and neither do tables and the scales of codes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from ...dsl.text.syntax import Name, walk
 from .homes import RESULT
+from .kept import BYTES, Kept
 from .passes import Passes, sliced
 from .plan import Bind, Branch, Plan, Statement
-
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -24,26 +23,26 @@ class Moved:
     stores: int
 
 
-def moved(plan: Plan, passes: Passes, flags: Mapping[str, bool | int], dtype: str) -> list[Moved]:
-    """What each pass moves, the one that steps last, for parameters of a dtype and under some values of flags."""
+def moved(plan: Plan, passes: Passes, flags: Mapping[str, bool | int], kept: Kept) -> list[Moved]:
+    """What each pass moves, the one that steps last, under some values of flags."""
     bodies = [(m.body, {c.term for c in m.columns}) for m in passes.measures]
     bodies.append((passes.body, set(plan.step.outputs)))
-    return [_pass(plan, body, outputs, flags, dtype) for body, outputs in bodies]
+    return [_pass(plan, body, outputs, flags, kept) for body, outputs in bodies]
 
 
-def floor(plan: Plan, passes: Passes, flags: Mapping[str, bool | int], dtype: str) -> int:
+def floor(plan: Plan, passes: Passes, flags: Mapping[str, bool | int], kept: Kept) -> int:
     """What a step moves that reads every operand once and writes every result once."""
     bodies = [*(m.body for m in passes.measures), passes.body]
     wanted = {c.term for c in passes.columns} | set(plan.step.outputs)
     read = {x for body in bodies for x in _operands(plan, body, wanted, flags)}
-    sizes = _sizes(plan, flags, dtype)
+    sizes = _sizes(plan, flags, kept)
     return sum(sizes[x] for x in read) + _stores(plan, sizes)
 
 
 def _pass(
-    plan: Plan, body: tuple[Statement, ...], outputs: set[str], flags: Mapping[str, bool | int], dtype: str
+    plan: Plan, body: tuple[Statement, ...], outputs: set[str], flags: Mapping[str, bool | int], kept: Kept
 ) -> Moved:
-    sizes = _sizes(plan, flags, dtype)
+    sizes = _sizes(plan, flags, kept)
     stores = _stores(plan, sizes) if outputs == set(plan.step.outputs) else 0
     return Moved(sum(sizes[x] for x in _operands(plan, body, outputs, flags)), stores)
 
@@ -57,7 +56,7 @@ def _operands(plan: Plan, body: tuple[Statement, ...], outputs: set[str], flags:
         assert isinstance(s, Bind)
         read |= {part.id for part in walk(s.value) if isinstance(part, Name)} - bound
         bound.add(s.name)
-    return (read | (outputs - bound)) & _sizes(plan, flags, "float32").keys()
+    return (read | (outputs - bound)) & _sizes(plan, flags, Kept()).keys()
 
 
 def _straight(body: Iterable[Statement], flags: Mapping[str, bool | int]) -> Iterable[Bind]:
@@ -72,12 +71,11 @@ def _straight(body: Iterable[Statement], flags: Mapping[str, bool | int]) -> Ite
                 yield from _straight(s.body, flags)
 
 
-def _sizes(plan: Plan, flags: Mapping[str, bool | int], dtype: str) -> dict[str, int]:
+def _sizes(plan: Plan, flags: Mapping[str, bool | int], kept: Kept) -> dict[str, int]:
     """Bytes an element of each operand that has one value an element, and is kept."""
-    arithmetic = 8 if dtype == "float64" else 4
-    out = dict.fromkeys(plan.step.inputs, BYTES[dtype])
+    out = dict.fromkeys(plan.step.inputs, BYTES[kept.dtype]) | {"theta": kept.parameter_bytes()}
     for m in plan.memories:
-        out[m.name] = arithmetic if m.dtype is None else BYTES.get(m.dtype, BYTES[dtype])
+        out[m.name] = BYTES[kept.state(m)]
         if m.scope != "element" or (m.flag is not None and not flags[m.flag]):
             del out[m.name]
     return out

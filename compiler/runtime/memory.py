@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .blocks import IN_CACHE
-from .master import begin_master, keep_master, master_of
+from .master import MASTER, MISSING, begin_master, keep_master, master_of
 from .quantised import Quantised, encoded
 from .rounding import draws, stochastic
 from .rule import Function, Table, computing
@@ -76,12 +77,56 @@ def portions(batches: list[Batch]) -> Iterator[list[Batch]]:
 
 
 def fits(batch: Batch, by_kernel: bool) -> bool:
-    """Whether a backend can step on what lies in memory: kernels of elementwise rules round at random themselves."""
-    precision, states = batch.works[0].precision, batch.program.states
+    """Whether a backend can step on what lies in memory: kernels can that walk it in its order; others only round."""
+    precision, program = batch.works[0].precision, batch.program
     if precision is None:
         return True
-    coded = any(isinstance(s, Quantised) for s in states)
-    return by_kernel and batch.program.elementwise and precision.master is None and not coded
+    coded = any(isinstance(s, Quantised) for s in program.states)
+    in_order = program.tiled is None or (precision.master is None and not coded)
+    return by_kernel and program.split is None and in_order
+
+
+def beside(work: Work) -> list[Tensor | None]:
+    """What lies in memory beside a parameter and its states: a master, whole or in part, and the scales of states."""
+    if work.precision is None:
+        return [None] * (1 + len(work.states))
+    mode = work.precision.master if few_bits(work.theta) else None
+    master = None if mode is None else work.memory[MISSING if mode == "bits" else MASTER]
+    pairs = zip(work.program.states, work.states, strict=True)
+    return [master, *(work.memory[s.scale] if x is not None and isinstance(s, Quantised) else None for s, x in pairs)]
+
+
+def ways(batch: Batch, operands: list[Any]) -> list[Any]:
+    """A kernel's last arguments: the dtype of masters, or the parameter's, and whether it rounds at random."""
+    after = operands[len(batch.works[0].tensors()) :]
+    master = after[0] if after and after[0] is not None else operands[0]
+    return [master.dtype, dithers(batch.works[0])]
+
+
+def dithers(work: Work) -> bool:
+    return work.precision is not None and work.precision.rounding == "stochastic"
+
+
+def random_keys(works: list[Work], like: Tensor) -> list[Tensor]:
+    """The table of what random rounding depends on, on a table's device; that table itself if nothing is so rounded."""
+    return [key_table(works, like.device) if any(map(dithers, works)) else like]
+
+
+def key_table(works: list[Work], device: torch.device) -> Tensor:
+    """int64 (tensors, 2): a parameter's place with the seed in the upper half, and the step."""
+    if isinstance(works[0].t, Tensor):
+        return torch.stack([torch.stack([whole(key_word(work), device), whole(work.t, device)]) for work in works])
+    return torch.tensor([(key_word(work), work.t) for work in works], dtype=torch.int64).to(device, non_blocking=True)
+
+
+def key_word(work: Work) -> int:
+    signed = work.seed - (work.seed >> 31 << 32)
+    return signed << 32 | work.place
+
+
+def whole(x: int | Tensor, device: torch.device) -> Tensor:
+    """A number on a device, without a copy from the host, which no captured step may make."""
+    return x.long() if isinstance(x, Tensor) else torch.full((), x, dtype=torch.int64, device=device)
 
 
 def precision_of(work: Work) -> Precision:

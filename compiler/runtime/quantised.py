@@ -57,7 +57,8 @@ def encoded(x: Tensor, dtype: Any, bits: Tensor | None = None) -> tuple[Tensor, 
     """
     flat, largest = x.reshape(-1), LARGEST[dtype]
     padded = torch.nn.functional.pad(flat, (0, -len(flat) % IN_BLOCK)).view(-1, IN_BLOCK)
-    scale = (padded.abs().amax(1) / largest).float()
+    most = padded.abs().amax(1)
+    scale = (most / most.new_full((), largest)).float()  # by a number a GPU would multiply with its rounded reciprocal
     allowed = scale.isfinite() if dtype != torch.uint8 else scale.isfinite() & ~(padded < 0).any(1)
     scale = torch.where(allowed, scale, torch.nan)
     each = per_element(scale, flat)

@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .memory import random_keys, through_memory
 from .rule import Program, Table
 from .torch import run_torch
 from .triton import (
@@ -46,7 +47,7 @@ def run_reduced(batches: list[Batch], table: Table) -> None:
         by_device.setdefault(batch.works[0].theta.device, []).append(batch)
     apart = len(by_device) > 1 or any(batch.flags != batches[0].flags for batch in batches)
     if captures(table) or (apart and batches[0].program.lockstep):
-        run_torch(batches, table)
+        through_memory(run_torch)(batches, table)
         return
     for device, here in by_device.items():
         interpreted = interprets(here[0].program, device)
@@ -56,13 +57,16 @@ def run_reduced(batches: list[Batch], table: Table) -> None:
 
 @dataclass
 class Launch:
-    """Work that one launch a pass does. `pieces` says what each of its programs works on, `sizes` how much that is."""
+    """Work that one launch a pass does. `pieces` says what each of its programs works on, `sizes` how much at once that
+    is, and `counts` how often.
+    """
 
     batch: Batch
     works: list[Work]
     operands: list[list[Tensor | None]]
     pieces: Tensor
     sizes: tuple[int, ...]
+    counts: Tensor
 
 
 def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None:
@@ -78,11 +82,12 @@ def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None
     lines = None if program.tiled is None else program.tiled.lines(launches)
     where = (where if lines is None else torch.cat([where, lines.addresses], 1)).to(device, non_blocking=True)
     sums = Sums(program, launches, reduced)
+    keys = random_keys(works, where)
 
     def run(kernel: Any, more: list[Tensor]) -> None:
         for launch, mine in zip(launches, pieces, strict=True):
-            fixed = constants_of(launch.batch, launch.operands[0])
-            kernel[(len(mine),)](where, mine, scalars, facts, reduced, *more, *fixed, *launch.sizes, **OPTIONS)
+            fixed = constants_of(launch.batch, launch.operands[0], launch.sizes)
+            kernel[(len(mine),)](where, mine, scalars, *keys, facts, reduced, *more, *fixed, **OPTIONS)
 
     for kernel, columns in program.measures:
         run(kernel, [sums.partials])
@@ -101,16 +106,18 @@ def launches_of(batch: Batch, interpreted: bool) -> list[Launch]:
     operands = [flat(work, interpreted, batch.program.noisy) for work in batch.works]
     aligned = aligned_in(address_table(operands))
     chunks = chunk_table(batch.works, aligned, 1)
-    return [Launch(batch, batch.works, operands, chunks, (BLOCK,))]
+    counts = ((chunks[:, 2] + BLOCK - 1) // BLOCK).clamp(min=1)
+    return [Launch(batch, batch.works, operands, chunks, (BLOCK,), counts)]
 
 
 def number(launches: list[Launch]) -> None:
-    """Counts tensors and pieces through all launches: tensors in the first column, pieces in one more."""
+    """Counts tensors, and blocks or tiles, through all launches: in the first column, and in one more."""
     tensors, done = 0, 0
     for launch in launches:
         launch.pieces[:, 0] += tensors
-        launch.pieces = torch.cat([launch.pieces, done + torch.arange(len(launch.pieces))[:, None]], 1)
-        tensors, done = tensors + len(launch.works), done + len(launch.pieces)
+        before = done + launch.counts.cumsum(0) - launch.counts
+        launch.pieces = torch.cat([launch.pieces, before[:, None]], 1)
+        tensors, done = tensors + len(launch.works), done + int(launch.counts.sum())
 
 
 # ---------------------------------------------------------------- one number a tensor, or for all of them
@@ -154,27 +161,40 @@ def reduced_table(program: Program, works: list[Work]) -> Tensor:
 
 
 class Sums:
-    """Partial results of all pieces, and what they add up to: row 0 of all tensors, then one row a tensor."""
+    """Partial results of all blocks or tiles, and what they add up to: row 0 of all tensors, then one row a tensor.
+
+    Groups of a tensor's partial results are added up side by side, and then the groups. So a tensor's sum depends on
+    nothing but its elements and how they are cut.
+    """
 
     def __init__(self, program: Program, launches: list[Launch], reduced: Tensor) -> None:
-        owners = torch.cat([launch.pieces[:, 0] for launch in launches])
-        self.reduced, (tensors, self.columns) = reduced, reduced.shape
-        self.partials = torch.empty(len(owners), self.columns, dtype=torch.float64, device=reduced.device)
-        ends = torch.cumsum(torch.bincount(owners, minlength=tensors - 1), 0)
-        bounds = torch.stack([torch.cat([ends[:1] * 0, ends[:1] * 0, ends[:-1]]), torch.cat([ends[-1:], ends])], 1)
-        self.bounds = bounds.to(reduced.device, non_blocking=True)
+        self.reduced, (rows, self.columns) = reduced, reduced.shape
+        owners = torch.cat([torch.repeat_interleave(x.pieces[:, 0], x.counts) for x in launches])
+        counts = torch.bincount(owners, minlength=rows - 1)
+        groups, ends = (counts + BLOCK - 1) // BLOCK, counts.cumsum(0)
+        owner = torch.repeat_interleave(torch.arange(rows - 1), groups)
+        begin = (ends - counts)[owner] + (torch.arange(len(owner)) - (groups.cumsum(0) - groups)[owner]) * BLOCK
+        last = groups.cumsum(0)
+        self.partials, self.groups = (
+            torch.empty(n, self.columns, dtype=torch.float64, device=reduced.device) for n in (len(owners), len(owner))
+        )
+        self.in_group = torch.stack([begin, torch.minimum(begin + BLOCK, ends[owner])], 1)
+        self.in_row = torch.stack([torch.cat([last[:1] * 0, last - groups]), torch.cat([last[-1:], last])], 1)
 
     def combine(self, columns: list[tuple[int, bool]]) -> None:
+        here = self.reduced.device
+        in_group, in_row = (x.to(here, non_blocking=True) for x in (self.in_group, self.in_row))
+        stages = ((self.partials, in_group, self.groups), (self.groups, in_row, self.reduced))
         for column, largest in columns:
-            grid = (len(self.reduced),)
-            combine[grid](self.partials, self.bounds, self.reduced, column, self.columns, largest, BLOCK)
+            for parts, bounds, sums in stages:
+                combine[(len(sums),)](parts, bounds, sums, column, self.columns, largest, BLOCK)
 
 
 @triton.jit
 def combine(
     partials, bounds, reduced, column: tl.constexpr, columns: tl.constexpr, largest: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """One column of one row: the sum, or the largest, of its pieces' partial results, in their order."""
+    """One column of one row: the sum, or the largest, of its partial results, in their order."""
     row = tl.program_id(0)
     end = tl.load(bounds + 2 * row + 1)
     at = tl.load(bounds + 2 * row) + tl.arange(0, BLOCK)

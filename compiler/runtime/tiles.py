@@ -41,7 +41,8 @@ class Tiled:
         out = []
         for tile, works in by_tile.items():
             operands = [flat(work, interpreted, True) for work in works]
-            out.append(Launch(batch, works, operands, tile_table(works, operands, tile), tile))
+            tiles = tile_table(works, operands, tile)
+            out.append(Launch(batch, works, operands, tiles, tile, torch.ones(len(tiles), dtype=torch.int64)))
         return out
 
     def lines(self, launches: list[Launch]) -> Lines:

@@ -17,12 +17,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .memory import beside, random_keys, ways
 from .rule import Program, Table, computing
 from .tables import Staging, Tables
 from .work import Batch, Work
 
 BLOCK = 1024
-"""Elements of one chunk: 128 threads with one 128-bit access of eight bfloat16 or two of four float32 each."""
+"""Elements that a program works on at once: 128 threads with one 128-bit access of eight bfloat16 each, two of four
+float32, or one 64-bit access of eight codes."""
+
+PROGRAMS = 1 << 16
+"""As many chunks at most, about: some forty waves on a card of 132 multiprocessors, and a table of 2.5 MiB."""
 
 SPARES = 4
 """Captures that may follow one another without a step in between."""
@@ -54,12 +59,10 @@ class Prepared:
 
 
 def launch(batch: Batch, table: Table) -> None:
-    """Chunks of `BLOCK` elements run side by side; each finds its tensor and its row of scalars in the tables."""
+    """Chunks run side by side; each finds its tensor and its row of scalars in the tables."""
     interpreted = interprets(batch.program, batch.works[0].theta.device)
     if not batch.settled or captures(table):
-        dithered = dithers(batch)
-        exact = interpreted and not dithered
-        launch_on(batch, [flat(work, exact, dithered) for work in batch.works], table)
+        launch_on(batch, [flat(work, interpreted) for work in batch.works], table)
         return
     scalars = on_host(table)
     if batch.moved:  # only gradients can be elsewhere, and they are of the same kind as before
@@ -73,13 +76,13 @@ def launch(batch: Batch, table: Table) -> None:
 
 def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> None:
     """A step on operands that may be copies. If none is, the next step need not look at them."""
-    addresses, constants = address_table(operands), [*constants_of(batch, operands[0]), BLOCK, dithers(batch)]
+    addresses, constants = address_table(operands), constants_of(batch, operands[0], (BLOCK,))
     if captures(table):
         batch.settled = False
         run_kernel(batch, captured(batch, addresses, constants), table)
     else:
         batch.prepared = prepared(batch, addresses, constants, on_host(table))
-        homes = chain.from_iterable(work.tensors() for work in batch.works)
+        homes = chain.from_iterable(map(homes_of, batch.works))
         batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
         run_kernel(batch, batch.prepared, table)
     for work, xs in zip(batch.works, operands, strict=True):
@@ -132,31 +135,9 @@ def run_kernel(batch: Batch, ready: Prepared, table: Table) -> None:
         return
     device = batch.works[0].theta.device
     scalars = table.to(device) if isinstance(table, Tensor) else scalars
-    keys = key_table(batch.works, device) if dithers(batch) else addresses
+    keys = random_keys(batch.works, addresses)
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, keys, *ready.constants, **OPTIONS)
-
-
-def dithers(batch: Batch) -> bool:
-    """Whether the kernel rounds at random. Other conversions happen around it."""
-    return batch.works[0].precision is not None
-
-
-def key_table(works: list[Work], device: torch.device) -> Tensor:
-    """int64 (tensors, 2): a parameter's place with the seed in the upper half, and the step."""
-    if isinstance(works[0].t, Tensor):
-        return torch.stack([torch.stack([whole(key_word(work), device), whole(work.t, device)]) for work in works])
-    return torch.tensor([(key_word(work), work.t) for work in works], dtype=torch.int64).to(device, non_blocking=True)
-
-
-def key_word(work: Work) -> int:
-    signed = work.seed - (work.seed >> 31 << 32)
-    return signed << 32 | work.place
-
-
-def whole(x: int | Tensor, device: torch.device) -> Tensor:
-    """A number on a device, without a copy from the host, which no captured step may make."""
-    return x.long() if isinstance(x, Tensor) else torch.full((), x, dtype=torch.int64, device=device)
+        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *keys, *ready.constants, **OPTIONS)
 
 
 def interprets(program: Program, device: torch.device) -> bool:
@@ -168,11 +149,12 @@ def interprets(program: Program, device: torch.device) -> bool:
     return True
 
 
-def constants_of(batch: Batch, operands: list[Tensor | None]) -> list[Any]:
-    """A kernel's compile-time arguments but for the sizes of its pieces: dtypes and flags."""
-    dtype = batch.works[0].theta.dtype
-    types = [triton_type(dtype if x is None else x.dtype) for x in operands]
-    return [*types, triton_type(computing(dtype)), batch.maximize, *batch.flags]
+def constants_of(batch: Batch, operands: list[Any], sizes: tuple[int, ...]) -> list[Any]:
+    """A kernel's compile-time arguments: dtypes, flags, the sizes of its pieces, and how memory is kept."""
+    work = batch.works[0]
+    types = [triton_type((operands[0] if x is None else x).dtype) for x in operands[: len(work.tensors())]]
+    compute, kept = triton_type(computing(work.theta.dtype)), ways(batch, operands)
+    return [*types, compute, batch.maximize, *batch.flags, *sizes, *map(triton_type, kept[:1]), *kept[1:]]
 
 
 def address_table(operands: list[list[Tensor | None]]) -> Tensor:
@@ -186,25 +168,34 @@ def aligned_in(addresses: Tensor) -> list[bool]:
 
 
 def triton_type(dtype: torch.dtype) -> Any:
-    """Triton calls float32, bfloat16, float16 and float64 what torch does."""
-    return getattr(tl, str(dtype).removeprefix("torch."))
+    """Triton calls all dtypes but fp8 what torch does."""
+    return tl.float8e4nv if dtype == torch.float8_e4m3fn else getattr(tl, str(dtype).removeprefix("torch."))
 
 
 # ---------------------------------------------------------------- memory
 
 
-def flat(work: Work, interpreted: bool, ordered: bool) -> list[Tensor | None]:
+def homes_of(work: Work) -> list[Tensor | None]:
+    """A kernel's operands where they are kept: those of a step, and of kernels that walk memory what lies beside."""
+    return [*work.tensors(), *(beside(work) if work.program.tiled is None else [])]
+
+
+def flat(work: Work, interpreted: bool, ordered: bool = False) -> list[Tensor | None]:
     """The operands as memory to be walked in one order: themselves where their strides agree, else copies.
 
-    `ordered` says that the order must be that of the elements, since random numbers go by it.
+    `ordered` says that the order must be that of the elements. It must also where random numbers or scales go by it.
     """
-    tensors = work.tensors()
-    stride = work.theta.stride()
-    agree = all(x is None or x.ndim == 0 or (x.stride() == stride and is_dense(x)) for x in tensors)
-    if not agree or (ordered and not work.theta.is_contiguous()):
+    tensors, precision, stride = homes_of(work), work.precision, work.theta.stride()
+    agree = all(x is None or x.ndim == 0 or (x.stride() == stride and is_dense(x)) for x in work.tensors())
+    if not agree or ((ordered or precision is not None) and not work.theta.is_contiguous()):
         tensors = [None if x is None else x.contiguous() for x in tensors]
-    if interpreted:  # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
-        tensors = [x.float() if x is not None and x.dtype == torch.bfloat16 else x for x in tensors]
+    if interpreted and (precision is None or precision.rounding == "nearest"):
+        # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
+        mastered = precision is not None and precision.master is not None
+        tensors = [
+            x if x is None or x.dtype != torch.bfloat16 or (i == 0 and mastered) else x.float()
+            for i, x in enumerate(tensors)
+        ]
     return tensors
 
 
@@ -214,18 +205,24 @@ def is_dense(x: Tensor) -> bool:
 
 def give_back(work: Work, operands: list[Tensor | None]) -> None:
     """Copies home what was computed in copies."""
-    for home, used in zip([work.theta, *work.states], [operands[0], *operands[2 + len(work.extra) :]], strict=True):
-        if home is not None and used is not None and used.data_ptr() != home.data_ptr():
+    given = 1 + len(work.extra)  # the gradient and further inputs, after the parameter
+    for i, (home, used) in enumerate(zip(homes_of(work), operands, strict=True)):
+        if not 0 < i <= given and home is not None and used is not None and used.data_ptr() != home.data_ptr():
             home.copy_(used)
 
 
 def chunk_table(works: list[Work], aligned: list[bool], least: int) -> Tensor:
-    """int64 (chunks, 5): which tensor, from which element, how many, which row, and whether 128-bit access is safe."""
-    sizes = torch.tensor([work.theta.numel() for work in works])
-    each = ((sizes + BLOCK - 1) // BLOCK).clamp(min=least)
+    """int64 (chunks, 5): which tensor, from which block, how many elements, which row, how many for 128-bit accesses.
+
+    A chunk is one block, or where tensors are aligned, as many as make `PROGRAMS` chunks of all the work. It ends with
+    one block at most that is not for 128-bit accesses. Every tensor has `least` chunks.
+    """
+    sizes, safe = torch.tensor([work.theta.numel() for work in works]), torch.tensor(aligned)
+    blocks = (sizes + BLOCK - 1) // BLOCK
+    span = torch.where(safe, max(1, int(blocks.sum()) // PROGRAMS), 1)
+    each = ((blocks + span - 1) // span).clamp(min=least)
     owner = torch.repeat_interleave(torch.arange(len(works)), each)
-    first = torch.cumsum(each, 0) - each
-    start = (torch.arange(len(owner)) - first[owner]) * BLOCK
-    count = torch.clamp(sizes[owner] - start, max=BLOCK)
-    whole = (count == BLOCK) & torch.tensor(aligned)[owner]
-    return torch.stack([owner, start, count, torch.tensor([work.row for work in works])[owner], whole.long()], 1)
+    start = (torch.arange(len(owner)) - (torch.cumsum(each, 0) - each)[owner]) * span[owner]
+    count = torch.minimum(sizes[owner] - start * BLOCK, span[owner] * BLOCK)
+    whole = count // BLOCK * BLOCK * safe[owner]
+    return torch.stack([owner, start, count, torch.tensor([work.row for work in works])[owner], whole], 1)

@@ -47,10 +47,10 @@ def test_the_plan_goes_to_the_standard_output() -> None:
         ("param lr = 1\nstate step = 0\nstep <- step + 1\nupdate = g/step", [], 1, "`step`"),
         ("param lr = 1\nstate m : per row int8 = 0\nm <- mean(g)\nupdate = g + m", [], 1, "block-quantised"),
         (
-            "param lr = 1\nstate m : per element int8 = 0\nm <- g\nupdate = m",
+            "param lr = 1\nupdate = sign(g @ g.T + noise() @ g.T) @ g",
             ["--target", "triton"],
             1,
-            "states in int8",
+            "random numbers among matrix operations",
         ),
         ("sign(g)", ["--emit", "ptx", "--arch", "pentium"], 1, "unknown architecture `pentium`"),
         ("sign(g)", ["--target", "abacus"], 2, "abacus"),

@@ -27,7 +27,7 @@ EVERY_HALF = torch.arange(-(2**15), 2**15).to(torch.int16)
 
 
 def bits_of(x: Tensor) -> Tensor:
-    return x.contiguous().view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[x.element_size()])
+    return x.contiguous().view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])
 
 
 def same(a: Tensor, b: Tensor) -> bool:
@@ -235,12 +235,13 @@ def test_a_gpu_rounds_as_a_cpu_does(dtype: torch.dtype) -> None:
 def test_a_kernel_that_rounds_draws_once_for_eight_elements() -> None:
     """For a GPU: one Philox, of 20 high products at most, in each of two branches; 128-bit accesses; no spills."""
     code = """
+from optc.compiler.plan.kept import Kept
 from optc.compiler.target import compile_kernel, kernels_of, target_of
 from optc.dsl.load import zoo
 from optc.dsl.simplify import simplify
-(group,) = kernels_of(simplify(zoo("adamw")))
-constants = group.constants("bfloat16") | {"dithered": True}
-made = compile_kernel(group.program.kernel, constants, target_of("sm_90", "sass")).asm
+kept = Kept("bfloat16", rounding="stochastic")
+(group,) = kernels_of(simplify(zoo("adamw")), kept)
+made = compile_kernel(group.program.kernel, group.constants(kept), target_of("sm_90", "sass")).asm
 sass = made["sass"]
 print(made["ptx"].count("mul.hi.u32"), sass.count("LDG.E.128"), sass.count("STG.E.128"), sass.count("STL"))
 """

@@ -373,13 +373,18 @@ def test_what_blocks_cannot_hold_is_refused(declared: str, code: str, words: str
     assert caught.value.diagnostics[0].code == code
 
 
-def test_the_triton_target_refuses_and_auto_runs_it_by_torch() -> None:
-    rule = simplify(rule_from_text(ADAMW.format(m="int8", v="fp8")))
-    with pytest.raises(OptError, match="no Triton kernel yet for states in int8"):
-        emit(rule, "triton")
-    assert "import triton" not in emit(rule, "auto")
-    with pytest.raises(ValueError, match="Invalid backend value: 'triton'; it must be one of torch, "):
-        Coded(parameters(torch.float32, ((3,),)), backend="triton")
+def test_declared_codes_have_a_kernel_of_the_same_bits_as_torch() -> None:
+    after = []
+    for backend in ("torch", "triton"):
+        ps = parameters(torch.float32, SHAPES)
+        optimizer = Coded(ps, backend=backend)
+        for t in range(3):
+            give_gradients(ps, t)
+            optimizer.step()
+        after.append([x.detach() for p in ps for x in (p, *optimizer.state[p].values())])
+    assert all(
+        x.view(torch.uint8).equal(y.view(torch.uint8)) if x.ndim else x == y for x, y in zip(*after, strict=True)
+    )
 
 
 def test_gradients_through_the_optimizer_are_refused() -> None:

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from optc.compiler.plan.kept import Kept
 from optc.compiler.plan.lower import lower
 from optc.compiler.plan.moved import floor, moved
 from optc.compiler.plan.passes import cut
@@ -52,9 +53,9 @@ def test_all_kernels_are_lean(name: str) -> None:
 def test_the_plan_counts_what_passes_move(name: str, dtype: str, passes: list[int], least: int) -> None:
     plan = lower(simplify(zoo(name)))
     flags = {"case1": True, "case2": False}
-    found = moved(plan, cut(plan), flags, dtype)
+    found = moved(plan, cut(plan), flags, Kept(dtype))
     assert [m.loads + m.stores for m in found] == passes
-    assert floor(plan, cut(plan), flags, dtype) == least
+    assert floor(plan, cut(plan), flags, Kept(dtype)) == least
 
 
 def test_a_report_is_a_table() -> None:

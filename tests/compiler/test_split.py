@@ -139,7 +139,6 @@ def test_matrices_of_one_shape_are_one_product() -> None:
             "values over all tensors among matrix operations",
         ),
         ("update = sign(g @ g.T + noise() @ g.T) @ g", "random numbers among matrix operations"),
-        ("state m : int8 = 0\nm <- m + g\nupdate = (m @ g.T) @ g", "states in int8"),
     ],
 )
 def test_what_does_not_come_apart_is_refused_in_words(text: str, words: str) -> None:
