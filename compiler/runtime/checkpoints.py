@@ -1,4 +1,4 @@
-"""Turns what torch's own optimizers save into what ours do, and refuses what another rule has saved.
+"""What an optimizer saves and reads: its own states bit for bit, those of torch's by the rule's names, no other rule's.
 
 This file's text is part of each generated module. It knows no rule.
 """
@@ -6,9 +6,13 @@ This file's text is part of each generated module. It knows no rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+
+from .groups import Group, Names
+from .rule import Program, counting
 
 OURS = ("step", "master", "missing_bits", "trained")
 """What a parameter's memory has besides the rule's states, and the `_scale` of those that are codes."""
@@ -46,3 +50,69 @@ def refuse_foreign(given: dict[str, Any], known: set[str]) -> None:
             raise ValueError(
                 f"the state_dict is another rule's: it has {', '.join(strange)}, and not {', '.join(sorted(known))}"
             )
+
+
+class Checkpointed(torch.optim.Optimizer):
+    """What there is to copying, pickling, saving and loading an optimizer, whatever its step does.
+
+    `torch_names`, `torch_states` and `torch_flags` are torch's names for hyperparameters and states, with the rule's
+    own, and torch's switches, with the position that the rule has them in.
+    """
+
+    programs: ClassVar[tuple[Program, ...]]
+    torch_names: ClassVar[Names] = {}
+    torch_states: ClassVar[dict[str, str]] = {}
+    torch_flags: ClassVar[dict[str, Any]] = {}
+    _backend: str
+    _compile: bool | None
+    _round: Any
+
+    def _group(self, given: dict[str, Any]) -> Group:
+        return Group(self.torch_names, given)
+
+    def _state_names(self) -> set[str]:
+        return {s.name for program in self.programs for s in program.states}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_backend": self._backend, "_compile": self._compile}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._round = None
+        self.defaults = self._group(self.defaults)
+        self.param_groups = [self._group(group) for group in self.param_groups]
+        for group in self.param_groups:
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
+        for memory in memories(self.state).values():
+            if "step" in memory and not isinstance(memory["step"], Tensor):
+                memory["step"] = torch.tensor(float(memory["step"]), dtype=counting(), device="cpu")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes a `state_dict()` back, bit for bit, where torch's loader rounds each state to its parameter's dtype.
+
+        Takes that of torch's optimizer of the same rule as well. Raises ValueError where it is another rule's.
+        """
+        given: dict[str, Any] = {}
+
+        def understand(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
+            given.update(from_torch(loaded, self.torch_states, self.torch_flags))
+            refuse_foreign(given, self._state_names())
+            return given
+
+        watch = self.register_load_state_dict_pre_hook(understand)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            watch.remove()
+        ids = [i for group in given["param_groups"] for i in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for i, p in zip(ids, params, strict=True):
+            for name, value in given["state"].get(i, {}).items():
+                if isinstance(value, Tensor):
+                    home = self.state[p][name].device if name == "step" else p.device
+                    self.state[p][name] = self._restored(value.detach().clone().to(home), p)
+
+    def _restored(self, x: Tensor, p: Tensor) -> Tensor:
+        """A state of a parameter's, as it is kept."""
+        return x

@@ -1,4 +1,4 @@
-"""What every generated optimizer shares: groups, closures, states, rows of scalars, checkpoints. It knows no rule.
+"""What every generated optimizer shares: groups, closures, states, rows of scalars. It knows no rule.
 
 This file's text is part of each generated module, so it needs torch alone, and is written to be read there.
 """
@@ -12,26 +12,22 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
-from .checkpoints import from_torch, memories, refuse_foreign
+from .checkpoints import Checkpointed
 from .dtensor import is_sharded
-from .groups import Group, Names
+from .groups import Group
 from .look import Looks
 from .round import Round
-from .rule import Function, Program, Settings, counting, real, sizes
+from .rule import Function, Program, Settings, real, sizes
 from .work import Batch, Job, Work, begin
 
 
-class RuleOptimizer(torch.optim.Optimizer):
+class RuleOptimizer(Checkpointed):
     """A torch optimizer whose arithmetic is the first of its programs that serves a parameter.
 
     `left_out` says of options that a generated file does without, and of values of `backend`, which part has them.
     """
 
-    programs: ClassVar[tuple[Program, ...]]
     backends: ClassVar[dict[str, Function]]
-    torch_names: ClassVar[Names] = {}
-    torch_states: ClassVar[dict[str, str]] = {}
-    torch_flags: ClassVar[dict[str, Any]] = {}
     left_out: ClassVar[dict[str, str]] = {}
     looks: ClassVar[Looks] = Looks()
 
@@ -60,9 +56,6 @@ class RuleOptimizer(torch.optim.Optimizer):
                     f"{name}={given[name]!r} needs a part that {type(self).__name__} was compiled without:"
                     f" `optc compile --with {self.left_out[name]}` has it"
                 )
-
-    def _group(self, given: dict[str, Any]) -> Group:
-        return Group(self.torch_names, given)
 
     def _check_hyperparameters(self, given: Group) -> None:
         for program in self.programs:
@@ -106,18 +99,26 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if torch._C._len_torch_function_stack():  # perhaps a default device, where none of our tables should be
+            with torch.device("cpu"):
+                self._advance(inputs or {}, capturing)
+        else:
+            self._advance(inputs or {}, capturing)
+        return loss
+
+    def _advance(self, inputs: dict[str, Any], capturing: bool) -> None:
+        """A step with the gradients that there are."""
         if self._skips():
-            return loss
+            return
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             now = self._this_round(capturing)
             try:
-                self._begin(now, inputs or {})
+                self._begin(now, inputs)
                 for job in now.jobs:
                     for run, batches in self._runs(job):
                         run(batches, job.table)
             finally:
                 now.take_back()
-        return loss
 
     # -------------------------------------------------------- gradient scaling
 
@@ -180,13 +181,15 @@ class RuleOptimizer(torch.optim.Optimizer):
         """All work that there is, one job for each program, and for each device where these count."""
         jobs: dict[Any, Job] = {}
         live, place = self._live(), -1
+        stepped: set[int] = set()  # a group may have a parameter twice: torch warns of it
         for index, group in enumerate(self.param_groups):
             self._refuse_left_out(group)
             settings = [program.settings(group) for program in self.programs]
             programs = self._programs_of(group)
             for p in group["params"]:
                 place += 1
-                if p.grad is not None:
+                if p.grad is not None and id(p) not in stepped:
+                    stepped.add(id(p))
                     which = self._which(p, settings)
                     device = p.device if live else None
                     job = jobs.setdefault((which, device), Job(self.programs[which], device))
@@ -209,6 +212,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
         if p.grad is not None and p.grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        if p.grad is not None and p.grad.shape != p.shape:
+            raise RuntimeError(f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(p.grad.shape)}")
         return begin(program, place, group, p, memory, settings)
 
     def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:
@@ -245,53 +250,3 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _without_triton(self, batch: Batch) -> str:
         return "torch"
-
-    # -------------------------------------------------------- checkpoints
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_backend": self._backend, "_compile": self._compile}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._round = None
-        self.defaults = self._group(self.defaults)
-        self.param_groups = [self._group(group) for group in self.param_groups]
-        for group in self.param_groups:
-            for name, default in self.defaults.items():
-                group.setdefault(name, default)
-        for memory in memories(self.state).values():
-            if "step" in memory and not isinstance(memory["step"], Tensor):
-                memory["step"] = torch.tensor(float(memory["step"]), dtype=counting())
-
-    def _understood(self, state_dict: dict[str, Any]) -> dict[str, Any]:
-        """A `state_dict` by the rule's own names. Raises ValueError where it is another rule's."""
-        given = from_torch(state_dict, self.torch_states, self.torch_flags)
-        refuse_foreign(given, self._state_names())
-        return given
-
-    def _state_names(self) -> set[str]:
-        return {s.name for program in self.programs for s in program.states}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes a `state_dict()` back, bit for bit, where torch's loader rounds each state to its parameter's dtype."""
-        given: dict[str, Any] = {}
-
-        def understand(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
-            given.update(self._understood(loaded))
-            return given
-
-        watch = self.register_load_state_dict_pre_hook(understand)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            watch.remove()
-        ids = [i for group in given["param_groups"] for i in group["params"]]
-        for i, (p, *_) in zip(ids, self._parameters(), strict=True):
-            for name, value in given["state"].get(i, {}).items():
-                if isinstance(value, Tensor):
-                    home = self.state[p][name].device if name == "step" else p.device
-                    self.state[p][name] = self._restored(value.detach().clone().to(home), p)
-
-    def _restored(self, x: Tensor, p: Tensor) -> Tensor:
-        """A state of a parameter's, as it is kept."""
-        return x

@@ -189,7 +189,7 @@ class PopulationOptimizer(RuleOptimizer):
         if p.grad is not None and p.grad.layout != torch.strided:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         memory = self.state[p]
-        memory.setdefault("step", torch.tensor(0.0, dtype=counting()))
+        memory.setdefault("step", torch.tensor(0.0, dtype=counting(), device="cpu"))
         for first in dict.fromkeys(self.skeletons):
             self._make_states(p, first, groups, memory)
         for i, (program, group) in enumerate(zip(self.programs, groups, strict=True)):

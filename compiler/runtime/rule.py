@@ -41,6 +41,8 @@ class Hyperparameter:
         """Raises ValueError or TypeError, in the words for the value, where the rule cannot work with it."""
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"Tensor {self.name} must be 1-element")
+        if isinstance(value, str):
+            raise TypeError(f"Invalid {words}: {value!r}; it must be a number")
         if self.type is bool and not isinstance(value, bool):
             raise TypeError(f"Invalid {words}: {value!r}; it must be True or False")
         try:

@@ -67,7 +67,7 @@ class Work:
 def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
     """Work on a parameter of the group of an index, its states made where it has none."""
     theta, flags = real(p), program.structure(settings, real(p))
-    memory.setdefault("step", torch.tensor(0.0, dtype=counting()))
+    memory.setdefault("step", torch.tensor(0.0, dtype=counting(), device="cpu"))
     if any(s.name not in memory and (s.flag is None or flags[s.flag]) for s in program.states):
         memory.update({**program.first_states(theta, settings), **memory})
     states = [memory.get(s.name) if s.flag is None or flags[s.flag] else None for s in program.states]
