@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .optimizer import RuleOptimizer
 from .round import Round
-from .rule import real
 
 
 class InputsOptimizer(RuleOptimizer):
@@ -20,7 +19,7 @@ class InputsOptimizer(RuleOptimizer):
     def _begin(self, now: Round, inputs: dict[str, Any]) -> None:
         for work in now.works:
             given = (self._input(name, inputs, work.place, work.parameter) for name in work.program.inputs)
-            work.extra = list(map(real, given))
+            work.extra = list(map(work.own, given))
         super()._begin(now, inputs)
 
     def _input(self, name: str, inputs: dict[str, Any], place: int, p: Tensor) -> Tensor:

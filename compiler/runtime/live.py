@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .rule import sizes
 from .work import Job, Work
 
 
@@ -45,6 +44,6 @@ def live_number(type: type, value: Any, device: torch.device) -> Tensor:
 def live_sizes(job: Job, group: int, works: Sequence[Work]) -> list[Tensor]:
     """ndim, rows, cols and numel of each work; they are sent once, since a graph may not send what the host has."""
     if group not in job.sizes:
-        columns = zip(*(sizes(work.theta) for work in works), strict=True)
+        columns = zip(*(work.sizes for work in works), strict=True)
         job.sizes[group] = [torch.tensor(column, dtype=torch.float64, device=job.device) for column in columns]
     return job.sizes[group]

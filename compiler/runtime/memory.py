@@ -83,7 +83,8 @@ def fits(batch: Batch, by_kernel: bool) -> bool:
         return True
     coded = any(isinstance(s, Quantised) for s in program.states)
     in_order = program.tiled is None or (precision.master is None and not coded)
-    return by_kernel and program.split is None and in_order
+    from_start = all(work.first == 0 for work in batch.works)  # a kernel counts elements from the first that it sees
+    return by_kernel and program.split is None and in_order and from_start
 
 
 def beside(work: Work) -> list[Tensor | None]:
@@ -91,7 +92,7 @@ def beside(work: Work) -> list[Tensor | None]:
     if work.precision is None:
         return [None] * (1 + len(work.states))
     mode = work.precision.master if few_bits(work.theta) else None
-    master = None if mode is None else work.memory[MISSING if mode == "bits" else MASTER]
+    master = None if mode is None else work.own_memory()[MISSING if mode == "bits" else MASTER]
     pairs = zip(work.program.states, work.states, strict=True)
     return [master, *(work.memory[s.scale] if x is not None and isinstance(s, Quantised) else None for s, x in pairs)]
 
@@ -148,7 +149,7 @@ def theta_of(work: Work, precision: Precision) -> Tensor:
     if not few_bits(work.theta):
         return work.theta
     if precision.master is not None:
-        return master_of(work.theta, work.memory, precision.master)
+        return master_of(work.theta, work.own_memory(), precision.master)
     return work.theta.float() if precision.rounding == "stochastic" else work.theta
 
 
@@ -159,7 +160,7 @@ def keep(work: Work, numbers: Work, precision: Precision) -> None:
     for i, (state, home, x) in enumerate(zip(work.program.states, work.states, numbers.states, strict=True), 1):
         if not state.written or home is None or x is None or x is home:
             continue
-        bits = draws(x, key, i) if at_random else None
+        bits = draws(x, key, i, work.first) if at_random else None
         if isinstance(state, Quantised):
             codes, scale = encoded(x, state.dtype, bits)
             home.copy_(codes)
@@ -169,6 +170,6 @@ def keep(work: Work, numbers: Work, precision: Precision) -> None:
     if numbers.theta is work.theta:
         return
     if precision.master is not None:
-        keep_master(work.theta, work.memory, precision.master, numbers.theta)
+        keep_master(work.theta, work.own_memory(), precision.master, numbers.theta)
     else:
-        work.theta.copy_(stochastic(numbers.theta, work.theta.dtype, draws(numbers.theta, key, 0)))
+        work.theta.copy_(stochastic(numbers.theta, work.theta.dtype, draws(numbers.theta, key, 0, work.first)))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .count import Counter, Tally, by_device
+from .dtensor import is_sharded, part_of
 from .live import live_table
 from .look import Looks
 from .work import Job
@@ -59,24 +60,23 @@ class Round:
         counted = {id(view) for tally in self.tallies for view in tally.counter.views}
         kept = {id(x): x for work in self.works for x in work.memory.values() if isinstance(x, Tensor)}
         self.homes = [*self.active, *(x for key, x in kept.items() if key not in counted)]
-        with (
-            torch.no_grad()
-        ):  # torch shows a tensor in half the time where something of its own, such as a view, has it
-            self.holders = [x.view_as(x) for x in self.homes[len(self.active) :]]
+        self.local = any(work.local for work in self.works)
         self.gradients: list[Any] = []
         self._remember(looks.best, list(state.values()))
         grads = list(map(GRAD, self.active))
         self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
+        self.ordinary = self.ordinary and not (self.local and self._astray(grads))
         if self.ordinary:
             with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
-                self.views = [x.view_as(x) for x in self.homes[len(self.active) :]]
+                self.views = [x.view_as(x) for x in self._parts(self.homes[len(self.active) :])]
 
     def _remember(self, look: Any, memories: list[dict[str, Any]]) -> None:
         """Where all is now, and of which kind gradients are, as a look sees it; None where it cannot."""
         self.look = look
-        self.places = look(self.homes, self.parameters, memories)
-        seen = look(list(map(GRAD, self.active)), [], [])
-        self.kinds = None if seen is None else seen[1]
+        self.places = look(self._parts(self.homes), self.parameters, memories)
+        grads = list(map(GRAD, self.active))
+        seen = look(self._parts(grads), [], [])
+        self.kinds = None if seen is None else (seen[1], self._shardings(grads))
         self.grads_at = b""
 
     def see_better(self, state: dict[Tensor, dict[str, Any]]) -> None:
@@ -91,7 +91,7 @@ class Round:
         parameters, memories = [list(group["params"]) for group in groups], list(state.values())
         if not (self.ordinary and structure == self.structure and all(p.grad is None for p in self.silent)):
             return False
-        return bool(self.look(self.homes, parameters, memories) == self.places)
+        return bool(self.look(self._parts(self.homes), parameters, memories) == self.places)
 
     def lend(self) -> bool:
         """Gives the work this step's gradients. False where one is missing, or not of the kind that it was.
@@ -101,8 +101,8 @@ class Round:
         grads = list(map(GRAD, self.active))
         moved = True
         if self.ordinary:
-            seen = self.look(grads, [], [])
-            if seen is None or seen[1] != self.kinds:
+            seen = self.look(self._parts(grads), [], [])
+            if seen is None or (seen[1], self._shardings(grads)) != self.kinds:
                 return False
             if not identical(map(operator.call, self.gradients), grads):
                 if self._lazy(grads):
@@ -116,6 +116,17 @@ class Round:
             for work in self.works:
                 work.grad = work.own(of[id(work.parameter)])
         return True
+
+    def _parts(self, tensors: list[Tensor]) -> list[Tensor]:
+        """The tensors that a step sees: of DTensors, where these are stepped so, what this process has."""
+        return list(map(part_of, tensors)) if self.local else tensors
+
+    def _shardings(self, tensors: list[Tensor]) -> list[Any]:
+        return [getattr(x, "placements", None) for x in tensors] if self.local else []
+
+    def _astray(self, grads: list[Tensor]) -> bool:
+        """Whether a step has to send something: some gradients are sharded otherwise, or some tensors are gathered."""
+        return self._shardings(grads) != self._shardings(self.active) or any(is_sharded(w.theta) for w in self.works)
 
     def _lazy(self, tensors: list[Tensor]) -> bool:
         """Whether the memory of some does not hold what they are, but what is yet to be negated or conjugated."""

@@ -26,17 +26,19 @@ def philox(counter: list[Tensor], key: list[Tensor]) -> list[Tensor]:
     return [a, b, c, d]
 
 
-def draws(like: Tensor, key: tuple[int | Tensor, ...], stream: int) -> Tensor:
+def draws(like: Tensor, key: tuple[int | Tensor, ...], stream: int, first: int = 0) -> Tensor:
     """16 random bits for each element, int32 of like's shape; `key` is (seed, parameter, step).
 
+    The elements are those from the index `first` on, where like is a part of the parameter.
     One call of Philox serves eight elements that follow one another: the low half of its first word the first of them.
     """
-    at = torch.arange(-(-like.numel() // 8), device=like.device)
+    last = first + like.numel()
+    at = torch.arange(first // 8, -(-last // 8), device=like.device)
     seed, place, t = (x.long() if isinstance(x, Tensor) else torch.full((), x, device=like.device) for x in key)
     counter = [at & LOW, at >> 32, (t & LOW).expand_as(at), torch.full_like(at, STREAMS + stream)]
     words = philox(counter, [place & LOW, seed & LOW])
     halves = torch.stack([half for word in words for half in (word & 0xFFFF, word >> 16)], 1)
-    return halves.reshape(-1)[: like.numel()].view(like.shape).int()
+    return halves.reshape(-1)[first % 8 :][: like.numel()].view(like.shape).int()
 
 
 def dithered(x: Tensor, bits: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 from .dtensor import full, is_sharded, sharded_as
 from .optimizer import RuleOptimizer
 from .rule import Function, real
-from .shards import through_shards
-from .work import Batch
+from .shards import localised, through_shards
+from .work import Batch, Work
 
 
 class ShardedOptimizer(RuleOptimizer):
@@ -24,6 +24,9 @@ class ShardedOptimizer(RuleOptimizer):
 
     def _check_tensors(self, params: list[Tensor]) -> None:
         """Any are welcome."""
+
+    def _work_on(self, *given: Any) -> Work:
+        return localised(super()._work_on(*given))
 
     def _function(self, backend: str, batches: list[Batch]) -> Function:
         run = super()._function(backend, batches)

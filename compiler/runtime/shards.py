@@ -1,18 +1,51 @@
-"""Steps parameters that are DTensors by functions that know of none: each process moves its own part.
+"""Steps parameters that are DTensors by functions that know of none.
 
-What needs no other element runs on the parts. What reduces runs as operations on DTensors, which put together what each
-process makes of its part. What needs a tensor in one piece, such as a product of matrices, gathers it, and every
-process does the same work. This file's text is part of each generated module.
+Where no element depends on another, work on a DTensor is work on this process's part. What reduces runs as operations
+on DTensors, which put together what each process makes of its part. What needs a tensor in one piece, such as a product
+of matrices, gathers it, and every process does the same work. This file's text is part of each generated module.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from .dtensor import cut_like, full, is_sharded, over_processes, own_part, replicated
-from .rule import Function, Table
-from .work import Batch, Work
+from torch import Tensor
+
+from .dtensor import cut_like, first_of, full, is_sharded, over_processes, own_part, replicated, sharded_like
+from .rule import Function, State, Table, real
+from .work import Batch, Work, kind_of
+
+
+@dataclass
+class PartWork(Work):
+    """Work on what this process has of a DTensor, from the element of the index `first` on."""
+
+    def own(self, x: Tensor) -> Tensor:
+        part: Tensor = own_part(real(sharded_like(x, self.parameter)))
+        return part
+
+    def own_memory(self) -> dict[str, Any]:
+        return {name: own_part(x) for name, x in self.memory.items()}
+
+
+def localised(work: Work) -> Work:
+    """Work on a DTensor as work on this process's part, where no element depends on what another process has.
+
+    Codes have scales for blocks of the whole tensor. Random bits go by the index in it: elements that do not follow
+    one another have none of which one call of Philox would serve many.
+    """
+    coded = any(type(state) is not State for state in work.program.states)
+    if not is_sharded(work.theta) or work.program.shards != "alone" or coded:
+        return work
+    at_random = work.precision is not None and work.precision.rounding == "stochastic"
+    first = first_of(work.theta) if at_random else 0
+    if first is None:
+        return work
+    theta, states = own_part(work.theta), [None if x is None else own_part(x) for x in work.states]
+    same = {field.name: getattr(work, field.name) for field in fields(work)}
+    own = {"theta": theta, "grad": theta, "states": states, "kind": kind_of(theta, states)}
+    return PartWork(**{**same, **own, "local": True, "first": first})
 
 
 def through_shards(run: Function, run_torch: Function) -> Function:
@@ -23,10 +56,7 @@ def through_shards(run: Function, run_torch: Function) -> Function:
             run(plain, table)
             batches = [b for b in batches if is_sharded(b.works[0].theta)]
         as_kept = all(batch.works[0].precision is None for batch in batches)
-        how = batches[0].program.shards if as_kept else "whole"
-        if how == "alone":
-            run(changed(batches, on_own_parts), table)
-        elif how == "reduced":
+        if batches[0].program.shards == "reduced" and as_kept:
             lockstep = batches[0].program.lockstep
             more = () if lockstep is None else (over_processes,)
             (lockstep or run_torch)(changed(batches, on_dtensors), table, *more)
@@ -50,20 +80,8 @@ def one_by_one(batches: list[Batch]) -> list[list[Batch]]:
 
 def aligned(work: Work) -> Work:
     """The work with its gradient and inputs sharded as the parameter is. Raises RuntimeError where these are whole."""
-    theta: Any = work.theta
-    given: list[Any] = [work.grad, *work.extra]
-    if not all(is_sharded(x) == is_sharded(theta) for x in given):
-        raise RuntimeError("parameters, gradients and inputs must be DTensors together, or none of them")
-    if not is_sharded(theta):
-        return work
-    grad, *extra = (
-        x if x.placements == theta.placements else x.redistribute(placements=theta.placements) for x in given
-    )
+    grad, *extra = (sharded_like(x, work.theta) for x in (work.grad, *work.extra))
     return replace(work, grad=grad, extra=extra)
-
-
-def on_own_parts(work: Work) -> Work:
-    return work.on([None if x is None else own_part(x) for x in aligned(work).tensors()])
 
 
 def on_dtensors(work: Work) -> Work:

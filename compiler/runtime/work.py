@@ -27,8 +27,10 @@ class Work:
     """One parameter: what its step reads and writes. It outlives the step, so that the next need not look it all up.
 
     Complex tensors come as pairs of reals. `group` is the index of its group, `turn` its place among the work of a
-    step, `row` that of its numbers in the scalar table; `seed` and `place` (among all parameters) with `t` are what
-    random numbers depend on; `t` is a tensor where the device counts. `grad` is there during a step only.
+    step, `row` that of its numbers in the scalar table, which may depend on `sizes`; `seed` and `place` (among all
+    parameters) with `t` are what random numbers depend on; `t` is a tensor where the device counts. `grad` is there
+    during a step only. Where a process steps its part of a DTensor by itself, `local` says so, and `first` is the index
+    of the part's first element.
     """
 
     program: Program
@@ -42,6 +44,7 @@ class Work:
     states: list[Tensor | None]
     flags: tuple[Any, ...]
     kind: tuple[Any, ...]
+    sizes: tuple[int, int, int, int]
     maximize: bool = False
     seed: int = 0
     t: int | Tensor = 0
@@ -49,10 +52,16 @@ class Work:
     turn: int = 0
     precision: Precision | None = None
     part: int | None = None
+    local: bool = False
+    first: int = 0
 
     def own(self, x: Tensor) -> Tensor:
         """What of a tensor like the parameter is this work's: all of it, unless many parameters are stacked in one."""
         return real(x if self.part is None else x[self.part])
+
+    def own_memory(self) -> dict[str, Any]:
+        """The parameter's memory, of which this work may write to what is there."""
+        return self.memory
 
     def tensors(self) -> list[Tensor | None]:
         """In the order of the arguments of a program's step."""
@@ -75,8 +84,13 @@ def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str,
         if x is not None and list(x.shape) != state.shape(theta):  # code on tensors goes by the parameter's shape
             shapes = f"{tuple(x.shape)}; for a parameter of {tuple(theta.shape)} it must be {tuple(state.shape(theta))}"
             raise RuntimeError(f"state {state.name!r} has the shape {shapes}")
-    kind = (theta.device, is_sharded(theta), theta.dtype, *(None if x is None else x.dtype for x in states))
-    return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind)
+    kind = kind_of(theta, states)
+    return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind, sizes(theta))
+
+
+def kind_of(theta: Tensor, states: list[Tensor | None]) -> tuple[Any, ...]:
+    """What tensors have in common that can be stepped together."""
+    return theta.device, is_sharded(theta), theta.dtype, *(None if x is None else x.dtype for x in states)
 
 
 @dataclass
@@ -132,7 +146,7 @@ class Job:
         for work in self.works:
             key: Any = work.turn
             if self.device is None:
-                key = work.group, counts[work.turn], work.theta.shape if self.program.step.sized else None
+                key = work.group, counts[work.turn], work.sizes if self.program.step.sized else None
             if key not in rows:
                 rows[key] = len(rows)
                 self.firsts.append(work)
@@ -148,8 +162,7 @@ class Job:
     def fill(self, counts: list[float], settings: dict[int, Settings]) -> None:
         """This step's numbers, from those of each group."""
         self.table = [
-            work.program.step.scalars(*settings[work.group], counts[work.turn], *sizes(work.theta))
-            for work in self.firsts
+            work.program.step.scalars(*settings[work.group], counts[work.turn], *work.sizes) for work in self.firsts
         ]
         for work in self.dated:
             work.t = int(counts[work.turn])
