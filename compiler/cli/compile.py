@@ -26,7 +26,7 @@ BINARY = ("cubin", "hsaco")
     multiple=True,
     callback=lambda _context, _option, given: parts_of(given),
     metavar="PART,...",
-    help="What the Python file can do besides: shards, precision, native or all.",
+    help="What the Python file can do besides: shards, precision, graphs, native or all.",
 )
 @click.option("--arch", default="sm_90", show_default=True, help="The GPU that code is for: sm_90, gfx942, …")
 @click.option(
@@ -66,7 +66,8 @@ def compile_(
     RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current folder,
     or into the one given by -o. The file steps parameters of all dtypes, by Triton on a GPU and by torch elsewhere;
     `--with shards` adds DTensors and distributed checkpoints, `precision` rounding at random, float32 masters and the
-    dtypes of states, `native` C code on a CPU. What it was compiled without, it refuses in words.
+    dtypes of states, `graphs` steps that a CUDA graph can replay, `native` C code on a CPU. What a file was compiled
+    without, it refuses in words.
 
     The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard input go to the standard output
     unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA GPU: registers, spills, local and

@@ -103,7 +103,7 @@ def _own(
     """The rule's own functions, by the titles above them."""
     names = Names(reserved() | {x for p in plans.values() for x in identifiers(p)})
     own = {prefix: plan for prefix, plan in plans.items() if prefix not in like}
-    live = [emit_live(plan, f"{prefix}live_scalars", names) for prefix, plan in plans.items()]
+    live = [emit_live(p, f"{prefix}live_scalars", names) for prefix, p in plans.items() if "graphs" in parts]
     torch = [t for prefix, p in own.items() for t in _torch(prefix, p, fused.get(prefix), names)]
     kernels = [
         t

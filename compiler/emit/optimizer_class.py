@@ -69,10 +69,11 @@ def emit_program(
     """
     code = prefix if code is None else code
     flags = [f.name for f in plan.flags]
+    live = f"{prefix}live_scalars" if "graphs" in parts else ""
     entries = [
         *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
         *_table("states", [_state(m, flags) for m in plan.memories]),
-        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{code}update', f'{prefix}live_scalars')}",
+        f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{code}update', live)}",
         *([f"flags={prefix}flags"] if plan.flags else []),
     ]
     for name, segment in (("initial", plan.initial), ("evaluate", plan.evaluate)):
@@ -186,7 +187,7 @@ def _stage(plan: Plan, segment: Segment, scalars: str, run: str, live: str = "")
     args = [scalars, run]
     args += [f"conditions={_tuple(conditions)}"] if conditions else []
     args += ["sized=True"] if reads_sizes(plan, segment) else []
-    args += [f"live={live}"] if live else []
+    args += [f"live=Live({live})"] if live else []
     return f"Stage({', '.join(args)})"
 
 
@@ -240,8 +241,7 @@ def options(plan: Plan, parts: Collection[str]) -> dict[str, Option]:
 def left_out(parts: Collection[str]) -> dict[str, str]:
     """Options that a module does without, and the backend, with the parts that have them."""
     missing = {part: PARTS[part] for part in PARTS if part not in parts}
-    names = {name: part for part, its in missing.items() for name in its.options}
-    return names | ({"native": "native"} if "native" in missing else {})
+    return {name: part for part, its in missing.items() for name in (*its.options, *its.also)}
 
 
 def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:

@@ -43,6 +43,7 @@ RUNTIME = {
     "runtime/evaluation.py": "what evaluation sees",
     "runtime/each.py": "a value for each individual",
     "runtime/population.py": "many individuals at once",
+    "runtime/capturable.py": "steps that graphs replay",
     "runtime/compiled.py": "compiled code on a CPU",
     "runtime/precision.py": "how precisely it keeps parameters and states",
     "runtime/sharded.py": "sharded parameters",
@@ -61,11 +62,15 @@ class Option:
 
 @dataclass(frozen=True)
 class Part:
-    """What `--with` adds to a module: a layer over its class, and the options that this understands."""
+    """What `--with` adds to a module: a layer over its class, and the options that this understands.
+
+    `also` are options of any module, or backends, that nothing but the part can serve.
+    """
 
     about: str
     layer: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
 
 PARTS = {
@@ -79,14 +84,16 @@ PARTS = {
             "state_dtype": Option("Any", "None", "None for the rule's, one for all states, or a dict by their names"),
         },
     ),
+    "graphs": Part("steps that CUDA graphs replay", "CapturableOptimizer", also=("capturable",)),
     "native": Part(
         "fast steps on a CPU: C code, or torch.compile where a rule has none",
         "CompiledOptimizer",
         {
             "compile": Option(
-                "bool | None", "None", "True waits for code on a CPU, False is eager, None eager until there is"
+                "bool | None", "None", "True waits for code on a CPU, False is eager, None eager till then"
             )
         },
+        also=("native",),
     ),
 }
 """In the order in which the layers lie over each other, the uppermost first."""

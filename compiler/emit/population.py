@@ -20,7 +20,7 @@ from .parts import PARTS
 from .triton import fuse, refusal
 
 NAME = "Population"
-WITH = ("shards", "native")
+WITH = ("shards", "graphs", "native")
 """The parts that a population has."""
 
 

@@ -89,8 +89,7 @@ class RuleOptimizer(Checkpointed):
 
         `inputs` gives the inputs that the rule declares: for each name one tensor per parameter, in the groups' order.
         """
-        capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-        if capturing and not self._live():
+        if capturing() and not self._live():
             raise RuntimeError(
                 f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
                 " capturable=True computes them on the device"
@@ -101,17 +100,17 @@ class RuleOptimizer(Checkpointed):
                 loss = closure()
         if torch._C._len_torch_function_stack():  # perhaps a default device, where none of our tables should be
             with torch.device("cpu"):
-                self._advance(inputs or {}, capturing)
+                self._advance(inputs or {})
         else:
-            self._advance(inputs or {}, capturing)
+            self._advance(inputs or {})
         return loss
 
-    def _advance(self, inputs: dict[str, Any], capturing: bool) -> None:
+    def _advance(self, inputs: dict[str, Any]) -> None:
         """A step with the gradients that there are."""
         if self._skips():
             return
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            now = self._this_round(capturing)
+            now = self._this_round()
             try:
                 self._begin(now, inputs)
                 for job in now.jobs:
@@ -149,31 +148,23 @@ class RuleOptimizer(Checkpointed):
         return self.param_groups
 
     def _live(self) -> bool:
-        """Whether the device counts the steps and computes the scalars: in all groups, if one of them says so."""
-        return any(group["capturable"] for group in self.param_groups)
+        """Whether the device counts the steps and computes the scalars."""
+        return False
 
-    def _this_round(self, capturing: bool) -> Round:
+    def _this_round(self) -> Round:
         """The last step's work with this step's gradients, where it still holds; otherwise new."""
-        structure = [self._structure(group, capturing) for group in self.param_groups]
+        structure = [self._structure(group) for group in self.param_groups]
         last = self._round
         if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
             last.see_better(self.state)
             return last
-        if capturing:
-            raise RuntimeError(
-                f"{type(self).__name__}: take a step before the capture, with the same parameters, groups and states,"
-                " and with gradients of the same strides"
-            )
         self._round = Round(self.param_groups, self.state, self._gather(), last, structure, self.looks)
         self._round.lend()
         return self._round
 
-    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
+    def _structure(self, group: dict[str, Any]) -> list[Any]:
         """What of a group decides how its parameters are stepped, and not only by which numbers."""
         names = [program.hyperparameters[i].name for program in self.programs for i in program.structural]
-        for name in names:
-            if capturing and isinstance(group[name], Tensor) and group[name].is_cuda:
-                raise RuntimeError(f"{name} decides which code runs: in a graph it must be a number, not a tensor")
         others = (dict.get(group, name) for name in ("maximize", "seed", "capturable", *self.left_out))
         return [*others, *(float(group[name]) for name in names)]
 
@@ -195,8 +186,6 @@ class RuleOptimizer(Checkpointed):
                     job = jobs.setdefault((which, device), Job(self.programs[which], device))
                     job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
                     job.works[-1].seed, job.works[-1].maximize = group.get("seed", 0), group["maximize"]
-        if len({device for _, device in jobs}) > 1 and any(job.program.lockstep for job in jobs.values()):
-            raise RuntimeError(f"{type(self).__name__} needs values over all tensors: not over devices, if capturable")
         return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]
 
     def _which(self, p: Tensor, settings: list[Settings]) -> int:
@@ -250,3 +239,8 @@ class RuleOptimizer(Checkpointed):
 
     def _without_triton(self, batch: Batch) -> str:
         return "torch"
+
+
+def capturing() -> bool:
+    """Whether a CUDA graph records what is done now."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()

@@ -160,7 +160,7 @@ class PopulationOptimizer(RuleOptimizer):
     def _groups(self) -> list[dict[str, Any]]:
         return [own for group in self.param_groups for own in self._own(group)]
 
-    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
+    def _structure(self, group: dict[str, Any]) -> list[Any]:
         self._refuse_precision(group)
         self._take_each(group)
         names = {program.hyperparameters[i].name for program in self.programs for i in program.structural}

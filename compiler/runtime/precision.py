@@ -88,10 +88,10 @@ class PreciseOptimizer(RuleOptimizer):
             )
         return self._chosen[key]
 
-    def _structure(self, group: dict[str, Any], capturing: bool) -> list[Any]:
+    def _structure(self, group: dict[str, Any]) -> list[Any]:
         kept = group["state_dtype"]
         kept = dict(kept) if isinstance(kept, dict) else kept
-        return [*super()._structure(group, capturing), group["rounding"], group["master"], kept]
+        return [*super()._structure(group), group["rounding"], group["master"], kept]
 
     def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
         conform(program, self.state[p], computing(real(p).dtype))

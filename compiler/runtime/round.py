@@ -18,7 +18,6 @@ from torch import Tensor
 
 from .count import Counter, Tally, by_device
 from .dtensor import is_sharded, part_of
-from .live import live_table
 from .look import Looks
 from .work import Job
 
@@ -159,21 +158,15 @@ class Round:
             for tally in self.tallies:
                 parts = torch.split(tally.counts(), [len(job.works) for job in tally.jobs])
                 for job, counts_of_job in zip(tally.jobs, parts, strict=True):
-                    self._fill_live(job, groups, counts_of_job)
+                    if self.rearrange:
+                        job.arrange([])
+                    job.program.step.live.fill(job, groups, counts_of_job)
             return
         counts: list[float] = self.tallies[0].counts().tolist()
         for job, given in zip(self.jobs, settings, strict=True):
             if self.rearrange:
                 job.arrange(counts)
             job.fill(counts, given)
-
-    def _fill_live(self, job: Job, groups: list[dict[str, Any]], counts: Tensor) -> None:
-        if self.rearrange:
-            job.arrange([])
-        job.table = live_table(job, groups, counts)
-        if job.dated:
-            for work, t in zip(job.works, counts.unbind(), strict=True):
-                work.t = t
 
 
 def identical(xs: Iterable[Any], ys: Iterable[Any]) -> bool:

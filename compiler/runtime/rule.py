@@ -117,7 +117,7 @@ class Stage:
     run: Function
     conditions: tuple[int, ...] = ()
     sized: bool = False
-    live: Function | None = None
+    live: Any = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .dtensor import full, is_sharded, sharded_as
-from .optimizer import RuleOptimizer
+from .optimizer import RuleOptimizer, capturing
 from .rule import Function, real
 from .shards import localised, through_shards
 from .work import Batch, Work
@@ -46,8 +46,8 @@ class ShardedOptimizer(RuleOptimizer):
     def _skips(self) -> bool:
         if super()._skips():
             return True
-        capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-        if (self._rehearsed or not self.state) and not capturing:
+
+        if (self._rehearsed or not self.state) and not capturing():
             self._rehearsed = self._rehearse()
         return self._rehearsed
 
