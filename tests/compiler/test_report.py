@@ -20,18 +20,38 @@ SAMPLE = {"adamw": "bfloat16", "evolved": "float32", "lamb": "bfloat16", "adafac
 WHOLE = {f"{name}-{dtype}": (name, dtype) for name in zoo_names() for dtype in ("float32", "bfloat16")}
 
 
-def assert_lean(name: str, dtype: str) -> None:
-    done = optc("compile", name, "--emit", "report", "--arch", "sm_90", "--dtype", dtype, "--format", "json")
+def assert_lean(name: str, dtype: str, *kept: str) -> list[float]:
+    """Returns the bytes an element of each kernel."""
+    done = optc("compile", name, "--emit", "report", "--arch", "sm_90", "--dtype", dtype, "--format", "json", *kept)
     assert done.returncode == 0, done.stderr
-    for kernel in json.loads(done.stdout):
+    kernels = json.loads(done.stdout)
+    for kernel in kernels:
         assert kernel["spills"] == kernel["local"] == 0, kernel
         assert kernel["registers"] > 0
         assert kernel["bytes_moved"] == kernel["bytes_planned"], kernel
+    return [kernel["bytes_moved"] for kernel in kernels]
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_kernels_are_lean(name: str) -> None:
     assert_lean(name, SAMPLE[name])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept", "moved"),
+    [
+        ("float32", ["--state-dtype", "8bit"], 12 + 2 * 2),  # theta twice and g; the codes of m and v twice
+        ("bfloat16", ["--master", "bits", "--state-dtype", "8bit", "--rounding", "stochastic"], 2 * 4 + 2 + 2 * 2),
+    ],
+)
+def test_what_is_kept_in_few_bits_moves_few_bytes(dtype: str, kept: list[str], moved: int) -> None:
+    assert assert_lean("adamw", dtype, *kept) == [moved]
+
+
+def test_kernels_on_matrices_have_no_codes() -> None:
+    done = optc("compile", "muon", "--emit", "report", "--state-dtype", "8bit")
+    assert done.returncode == 1
+    assert "its kernels work on matrices, and have neither masters nor codes of 8 bits" in done.stderr
 
 
 @pytest.mark.skipif("OPTC_WHOLE_ZOO" not in os.environ, reason="minutes of compiling: set OPTC_WHOLE_ZOO=1")
