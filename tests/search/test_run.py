@@ -97,14 +97,14 @@ def test_another_seed_is_another_run(tiny, tmp_path, reference):
 # ---------------------------------------------------------------- interruptions
 
 
-def interrupted(config, folder, sign, after, pool="inline"):
+def interrupted(config, folder, sign, after, pool="inline", workers=1):
     """A run in a process of its own, sent a signal once so many training runs are in; its exit status and output.
 
     As from a terminal, the signal goes to its workers too.
     """
     arguments = [*COMMAND, "run", str(config), "--out", str(folder), "--set", f"machine.pool={pool}"]
     process = subprocess.Popen(
-        [*arguments, "--set", "machine.workers=1"],
+        [*arguments, "--set", f"machine.workers={workers}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     while process.poll() is None and runs_in(folder) < after:
@@ -138,6 +138,14 @@ def test_kill_9_loses_nothing(tiny, tmp_path, reference, optsearch, after):
     assert status == 0 and "going on from" in output
     assert contents(folder) == reference
     assert optsearch("export", folder)[0] == 0
+
+
+@pytest.mark.slow
+def test_three_workers_killed_in_the_middle_and_resumed_by_one_give_the_same_bits(tiny, tmp_path, reference, optsearch):
+    code, output = interrupted(tiny, tmp_path / "run", signal.SIGKILL, 9, "processes", 3)
+    assert code == -signal.SIGKILL and 9 <= runs_in(tmp_path / "run") < len(reference["runs"]), output
+    assert optsearch("resume", tmp_path / "run", "--pool", "inline")[0] == 0
+    assert contents(tmp_path / "run") == reference
 
 
 def test_ctrl_c_keeps_what_is_evaluated_and_says_how_to_go_on(tiny, tmp_path, reference, optsearch):
