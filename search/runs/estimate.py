@@ -32,7 +32,7 @@ COMPILED = 8
 class Cost:
     """Of a whole run: rules born at most, training runs and steps of those, and seconds at so many workers.
 
-    A birth is what one rule takes where rules are bred, with its gates and key; a rule is compiled by whoever trains it.
+    A birth is what a rule takes where it is bred, with its gates and key; whoever trains a rule compiles it.
     """
 
     individuals: int
@@ -117,7 +117,7 @@ def in_words(config: Config, found: Cost) -> list[str]:
         f"{found.individuals:,} individuals at most, {found.runs:,} training runs of {training.steps} steps, "
         f"{found.steps:,} steps",
         f"one run here, alone on {config.machine.threads} thread(s): {tasks}",
-        f"one rule here: {1000 * found.seconds_a_birth:.1f} ms to breed, {1000 * found.seconds_a_rule:.0f} ms to compile",
+        f"one rule here: {found.seconds_a_birth * 1e3:.1f} ms to breed, {found.seconds_a_rule * 1e3:.0f} ms to compile",
         f"the whole with {found.workers} worker(s): about {_duration(found.seconds)}, less where gates refuse rules",
     ]
 

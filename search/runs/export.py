@@ -9,15 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...dsl.algebra.simplify import simplify
 from ...dsl.load import rule_from_text
 from ...dsl.text.parser import parse
-from ...dsl.algebra.simplify import simplify
 from ...dsl.text.spelling import format_expr
 from ...dsl.text.syntax import Apply, Assign, Expr, File, Let, Output, ParamDecl, names
+from ..spaces.trees import filled, number, number_of, plain_sum, tidied
 from ..training.evaluate import Job, Outcome
 from .run import config_of, readable
 from .store import Individual, Store, StoreError
-from ..spaces.trees import filled, number, number_of, plain_sum, tidied
 
 COLUMNS = ("id", "generation", "fitness", "key", "operators", "parents", "formula")
 DIGITS = 3

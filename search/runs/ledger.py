@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from .config import Config
-from ..training.fitness import DIVERGED
 from ..evolve.rungs import Ladder
+from ..training.fitness import DIVERGED
+from .config import Config
 from .store import Individual, Store
 
 

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from ...dsl.algebra.canonical import canonical
 from ...dsl.checks.check import check
-from .export import formula
-from ..training.fitness import DIVERGED
-from ..spaces.measure import complexity, front
 from ..evolve.population import Candidate, Generation, Merit
-from .progress import Tally, duration
+from ..spaces.measure import complexity, front
 from ..spaces.trees import tidied
+from ..training.fitness import DIVERGED
+from .export import formula
+from .progress import Tally, duration
 
 ROWS, REASONS = 5, 4
 TRAINING_FAILED = "failed in training"

@@ -18,21 +18,21 @@ import numpy.typing as npt
 
 from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
-from .config import Config, checked, to_toml
 from ..evolve.control import controlled
 from ..evolve.evolve import evolve
-from ..training.fitness import DIVERGED
+from ..evolve.listener import Listener
+from ..evolve.scorer import Scorer
+from ..evolve.selection import Breeding
 from ..spaces.founders import founder_texts, opened_by
 from ..spaces.gates import Gatekeeper
-from ..evolve.listener import Listener
-from ..training.pool import make_pool
-from ..evolve.scorer import Scorer
-from .scores import Scores
-from ..evolve.selection import Breeding
 from ..spaces.space import SPACES
-from .store import Individual, Store, StoreError
-from ..tasks.task import TASKS
 from ..spaces.trees import named, tidied, unplaced
+from ..tasks.task import TASKS
+from ..training.fitness import DIVERGED
+from ..training.pool import make_pool
+from .config import Config, checked, to_toml
+from .scores import Scores
+from .store import Individual, Store, StoreError
 
 PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
 

@@ -15,8 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from .database import APPLICATION, FILE, VERSION, StoreError, connected, locked, make, speaking_of
 from ..training.evaluate import Job, Outcome
+from .database import APPLICATION, FILE, VERSION, StoreError, connected, locked, make, speaking_of
 
 __all__ = ["FILE", "Individual", "Rejected", "Store", "StoreError"]
 
