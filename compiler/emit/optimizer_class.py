@@ -210,7 +210,8 @@ def _state(m: Memory, flags: list[str]) -> str:
     args += [f"flag={flags.index(m.flag)}"] if m.flag is not None else []
     args += [] if m.written else ["written=False"]
     args += ["nonnegative=True"] if m.nonnegative else []
-    return f"{'Quantised' if m.dtype in QUANTISED else 'State'}({', '.join(args)})"
+    kind = "Quantised" if m.dtype in QUANTISED else "State" if m.scope == "element" else "ScopedState"
+    return f"{kind}({', '.join(args)})"
 
 
 def emit_backends(native: bool, kernel: bool, parts: Collection[str]) -> list[str]:

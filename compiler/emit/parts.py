@@ -15,6 +15,7 @@ RUNTIME = {
     "runtime/groups.py": "groups that know torch's names",
     "runtime/rule.py": "what a rule is made of",
     "runtime/checkpoints.py": "what an optimizer saves and reads",
+    "runtime/scopes.py": "states that are not per element",
     "runtime/rounding.py": "rounding at random",
     "runtime/quantised.py": "states of one byte an element",
     "runtime/master.py": "parameters of 16 bits, and what they are the rounding of",

@@ -176,7 +176,7 @@ def kept_in(state: State, wanted: Any) -> State:
         word = "ufp8" if state.nonnegative else "fp8"
     fields = {**vars(state), "dtype": (PLAIN | CODES)[word]}
     if word in PLAIN:
-        return State(**fields)
+        return State(**fields) if state.scope == "element" else replace(state, dtype=PLAIN[word])
     reasons = {
         "it is kept per " + state.scope: state.scope != "element",
         "it begins infinite": not finite,

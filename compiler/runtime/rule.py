@@ -13,16 +13,13 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
-from .dtensor import as_real, filled, put
+from .dtensor import as_real, put
 
 Function = Callable[..., Any]
 Settings = tuple[float | bool, ...]
 Row = list[Tensor]
 Table = list[tuple[float, ...]] | Tensor
 """The scalar table: rows of numbers, or float64 (rows, columns) that a device has computed."""
-REDUCED: dict[str, tuple[int, ...]] = {"element": (), "row": (-1,), "col": (-2,), "matrix": (-2, -1)}
-"""The axes of a parameter that a state of a scope has only once; scopes beyond the matrix keep one number."""
-PAIRED = ("row_pair", "col_pair")
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,9 @@ class Hyperparameter:
 
 @dataclass(frozen=True)
 class State:
-    """Memory between steps. `dtype` None is float32, or float64 for float64 parameters; `fill` None is computed.
+    """Memory between steps, per element. `dtype` None is float32, or float64 for float64 parameters.
 
-    `flag` is the index of the flag that says whether the state is kept at all, None where it always is; `nonnegative`
+    `fill` None is computed. `flag` is the index of the flag that says whether the state is kept at all, None where it always is; `nonnegative`
     says that it is proven never to be below 0.
     """
 
@@ -84,25 +81,17 @@ class State:
 
     def first(self, theta: Tensor) -> Tensor:
         """The state before the first step; 0 where its value is yet to be computed."""
-        own = (
-            self.dtype if isinstance(self.dtype, torch.dtype) else theta.dtype if self.dtype else computing(theta.dtype)
-        )
-        if self.scope == "element":
-            return torch.full_like(theta, self.fill or 0.0, dtype=own)
-        if self.scope in PAIRED:
-            return torch.full(self.shape(theta), self.fill or 0.0, dtype=own, device=theta.device)
-        gone = {theta.ndim + axis for axis in REDUCED.get(self.scope, ()) if -axis <= theta.ndim}
-        return filled(self.shape(theta), self.fill or 0.0, own, theta, gone)
+        return torch.full_like(theta, self.fill or 0.0, dtype=self.own(theta))
+
+    def own(self, theta: Tensor) -> torch.dtype:
+        """The dtype that the state has for a parameter."""
+        if isinstance(self.dtype, torch.dtype):
+            return self.dtype
+        return theta.dtype if self.dtype else computing(theta.dtype)
 
     def shape(self, theta: Tensor) -> list[int]:
         """The shape that the state has for a parameter."""
-        if self.scope in PAIRED:
-            *batch, rows, cols = (1, *theta.shape) if theta.ndim == 1 else theta.shape or (1, 1)
-            return [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
-        if self.scope not in REDUCED:
-            return []
-        gone = [theta.ndim + axis for axis in REDUCED[self.scope]]
-        return [1 if i in gone else n for i, n in enumerate(theta.shape)]
+        return list(theta.shape)
 
 
 @dataclass(frozen=True)
