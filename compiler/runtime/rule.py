@@ -59,8 +59,8 @@ class Hyperparameter:
 class State:
     """Memory between steps, per element. `dtype` None is float32, or float64 for float64 parameters.
 
-    `fill` None is computed. `flag` is the index of the flag that says whether the state is kept at all, None where it always is; `nonnegative`
-    says that it is proven never to be below 0.
+    `fill` None is computed. `flag` is the index of the flag that says whether the state is kept at all, None where it
+    always is; `nonnegative` says that it is proven never to be below 0.
     """
 
     name: str
