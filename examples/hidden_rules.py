@@ -81,7 +81,7 @@ HIDDEN = {
     "adabelief": Hidden("m/(sqrt(v) + eps)", ((V, "v <- beta2*v + (1 - beta2)*(g - m)^2"),)),
 }
 BREEDING = Breeding(
-    population=100, generations=10_000, elites=0, tournament=3, selection="pareto", crossover=0.2,
+    population=60, generations=10_000, elites=0, tournament=6, selection="pareto", crossover=0.2,
     objectives=("fitness", "complexity"), tune_every=3, tune_top=3, tune_trials=30,
 )  # fmt: skip
 

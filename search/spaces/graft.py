@@ -99,7 +99,7 @@ def _wrapped(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Ex
 
 def _term(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
     """A new term is added, of any weight: a light one changes little until its weight is tuned."""
-    new = applied("mul", (number(10 ** rng.uniform(*WEIGHTS)), grown(rng, site.readable, 2)))
+    new = applied("mul", (number(10 ** rng.uniform(*WEIGHTS)), grown(rng, site.readable, int(rng.integers(1, 3)))))
     return applied(pick(rng, ["add", "sub"]), (part, new))
 
 
@@ -191,7 +191,7 @@ OPERATIONS = (
     Operation("hoist", 1.5, _cutting(_hoist, suits=_inner)),
     Operation("shrink", 1, _cutting(_shrink, suits=_inner)),
     Operation("wrap", 1, _cutting(_wrapped, suits=_any, whole=True)),
-    Operation("term", 1.5, _cutting(_term, suits=_real, whole=True)),
+    Operation("term", 3, _cutting(_term, suits=_real, whole=True)),
     Operation("idiom", 4, _cutting(_idiom, suits=_real, whole=True)),
     Operation("constant", 2, _cutting(_constant, suits=lambda path, part: isinstance(part, Number))),
     Operation("rename", 1, _renamed),
