@@ -35,7 +35,8 @@ def rates(space: str, population: int, generations: int, seed: int) -> tuple[flo
         return [Merit(0, int(key, 16) / 16.0 ** len(key)) for key in keys]
 
     start = time.process_time()
-    breeding = Breeding(population, generations, population // 10, 4, crossover=SPACES[space].crossover)
+    crossover = SPACES[space].defaults.get("crossover", 1.0)
+    breeding = Breeding(population, generations, population // 10, 4, crossover=crossover)
     for _ in evolve(SPACES[space], breeding, seed, Gatekeeper(NAMES, 500), score):
         pass
     total = time.process_time() - start

@@ -30,7 +30,15 @@ from optc.search.training.fitness import overall
 
 REFERENCE = "tournament"
 BASE: dict[str, Any] = {
-    "search": {"space": "expression", "population": 12, "generations": 1000, "elites": 2, "tournament": 3},
+    "search": {
+        "space": "expression",
+        "population": 12,
+        "generations": 1000,
+        "elites": 2,
+        "tournament": 3,
+        "selection": "tournament",
+        "tune_every": 0,
+    },
     "training": {"tasks": ["digits", "rotated_1e4"], "steps": 60, "batch": 32, "seeds": 1},
     "machine": {"pool": "inline", "device": "cpu", "cache": True},
 }

@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 class Search(Section):
-    """How rules are bred. The defaults are those of arXiv:2512.11853."""
+    """How rules are bred. The defaults are those of arXiv:2512.11853, and in the free spaces what `Space.defaults` says."""
 
     space: str = "paper"
     population: int = Field(default=50, ge=2, le=100_000)
@@ -56,12 +56,12 @@ class Search(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_the_space_crosses(cls, data: Any) -> Any:
+    def _as_the_space_is_searched(cls, data: Any) -> Any:
         from ..spaces.space import SPACES
 
         space = data.get("space") if isinstance(data, dict) else None
         if isinstance(space, str) and space in SPACES:
-            return {"crossover": SPACES[space].crossover} | data
+            return {**SPACES[space].defaults, **data}
         return data
 
     @field_validator("selection")

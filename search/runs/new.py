@@ -23,15 +23,15 @@ seed = 0                       # everything random follows from it
 space = "{space}"              # {spaces}
 population = 50                # rules in a generation
 generations = 50
-selection = "tournament"       # {selections}
+selection = "{search.selection}"       # {selections}
 elites = 3                     # the best live on unchanged; under "islands", of each island
-tournament = 4                 # each parent is the best of so many drawn rules
+tournament = {search.tournament}                 # each parent is the best of so many drawn rules
 children = 0                   # births a generation under "aging" and "pareto"; 0: a fifth of the population, all of it
-crossover = {crossover:g}            # the share of children with two parents
+crossover = {search.crossover:g}            # the share of children with two parents
 islands = 4                    # under "islands": how many, and after how many generations the worse half
 restart = 10                   # begins again with a rule of the better half
 objectives = [{objectives}] # what "pareto" selects by
-tune_every = 0                 # after every so many generations (0: never), the constants of
+tune_every = {search.tune_every}                 # after every so many generations (0: never), the constants of
 tune_top = 1                   # so many of the best rules are tuned inside their skeletons,
 tune_trials = 16               # with so many trials each, by an evolution strategy
 control = ""                   # "random", "constants": children that are not bred; see optsearch control
@@ -65,17 +65,17 @@ cache = false                  # true: share the scores of training runs with yo
 
 
 def template(path: Path, space: str, tasks: Sequence[str]) -> str:
-    """The text of a commented configuration with the paper's numbers. Raises ConfigError for an unknown name."""
-    checked({"search": {"space": space}, "training": {"tasks": tasks}}, "the command line")
+    """The text of a commented configuration with the defaults of a space, the paper's in its own. Raises ConfigError for an unknown name."""
+    search = checked({"search": {"space": space}, "training": {"tasks": tasks}}, "the command line").search
     text = TEMPLATE.format(
         path=path,
         space=space,
         spaces=", ".join(SPACES),
         gates=", ".join(f'"{name}"' for name in NAMES),
         tasks=", ".join(f'"{name}"' for name in tasks),
-        crossover=SPACES[space].crossover,
+        search=search,
         selections=", ".join(SELECTIONS),
-        objectives=", ".join(f'"{name}"' for name in OBJECTIVES),
+        objectives=", ".join(f'"{name}"' for name in search.objectives),
         tasks_known=_wrapped("one or more of: " + ", ".join(TASKS)),
     )
     return "\n".join(_aligned(line) for line in text.splitlines()) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +16,24 @@ Cross = Callable[[File, File, np.random.Generator], File]
 Mutate = Callable[[File, np.random.Generator, float], tuple[File, tuple[str, ...]]]
 
 
+FREE: Mapping[str, Any] = {
+    "tournament": 6,
+    "selection": "pareto",
+    "objectives": ("fitness", "complexity"),
+    "crossover": 0.2,
+    "tune_every": 3,
+}
+"""How a space without bounds is searched: for what is good and small, with little crossing, constants apart."""
+
+
 @dataclass(frozen=True)
 class Space:
     """A set of rules that can be searched: where it begins, who is born into it, and who is born of whom.
 
     `founders` are trees with which every search begins; `mutate` takes the strength of a mutation, from 1 at the
     start of a search to 1/2 at its end, and names what it did. All are pure; all randomness is the argument's.
-    `literals` says whether the numbers in an update may be tuned; hyperparameters always may. `crossover` is the share
-    of children with two parents, where a configuration does not say.
+    `defaults` are the settings of `[search]` that stand where a configuration does not say, other than the paper's.
+    `literals` says whether the numbers in an update may be tuned; hyperparameters always may.
     """
 
     name: str
@@ -31,8 +42,8 @@ class Space:
     random: Random
     cross: Cross
     mutate: Mutate
+    defaults: Mapping[str, Any]
     literals: bool = True
-    crossover: float = 0.2
 
 
 SPACES: dict[str, Space] = {
@@ -45,8 +56,8 @@ SPACES: dict[str, Space] = {
             vary.random_tree,
             vary.cross,
             vary.mutate,
+            {},
             literals=False,
-            crossover=1.0,
         ),
         Space(
             "expression",
@@ -55,6 +66,7 @@ SPACES: dict[str, Space] = {
             expression.random_tree,
             expression.cross,
             expression.mutate,
+            FREE,
         ),
         Space(
             "program",
@@ -63,6 +75,7 @@ SPACES: dict[str, Space] = {
             expression.random_tree,
             expression.cross_program,
             expression.mutate_program,
+            FREE,
         ),
     )
 }

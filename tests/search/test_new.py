@@ -12,10 +12,12 @@ from optc.search.tasks.task import TASKS
 from optc.search.training.pool import worker_count
 
 
-def test_the_template_is_the_default_configuration(tmp_path):
+@pytest.mark.parametrize("space", SPACES)
+def test_the_template_is_the_default_configuration(tmp_path, space):
     path = tmp_path / "mine.toml"
-    path.write_text(template(path, "paper", ["digits"]))
-    assert read_config(path) == Config(name="mine")
+    path.write_text(template(path, space, ["digits"]))
+    assert read_config(path) == Config.model_validate({"name": "mine", "search": {"space": space}})
+    assert (Config().search == read_config(path).search) == (space == "paper")
 
 
 @pytest.mark.parametrize("space", SPACES)
