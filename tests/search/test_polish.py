@@ -6,7 +6,7 @@ from math import log10
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optc.dsl.algebra.canonical import canonical
@@ -33,6 +33,7 @@ def literals(tree):
 
 
 @given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+@settings(deadline=None)
 def test_turning_changes_what_is_read_and_keeps_the_skeleton(steps):
     tree = founder("0.5*m + 2*sign(g)")
     dials = Dials.of(tree, literals=True)
