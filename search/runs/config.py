@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 class Search(Section):
-    """How rules are bred. The defaults are those of arXiv:2512.11853, and in the free spaces what `Space.defaults` says."""
+    """How rules are bred. The defaults are those of arXiv:2512.11853; `Space.defaults` has a space's own."""
 
     space: str = "paper"
     population: int = Field(default=50, ge=2, le=100_000)

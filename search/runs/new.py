@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..evolve.selection import OBJECTIVES, SELECTIONS
+from ..evolve.selection import SELECTIONS
 from ..spaces.gates import NAMES
 from ..spaces.space import SPACES
 from ..tasks.task import TASKS
