@@ -323,6 +323,8 @@ def test_what_hooks_put_beside_the_states_stays(info: Any) -> None:
         stepped(optimizer, weight, bias, x)
     optimizer.load_state_dict(optimizer.state_dict())
     twin = copy.deepcopy(optimizer)
+    public = [{name for name in vars(o) if not name.startswith("_")} for o in (optimizer, twin)]
+    assert public[0] == public[1]
     for o in (optimizer, twin):
         o.step()
         assert o.state["test"] == 1
