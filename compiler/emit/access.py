@@ -59,7 +59,8 @@ def store_rounded(name: str, memory: Memory | None, stream: int, at: str, mask: 
     """A result that is kept as a number: the parameter's, of no memory, or a state's."""
     target, (head, inner) = "theta" if memory is None else name, kept(memory, indent)
     value = f"block_rounded({name}, {target}_type, 0, {at}, key, {stream}, dithered)"
-    return [*head, f"{inner}{name} = {value}", *store(target, name, None, at, mask, inner)]
+    args = [f"{target}_at + {at}", value, *([f"mask={mask}"] if mask else [])]
+    return [*head, *wrapped("tl.store", args, "", inner)]
 
 
 def kept(memory: Memory | None, indent: str) -> tuple[list[str], str]:

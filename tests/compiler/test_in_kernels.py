@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from optc.compiler.load import load
 from optc.dsl.load import zoo
 
 from .test_precision import same
+from .test_ptx import optc
 
 SHAPES = ((), (0, 4), (257,), (30, 50), (2, 1024))
 """Blocks of 256 and chunks of 1,024 with and without a rest, an empty tensor, and one number."""
@@ -31,7 +33,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def run(rule: str, dtype: torch.dtype, ways: list[dict[str, Any]], in_kernels: bool, steps: int = 2) -> list[Tensor]:
     """Everything that an optimizer has of some parameters after some steps; each way is a group."""
-    made: Any = load(zoo(rule))
+    made: Any = load(zoo(rule) if "\n" not in rule else rule)
     module = sys.modules[made.__module__]
     with pytest.MonkeyPatch.context() as patch:
         if not in_kernels:
@@ -39,7 +41,7 @@ def run(rule: str, dtype: torch.dtype, ways: list[dict[str, Any]], in_kernels: b
         draw = torch.Generator().manual_seed(0)
         groups = [{"params": [parameter(shape, dtype, draw) for shape in SHAPES], **way} for way in ways]
         given = {"total": 100} if rule == "evolved" else {}
-        optimizer = made(groups, lr=1e-2, backend="triton", seed=3, **given)
+        optimizer = made(groups, backend="triton", seed=3, **given)
         for _ in range(steps):
             for group in groups:
                 for p in group["params"]:
@@ -73,6 +75,33 @@ def test_other_rules_do_so_too(rule: str) -> None:
     ways = [WAYS[way] for way in ("8bit at random", "missing bits and halves")]
     kept, copied = (run(rule, torch.bfloat16, ways, inside) for inside in (True, False))
     assert all(map(same, kept, copied))
+
+
+ROWS = """
+param lr = 1e-2 in [0, inf)
+state s : per tensor bfloat16 = 0
+state r : per row float16 = 0
+state m = 0
+s <- 0.9*s + 0.1*norm(g per tensor)
+r <- 0.9*r + 0.1*mean(g per row)
+m <- 0.9*m + g
+update = m/(1 + s + abs(r))
+"""
+
+
+def test_kernels_on_matrices_round_at_random_themselves() -> None:
+    """States of one number a tensor, of one a row and of one an element, each with random bits of its own."""
+    way = {"rounding": "stochastic", "state_dtype": {"m": "bfloat16"}}
+    kept, copied = (run(ROWS, torch.bfloat16, [way], inside) for inside in (True, False))
+    assert all(map(same, kept, copied))
+
+
+def test_such_kernels_compile(tmp_path: Path) -> None:
+    rule = tmp_path / "rule.opt"
+    rule.write_text(ROWS)
+    done = optc("compile", str(rule), "--emit", "ttir", "--dtype", "bfloat16", "--rounding", "stochastic")
+    assert done.returncode == 0, done.stderr
+    assert "tt.func" in done.stdout
 
 
 HARD = "param lr = 1 in [0, inf)\nstate m : per element {0} = 0\nstate v : per element {1} = 0\n"
