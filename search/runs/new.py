@@ -65,7 +65,7 @@ cache = false                  # true: share the scores of training runs with yo
 
 
 def template(path: Path, space: str, tasks: Sequence[str]) -> str:
-    """The text of a commented configuration with the defaults of a space, the paper's in its own. Raises ConfigError for an unknown name."""
+    """The text of a commented configuration with a space's own defaults. Raises ConfigError for an unknown name."""
     search = checked({"search": {"space": space}, "training": {"tasks": tasks}}, "the command line").search
     text = TEMPLATE.format(
         path=path,
