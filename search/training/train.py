@@ -78,7 +78,7 @@ def train_together(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         team = _Team(problem, torch.autocast(device.type, torch.bfloat16, precision == "bfloat16", cache_enabled=False))
         found = [team.join(make, steps, seed) for make in makers]
-        if stacked if stacked is not None else device.type == "cuda":
+        if stacked or (stacked is None and device.type == "cuda"):
             team.stack()
         draw = torch.Generator(device).manual_seed(seed_of(seed, "batches"))
         team.train(problem.batches(batch_size, draw), steps)
