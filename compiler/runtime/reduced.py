@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from .memory import random_keys, through_memory
 from .rule import Program, Table
+from .tables import CAPTURED, Tables
 from .torch import run_torch
 from .triton import (
     BLOCK,
@@ -31,7 +34,10 @@ from .triton import (
     constants_of,
     flat,
     give_back,
+    gradients_at,
+    homes_of,
     interprets,
+    on_host,
 )
 from .work import Batch, Work
 
@@ -39,20 +45,34 @@ from .work import Batch, Work
 def run_reduced(batches: list[Batch], table: Table) -> None:
     """All the work of one program, device by device; a value over the tensors of several devices is torch's to find.
 
-    So is one over tensors of several structures, since a branch may have a value over those alone that take it; and so
-    is a step that a graph captures, since these tables are sent from memory that the graph could not read again.
+    So is one over tensors of several structures, since a branch may have a value over those alone that take it.
     """
     by_device: dict[torch.device, list[Batch]] = {}
     for batch in batches:
         by_device.setdefault(batch.works[0].theta.device, []).append(batch)
     apart = len(by_device) > 1 or any(batch.flags != batches[0].flags for batch in batches)
-    if captures(table) or (apart and batches[0].program.lockstep):
+    if apart and batches[0].program.lockstep:
         through_memory(run_torch)(batches, table)
         return
     for device, here in by_device.items():
         interpreted = interprets(here[0].program, device)
         with torch.cuda.device(device if device.type == "cuda" else -1):
             step_together(here, table, interpreted)
+
+
+def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None:
+    """One step, prepared as the last one was, if it can be. A step that a graph captures must be, or torch takes it."""
+    kept: Together | None = batches[0].prepared
+    if kept is None or not kept.holds(batches):
+        if captures(table):
+            through_memory(run_torch)(batches, table)
+            return
+        kept = Together(batches, table, interpreted)
+        batches[0].prepared = kept
+        kept.run(table, kept.tables.views)
+        kept.settle()
+    else:
+        kept.run(table, kept.now(table))
 
 
 @dataclass
@@ -69,35 +89,89 @@ class Launch:
     counts: Tensor
 
 
-def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None:
-    """Passes over all batches of a device; what a pass finds of all of them is known in the next."""
-    program, device = batches[0].program, batches[0].works[0].theta.device
-    launches = [of for batch in batches for of in launches_of(batch, interpreted)]
-    number(launches)
-    works = [work for launch in launches for work in launch.works]
-    where = address_table([xs for launch in launches for xs in launch.operands])
-    pieces = [launch.pieces.to(device, non_blocking=True) for launch in launches]
-    scalars = torch.as_tensor(table, dtype=torch.float64).to(device, non_blocking=True)
-    facts, reduced = fact_table(program, works), reduced_table(program, works)
-    lines = None if program.tiled is None else program.tiled.lines(launches)
-    where = (where if lines is None else torch.cat([where, lines.addresses], 1)).to(device, non_blocking=True)
-    sums = Sums(program, launches, reduced)
-    keys = random_keys(works, where)
+class Together:
+    """Passes over all batches of a device; what a pass finds of all of them is known in the next.
 
-    def run(kernel: Any, more: list[Tensor]) -> None:
-        for launch, mine in zip(launches, pieces, strict=True):
-            fixed = constants_of(launch.batch, launch.operands[0], launch.sizes)
-            kernel[(len(mine),)](where, mine, scalars, *keys, facts, reduced, *more, *fixed, **OPTIONS)
+    It is kept between steps if no operand is a copy. What then changes are scalars, facts, and where gradients are.
+    """
 
-    for kernel, columns in program.measures:
-        run(kernel, [sums.partials])
-        sums.combine([(i, largest) for i, largest, per in columns if per in ("tensor", "model")])
-        if lines is not None:
-            lines.combine([(i, largest) for i, largest, per in columns if per not in ("tensor", "model")])
-    run(program.kernel, [])
-    for launch in launches:
-        for work, xs in zip(launch.works, launch.operands, strict=True):
-            give_back(work, xs)
+    def __init__(self, batches: list[Batch], table: Table, interpreted: bool) -> None:
+        self.batches, self.program, self.device = batches, batches[0].program, batches[0].works[0].theta.device
+        self.launches = [of for batch in batches for of in launches_of(batch, interpreted)]
+        number(self.launches)
+        self.works = [work for launch in self.launches for work in launch.works]
+        self.fixed = [constants_of(of.batch, of.operands[0], of.sizes) for of in self.launches]
+        addresses = address_table([xs for launch in self.launches for xs in launch.operands])
+        turns = {id(work): i for i, work in enumerate(work for batch in batches for work in batch.works)}
+        self.order = torch.tensor([turns[id(work)] for work in self.works])
+        self.facts, self.reduced = fact_table(self.program, self.works), reduced_table(self.program, self.works)
+        self.sums = Sums(self.launches, self.reduced)
+        self.lines = None if self.program.tiled is None else self.program.tiled.lines(self.launches)
+        where = addresses if self.lines is None else torch.cat([addresses, self.lines.addresses], 1)
+        sums = [] if self.lines is None else [self.lines.sums(those) for of in self.measured() for those in of]
+        parts = [on_host(table), where, *self.sums.bounds, *(launch.pieces for launch in self.launches), *sums]
+        self.tables = Tables(parts, self.device, isinstance(table, Tensor))
+
+    def measured(self) -> list[list[list[tuple[int, bool]]]]:
+        """For each pass the values per row, column and matrix: sums, and then what is the largest of something."""
+        out = []
+        for _, columns in self.program.measures:
+            those = [(i, largest) for i, largest, per in columns if per not in ("tensor", "model")]
+            out.append([[x for x in those if x[1] == largest] for largest in sorted({largest for _, largest in those})])
+        return out
+
+    def settle(self) -> None:
+        """Lets go of gradients, and says whether the next step may be prepared as this one was."""
+        operands = [xs for launch in self.launches for xs in launch.operands]
+        own = all(map(is_, chain.from_iterable(operands), chain.from_iterable(map(homes_of, self.works))))
+        for batch in self.batches:
+            batch.settled = own and not self.program.inputs
+        for xs in operands:
+            xs[1] = None
+        if not self.batches[0].settled:
+            self.batches[0].prepared = None
+
+    def holds(self, batches: list[Batch]) -> bool:
+        """Whether these are the same batches, with operands where they were but for gradients."""
+        same = len(batches) == len(self.batches) and all(map(is_, batches, self.batches))
+        return same and all(batch.settled for batch in batches)
+
+    def now(self, table: Table) -> list[Tensor]:
+        """The tables with what is new in them."""
+        moved = None
+        if any(batch.moved for batch in self.batches):
+            moved = torch.cat([gradients_at(batch) for batch in self.batches])[self.order]
+        if captures(table):
+            CAPTURED.append(self)
+        return self.tables.now(on_host(table), moved, captures(table))
+
+    def run(self, table: Table, tables: list[Tensor]) -> None:
+        scalars, where, in_group, in_row, *rest = tables
+        scalars = table.to(self.device) if isinstance(table, Tensor) else scalars
+        pieces, sums = rest[: len(self.launches)], iter(rest[len(self.launches) :])
+        keys = random_keys(self.works, where)
+        renew(self.facts, self.program, self.works)
+        tiled = self.lines
+        if tiled is not None:
+            tiled.copy_olds()
+
+        def launch(kernel: Any, more: list[Tensor]) -> None:
+            for mine, fixed in zip(pieces, self.fixed, strict=True):
+                given = where, mine, scalars, *keys, self.facts, self.reduced
+                kernel[(len(mine),)](*given, *more, *fixed, **OPTIONS)
+
+        for (kernel, columns), lines in zip(self.program.measures, self.measured(), strict=True):
+            launch(kernel, [self.sums.partials])
+            self.sums.combine(
+                [(i, largest) for i, largest, per in columns if per in ("tensor", "model")], in_group, in_row
+            )
+            if tiled is not None:
+                for those in lines:
+                    tiled.combine(next(sums), those[0][1])
+        launch(self.program.kernel, [])
+        for of in self.launches:
+            for work, xs in zip(of.works, of.operands, strict=True):
+                give_back(work, xs)
 
 
 def launches_of(batch: Batch, interpreted: bool) -> list[Launch]:
@@ -126,15 +200,22 @@ def number(launches: list[Launch]) -> None:
 def fact_table(program: Program, works: list[Work]) -> Tensor:
     """float64: counts, the states of one number, seed, place and step. Row 0 is about all tensors, then one each."""
     counts = torch.tensor([[float(how_many(work, of)) for of in program.counts] for work in works], dtype=torch.float64)
-    table = list(torch.cat([counts.sum(0, keepdim=True), counts]).unbind(1))
-    device, nothing = works[0].theta.device, torch.zeros((), dtype=torch.float64)
-    for i in program.numbers:
-        values = [nothing.to(device), *(work.states[i] for work in works)]
-        table.append(torch.stack([nothing.to(device) if x is None else x.double() for x in values]))
+    table = torch.zeros(1 + len(works), len(program.counts) + len(program.numbers) + 3 * program.noisy).double()
+    table[:, : len(program.counts)] = torch.cat([counts.sum(0, keepdim=True), counts])
     if program.noisy:
-        keys = [(0, 0, 0), *((work.seed, work.place, int(work.t)) for work in works)]
-        table += torch.tensor(keys, dtype=torch.float64).unbind(1)
-    return torch.stack([column.to(device) for column in table], 1)
+        table[1:, -3:-1] = torch.tensor([(work.seed, work.place) for work in works])
+    return table.to(works[0].theta.device)
+
+
+def renew(facts: Tensor, program: Program, works: list[Work]) -> None:
+    """Puts into a table of facts what is another at each step: states of one number, and which step it is."""
+    nothing = facts.new_zeros(())
+    for column, i in enumerate(program.numbers, len(program.counts)):
+        facts[1:, column] = torch.stack([nothing if (x := work.states[i]) is None else x for work in works])
+    if program.noisy and isinstance(works[0].t, Tensor):
+        facts[1:, -1] = torch.stack([torch.as_tensor(work.t) for work in works])
+    elif program.noisy:
+        facts[1:, -1] = torch.tensor([float(work.t) for work in works], dtype=torch.float64)
 
 
 def how_many(work: Work, of: str) -> int:
@@ -164,10 +245,10 @@ class Sums:
     """Partial results of all blocks or tiles, and what they add up to: row 0 of all tensors, then one row a tensor.
 
     Groups of a tensor's partial results are added up side by side, and then the groups. So a tensor's sum depends on
-    nothing but its elements and how they are cut.
+    nothing but its elements and how they are cut. `bounds` says from which to which each group adds up, and each row.
     """
 
-    def __init__(self, program: Program, launches: list[Launch], reduced: Tensor) -> None:
+    def __init__(self, launches: list[Launch], reduced: Tensor) -> None:
         self.reduced, (rows, self.columns) = reduced, reduced.shape
         owners = torch.cat([torch.repeat_interleave(x.pieces[:, 0], x.counts) for x in launches])
         counts = torch.bincount(owners, minlength=rows - 1)
@@ -178,12 +259,11 @@ class Sums:
         self.partials, self.groups = (
             torch.empty(n, self.columns, dtype=torch.float64, device=reduced.device) for n in (len(owners), len(owner))
         )
-        self.in_group = torch.stack([begin, torch.minimum(begin + BLOCK, ends[owner])], 1)
-        self.in_row = torch.stack([torch.cat([last[:1] * 0, last - groups]), torch.cat([last[-1:], last])], 1)
+        in_group = torch.stack([begin, torch.minimum(begin + BLOCK, ends[owner])], 1)
+        in_row = torch.stack([torch.cat([last[:1] * 0, last - groups]), torch.cat([last[-1:], last])], 1)
+        self.bounds = in_group, in_row
 
-    def combine(self, columns: list[tuple[int, bool]]) -> None:
-        here = self.reduced.device
-        in_group, in_row = (x.to(here, non_blocking=True) for x in (self.in_group, self.in_row))
+    def combine(self, columns: list[tuple[int, bool]], in_group: Tensor, in_row: Tensor) -> None:
         stages = ((self.partials, in_group, self.groups), (self.groups, in_row, self.reduced))
         for column, largest in columns:
             for parts, bounds, sums in stages:

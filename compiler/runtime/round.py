@@ -61,6 +61,7 @@ class Round:
         self.homes = [*self.active, *(x for key, x in kept.items() if key not in counted)]
         self.local = any(work.local for work in self.works)
         self.gradients: list[Any] = []
+        self.prepared_at = b""
         self._remember(looks.best, list(state.values()))
         grads = list(map(GRAD, self.active))
         self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
@@ -132,16 +133,24 @@ class Round:
         return any(map(Tensor.is_neg, tensors)) or (self.complex and any(map(Tensor.is_conj, tensors)))
 
     def _announce(self, moved: bool) -> None:
-        """Says to what was prepared whether gradients moved, and decides whether it needs these or only their place."""
+        """Says to what was prepared whether gradients moved, and decides whether it needs these or only their place.
+
+        It does need them where one is aligned otherwise than it was.
+        """
         batches = [batch for job in self.jobs for batch in job.batches]
+        at = None
+        if moved and any(batch.settled for batch in batches):
+            at = words(self.grads_at)
+            if not torch.equal(at % 16, words(self.prepared_at) % 16):
+                for batch in batches:
+                    batch.settled = False
+        if not any(batch.settled for batch in batches):
+            self.prepared_at = self.grads_at
         self.rearrange = not batches or (not self.live and self.tallies[0].edited())
         self.lent = self.rearrange or not all(batch.settled for batch in batches) or (moved and self.stacked)
-        at = None
-        if moved and not self.lent:
-            at = torch.frombuffer(bytearray(self.grads_at), dtype=torch.int64)
         for batch in batches:
             batch.moved = moved
-            batch.grads_at = None if at is None else at[batch.turns]
+            batch.grads_at = None if self.lent or at is None else at[batch.turns]
 
     def take_back(self) -> None:
         """Lets go of the gradients."""
@@ -167,6 +176,11 @@ class Round:
             if self.rearrange:
                 job.arrange(counts)
             job.fill(counts, given)
+
+
+def words(addresses: bytes) -> Tensor:
+    """int64, in memory of its own."""
+    return torch.frombuffer(bytearray(addresses), dtype=torch.int64)
 
 
 def identical(xs: Iterable[Any], ys: Iterable[Any]) -> bool:

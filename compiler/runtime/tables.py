@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +17,11 @@ RING = 4
 """Host buffers that take turns: a step waits for a copy only where four later ones have overtaken the device."""
 
 
-CAPTURED: list[Staging] = []
-"""What graphs copy from at every replay. It stays for as long as the process: nobody says when a graph is gone."""
+CAPTURES = 4
+"""Captures that may follow one another without a step in between."""
+
+CAPTURED: list[Any] = []
+"""What graphs copy from, or work on, at every replay. It stays: nobody says when a graph is gone."""
 
 
 class Words:
@@ -37,19 +41,35 @@ class Words:
 class Tables:
     """Scalars, addresses, chunks and whatever else on a device; `views` are the parts there.
 
-    What changes most often comes first, so that whatever has to be sent is one piece.
+    What changes most often comes first, so that whatever has to be sent is one piece. `live` tables have some host
+    memory in reserve for graphs, since what a graph copies from cannot be allocated while it captures.
     """
 
-    def __init__(self, parts: Sequence[Tensor], device: torch.device, for_graph: Staging | None = None) -> None:
-        """Sends the parts; with `for_graph`, in a step that is being captured, from there at every replay."""
-        self.device, self.there = device, Words(parts, device)
+    def __init__(self, parts: Sequence[Tensor], device: torch.device, live: bool) -> None:
+        self.parts, self.device, self.there = list(parts), device, Words(parts, device)
         self.views = self.there.parts
         self.staging: deque[Staging] = deque()
-        if for_graph is None:
-            self.send(*parts)
-        else:
-            for_graph.copy_to(self.there, parts)
-            CAPTURED.append(for_graph)
+        self.reserve: list[Staging] = []
+        self.captures = CAPTURES if live else 0
+        self.told = True  # whether the addresses on the device are these
+        self.send(*parts)
+
+    def now(self, scalars: Tensor, gradients: Tensor | None, capturing: bool) -> list[Tensor]:
+        """All parts on the device, once what is new has been sent: scalars, if any, and addresses of gradients, if any.
+
+        A step that is being captured gets them in memory of its own.
+        """
+        if gradients is not None:
+            self.parts[1][:, 1] = gradients
+        self.told &= gradients is None and not capturing
+        if capturing:
+            return self.of_graph(scalars, *self.parts[1:])
+        if not self.told:
+            self.send(scalars, self.parts[1])
+        elif scalars.numel():
+            self.send(scalars)
+        self.told = True
+        return self.views
 
     def send(self, *parts: Tensor) -> None:
         """Sends the first of the parts: the scalars, or these and the addresses, or all."""
@@ -58,6 +78,17 @@ class Tables:
         else:
             self.staging.rotate(-1)
         self.staging[-1].send_to(self.there, parts)
+        while len(self.reserve) < self.captures:
+            self.reserve.append(Staging(self.views, self.device))
+
+    def of_graph(self, *parts: Tensor) -> list[Tensor]:
+        """In a step that is being captured, all parts in memory that each replay fills anew."""
+        if not self.reserve:
+            raise RuntimeError(f"after {CAPTURES} captures another step must come before the next")
+        staging, there = self.reserve.pop(), Words(parts, self.device)
+        staging.copy_to(there, parts)
+        CAPTURED.append(staging)
+        return there.parts
 
 
 class Staging:

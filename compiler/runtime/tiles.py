@@ -97,6 +97,7 @@ class Lines:
         size = torch.tensor([launch.sizes for launch in launches for _ in launch.works])
         steps = ((each + size - 1) // size).clamp(min=1)
         self.kept: list[Tensor] = []
+        self.olds: list[tuple[Tensor, list[Tensor]]] = []
         olds = [torch.tensor([at for launch in launches for at in self._copied(launch, i)]) for i in tiled.olds]
         columns = {i: (op, of, per) for i, op, of, per in tiled.columns}
         self.lengths = {i: each[:, KEPT[per]].prod(1) for i, (_, _, per) in columns.items()}
@@ -110,14 +111,19 @@ class Lines:
         self.addresses = torch.cat([x.view(len(works), -1) for x in (*olds, each, *found)], 1)
 
     def _copied(self, launch: Launch, state: int) -> list[int]:
-        """Where the old values of a state are, 0 where it is not kept: every program reads them, while one writes."""
-        xs = [operands[state + 2 + len(launch.works[0].extra)] for operands in launch.operands]
-        if xs[0] is None:
-            return [0] * len(xs)
-        copy = torch.cat([x.reshape(-1) for x in xs if x is not None])
-        self.kept.append(copy)
-        counts = [0, *(x.numel() for x in xs[:-1] if x is not None)]
+        """Where the old values of a state will be, 0 where it is not kept."""
+        xs = [x for operands in launch.operands if (x := operands[state + 2 + len(launch.works[0].extra)]) is not None]
+        if not xs:
+            return [0] * len(launch.works)
+        copy = xs[0].new_empty(sum(x.numel() for x in xs))
+        self.olds.append((copy, [x.reshape(-1) for x in xs]))
+        counts = [0, *(x.numel() for x in xs[:-1])]
         return [copy.data_ptr() + copy.element_size() * n for n in torch.tensor(counts).cumsum(0).tolist()]
+
+    def copy_olds(self) -> None:
+        """Copies the states that a step writes: every program of it reads old values, while one writes."""
+        for copy, states in self.olds:
+            torch.cat(states, out=copy)
 
     def _scratch(self, column: int) -> tuple[Tensor, Tensor]:
         """The addresses of a reduction's results, and of their parts."""
@@ -127,11 +133,12 @@ class Lines:
         places = memory.data_ptr() + memory.element_size() * (counts.cumsum(0) - counts)
         return places[::2], places[1::2]
 
-    def combine(self, columns: list[tuple[int, bool]]) -> None:
-        for largest in {largest for _, largest in columns}:
-            those = [i for i, other in columns if other == largest]
-            work = torch.cat([self._sums(i) for i in those]).to(self.device, non_blocking=True)
-            combine_lines[(len(work),)](work, largest, PARTS, RESULTS)
+    def sums(self, columns: list[tuple[int, bool]]) -> Tensor:
+        """int64 (…, 7): what there is to combine for some reductions."""
+        return torch.cat([self._sums(i) for i, _ in columns])
+
+    def combine(self, work: Tensor, largest: bool) -> None:
+        combine_lines[(len(work),)](work, largest, PARTS, RESULTS)
 
     def _sums(self, column: int) -> Tensor:
         """int64 (…, 7): where parts are and results go, how many of each, the terms of each, whether it ends with a

@@ -7,7 +7,7 @@ This file's text is part of each generated module that has a kernel. It knows no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from operator import is_
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .memory import beside, random_keys, ways
 from .rule import Program, Table, computing
-from .tables import Staging, Tables
+from .tables import Tables
 from .work import Batch, Work
 
 BLOCK = 1024
@@ -28,9 +28,6 @@ float32, or one 64-bit access of eight codes."""
 
 PROGRAMS = 1 << 16
 """As many chunks at most, about: some forty waves on a card of 132 multiprocessors, and a table of 2.5 MiB."""
-
-SPARES = 4
-"""Captures that may follow one another without a step in between."""
 
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
@@ -46,45 +43,34 @@ def run_triton(batches: list[Batch], table: Table) -> None:
 
 @dataclass
 class Prepared:
-    """What is kept of a batch while its tensors stay where they are; `addresses` is the table on the host.
-
-    `spares` is memory for steps that are captured, which cannot allocate any that their graph may copy from.
-    """
+    """What is kept of a batch while its tensors stay where they are."""
 
     tables: Tables
-    addresses: Tensor
     aligned: list[bool]
     constants: list[Any]
-    spares: list[Staging]
 
 
 def launch(batch: Batch, table: Table) -> None:
     """Chunks run side by side; each finds its tensor and its row of scalars in the tables."""
     interpreted = interprets(batch.program, batch.works[0].theta.device)
-    if not batch.settled or captures(table):
+    if batch.settled:
+        moved = gradients_at(batch) if batch.moved else None
+        tables = batch.prepared.tables.now(on_host(table), moved, captures(table))
+        run_kernel(batch, tables, batch.prepared.constants, table)
+    else:
         launch_on(batch, [flat(work, interpreted) for work in batch.works], table)
-        return
-    scalars = on_host(table)
-    if batch.moved:  # only gradients can be elsewhere, and they are of the same kind as before
-        addresses = batch.prepared.addresses.clone()
-        addresses[:, 1] = gradients_at(batch)
-        batch.prepared = prepared(batch, addresses, batch.prepared.constants, scalars)
-    elif scalars.numel():
-        batch.prepared.tables.send(scalars)
-    run_kernel(batch, batch.prepared, table)
 
 
 def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> None:
     """A step on operands that may be copies. If none is, the next step need not look at them."""
     addresses, constants = address_table(operands), constants_of(batch, operands[0], (BLOCK,))
     if captures(table):
-        batch.settled = False
-        run_kernel(batch, captured(batch, addresses, constants), table)
+        run_kernel(batch, captured(batch, addresses), constants, table)
     else:
-        batch.prepared = prepared(batch, addresses, constants, on_host(table))
+        batch.prepared = prepared(batch, addresses, constants, table)
         homes = chain.from_iterable(map(homes_of, batch.works))
         batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
-        run_kernel(batch, batch.prepared, table)
+        run_kernel(batch, batch.prepared.tables.views, constants, table)
     for work, xs in zip(batch.works, operands, strict=True):
         give_back(work, xs)
 
@@ -106,38 +92,37 @@ def on_host(table: Table) -> Tensor:
     return torch.tensor([] if isinstance(table, Tensor) else table, dtype=torch.float64)
 
 
-def prepared(batch: Batch, addresses: Tensor, constants: list[Any], scalars: Tensor) -> Prepared:
+def prepared(batch: Batch, addresses: Tensor, constants: list[Any], table: Table) -> Prepared:
     """The last step's tables with the new addresses where chunks are as they were, otherwise new ones."""
-    aligned = aligned_in(addresses)
+    scalars, aligned = on_host(table), aligned_in(addresses)
     last: Prepared | None = batch.prepared
     if last is not None and last.aligned == aligned:
+        last.tables.parts[1] = addresses
         last.tables.send(scalars, addresses)
-        return replace(last, addresses=addresses)
-    device = batch.works[0].theta.device
-    tables = Tables([scalars, addresses, chunk_table(batch.works, aligned, 0)], device)
-    spares = [] if scalars.numel() else [Staging(tables.views, device) for _ in range(SPARES)]
-    return Prepared(tables, addresses, aligned, constants, spares)
+        return last
+    parts = [scalars, addresses, chunk_table(batch.works, aligned, 0)]
+    tables = Tables(parts, batch.works[0].theta.device, isinstance(table, Tensor))
+    return Prepared(tables, aligned, constants)
 
 
-def captured(batch: Batch, addresses: Tensor, constants: list[Any]) -> Prepared:
-    """Tables of a graph's own."""
-    last: Prepared | None = batch.prepared
-    aligned = aligned_in(addresses)
-    if last is None or not last.spares or last.aligned != aligned:
-        raise RuntimeError(f"take a step before a capture, on tensors aligned alike; after {SPARES} captures another")
-    parts = [addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0)]
-    return Prepared(Tables(parts, last.tables.device, last.spares.pop()), addresses, aligned, constants, [])
+def captured(batch: Batch, addresses: Tensor) -> list[Tensor]:
+    """Tables of a graph's own. Raises RuntimeError where no step like it came before."""
+    last, aligned = batch.prepared, aligned_in(addresses)
+    if last is None or last.aligned != aligned:
+        raise RuntimeError("take a step before a capture, on tensors aligned alike")
+    parts = addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0)
+    return last.tables.of_graph(*parts)  # type: ignore[no-any-return]
 
 
-def run_kernel(batch: Batch, ready: Prepared, table: Table) -> None:
-    scalars, addresses, chunks = ready.tables.views
+def run_kernel(batch: Batch, tables: list[Tensor], constants: list[Any], table: Table) -> None:
+    scalars, addresses, chunks = tables
     if not len(chunks):
         return
     device = batch.works[0].theta.device
     scalars = table.to(device) if isinstance(table, Tensor) else scalars
     keys = random_keys(batch.works, addresses)
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *keys, *ready.constants, **OPTIONS)
+        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *keys, *constants, **OPTIONS)
 
 
 def interprets(program: Program, device: torch.device) -> bool:

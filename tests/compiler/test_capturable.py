@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import pytest
@@ -203,3 +204,33 @@ def test_a_capture_without_a_step_before_is_refused_in_words() -> None:
     optimizer = AdamW(parameters(), capturable=True)
     with pytest.raises(RuntimeError, match="take a step before the capture"), torch.cuda.graph(torch.cuda.CUDAGraph()):
         optimizer.step()
+
+
+REDUCING = (
+    "param lr = 0.1\nstate m = 0\nstate R : per row = 0\nstate T : per tensor = 1\n"
+    "m <- 0.9*m + g\nR <- R/2 + mean(g^2 per row)\nT <- T/2 + norm(m per model)\nupdate = t*m/(1 + R)*T"
+)
+
+
+@pytest.mark.parametrize("rule", [AdamW, load(rule_from_text(REDUCING))], ids=["elementwise", "reducing"])
+def test_a_captured_step_has_tables_of_its_own(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU nothing is captured, but a step may believe that it is: it must do what others do, and disturb none."""
+    module: Any = sys.modules[rule.__module__]
+    ours, theirs = parameters(), parameters()
+    believes, knows = rule(ours, capturable=True, backend="triton"), rule(theirs, capturable=True, backend="triton")
+    for step in range(12):
+        capturing = step in (2, 3, 5, 6, 7, 8)
+        kept = len(module.CAPTURED)
+        for p, q in zip(ours, theirs, strict=True):
+            if step % 3 == 0:
+                p.grad, q.grad = p.grad.neg(), q.grad.neg()
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "captures", lambda table, capturing=capturing: capturing)
+            believes.step()
+        knows.step()
+        assert (len(module.CAPTURED) > kept) == capturing
+        assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="another step must come"):
+        patched.setattr(module, "captures", lambda table: True)
+        for _ in range(5):
+            believes.step()

@@ -22,6 +22,13 @@ WithMomentum: Any = load(
         "when mu > 0 { b <- mu*b + g\nlet u = b } else { let u = g }\nupdate = u"
     )
 )
+Reducing: Any = load(
+    rule_from_text(
+        "param lr = 0.1\nstate m = 0\nstate v = 0\nstate R : per row = 0\nstate T : per tensor = 1\n"
+        "m <- 0.9*m + g\nv <- 0.9*v + m*m\nR <- R/2 + mean(g^2 per row)\nT <- T/2 + norm(m per model)\n"
+        "update = m/(1 + abs(v) + R)*T"
+    )
+)
 Change = Callable[[torch.optim.Optimizer, list[Any]], Any]
 
 
@@ -102,9 +109,9 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def look_by(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def look_by(language: str, monkeypatch: pytest.MonkeyPatch, rule: Any = AdamW) -> None:
     """Makes the optimizer look at tensors by C or by Python, as if that were the best."""
-    module: Any = sys.modules[AdamW.__module__]
+    module: Any = sys.modules[rule.__module__]
     code = module.compiled_c(module.C_LOOK, ())
     if language == "C" and code.get(wait=True) is None:
         pytest.skip(code.reason)
@@ -119,17 +126,29 @@ def forgetful_step(optimizer: torch.optim.Optimizer, params: list[Any]) -> torch
     return twin
 
 
-@pytest.mark.parametrize(("backend", "language"), [("torch", "C"), ("triton", "C"), ("triton", "Python")])
-@pytest.mark.parametrize("change", CHANGES)
+WAYS = (("torch", "C"), ("triton", "C"), ("triton", "Python"))
+
+SOME = ("nothing", "a new gradient", "a gradient turned over in its memory", "a gradient less", "states swapped")
+"""Changes for rules with reductions, which the interpreter of kernels is slow with."""
+
+CASES = [
+    *((AdamW, backend, language, change) for backend, language in WAYS for change in CHANGES),
+    *((Reducing, "triton", "C", change) for change in (*SOME, "a parameter of another order", "another rate")),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "backend", "language", "change"), CASES, ids=lambda x: x if isinstance(x, str) else x.__name__
+)
 def test_a_change_between_steps_is_seen(
-    change: str, backend: str, language: str, monkeypatch: pytest.MonkeyPatch
+    rule: Any, backend: str, language: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_by(language, monkeypatch)
+    look_by(language, monkeypatch, rule)
     ours, theirs = parameters(), parameters()
-    remembers = AdamW(ours, lr=0.1, backend=backend)
-    forgets = AdamW(theirs, lr=0.1, backend=backend)
-    for i in range(5):
-        if i == 3:
+    remembers = rule(ours, lr=0.1, backend=backend)
+    forgets = rule(theirs, lr=0.1, backend=backend)
+    for i in range(4):
+        if i == 2:
             CHANGES[change](remembers, ours)
             CHANGES[change](forgets, theirs)
         remembers.step()

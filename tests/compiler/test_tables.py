@@ -12,15 +12,21 @@ from torch import nn
 
 from optc.compiler.load import load
 from optc.compiler.runtime.tables import RING, Tables
-from optc.dsl.load import zoo
+from optc.dsl.load import rule_from_text, zoo
 
 AdamW: Any = load(zoo("adamw"))
+Reducing: Any = load(
+    rule_from_text(
+        "param lr = 0.1\nstate m = 0\nstate R : per row = 0\nstate T : per tensor = 1\n"
+        "m <- 0.9*m + g\nR <- R/2 + mean(g^2 per row)\nT <- T/2 + norm(m per model)\nupdate = m/(1 + R)*T"
+    )
+)
 HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_what_is_not_sent_stays() -> None:
     scalars, addresses, chunks = torch.rand(3, 3, dtype=torch.float64), torch.arange(8), torch.arange(10, 15)
-    tables = Tables([scalars, addresses, chunks], HERE)
+    tables = Tables([scalars, addresses, chunks], HERE, live=False)
     for _ in range(2 * RING + 1):
         scalars, addresses = scalars + 1, addresses + 1
         tables.send(scalars)
@@ -31,7 +37,7 @@ def test_what_is_not_sent_stays() -> None:
 
 
 def test_every_part_begins_where_triton_finds_it_aligned() -> None:
-    tables = Tables([torch.rand(1, 3, dtype=torch.float64), torch.arange(5), torch.arange(5)], HERE)
+    tables = Tables([torch.rand(1, 3, dtype=torch.float64), torch.arange(5), torch.arange(5)], HERE, live=False)
     assert [part.data_ptr() % 16 for part in tables.views] == [0, 0, 0]
 
 
@@ -47,16 +53,17 @@ SENT: dict[str, tuple[Change, list[int]]] = {
 }
 
 
+@pytest.mark.parametrize("rule", [AdamW, Reducing], ids=["elementwise", "reducing"])
 @pytest.mark.parametrize("change", SENT)
-def test_only_what_is_new_is_sent(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One part is the scalars, two are the addresses besides, three all tables."""
+def test_only_what_is_new_is_sent(change: str, rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One part is the scalars, two are the addresses besides, three or more all tables."""
     params = [nn.Parameter(torch.ones(2000)), nn.Parameter(torch.ones(3))]
     for p in params:
         p.grad = torch.ones_like(p)
-    optimizer = AdamW(params, backend="triton")
-    made: Any = sys.modules[AdamW.__module__].Tables
+    optimizer = rule(params, backend="triton")
+    made: Any = sys.modules[rule.__module__].Tables
     send, sent = made.send, []
-    monkeypatch.setattr(made, "send", lambda self, *parts: (sent.append(len(parts)), send(self, *parts)))
+    monkeypatch.setattr(made, "send", lambda self, *parts: (sent.append(min(3, len(parts))), send(self, *parts)))
     optimizer.step()
     optimizer.step()
     assert sent == [3, 1]
