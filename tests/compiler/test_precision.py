@@ -238,7 +238,7 @@ def test_a_kernel_that_rounds_draws_once_for_eight_elements() -> None:
 from optc.compiler.plan.kept import Kept
 from optc.compiler.target import compile_kernel, kernels_of, target_of
 from optc.dsl.load import zoo
-from optc.dsl.simplify import simplify
+from optc.dsl.algebra.simplify import simplify
 kept = Kept("bfloat16", rounding="stochastic")
 (group,) = kernels_of(simplify(zoo("adamw")), kept)
 made = compile_kernel(group.program.kernel, group.constants(kept), target_of("sm_90", "sass")).asm
