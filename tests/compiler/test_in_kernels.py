@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from optc.compiler.load import load
 from optc.dsl.load import zoo
 
-from .test_precision import same
+from .precise import same
 from .test_ptx import optc
 
 SHAPES = ((), (0, 4), (257,), (30, 50), (2, 1024))
