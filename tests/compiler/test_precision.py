@@ -117,7 +117,7 @@ from optc.dsl.load import zoo
 from optc.dsl.algebra.simplify import simplify
 kept = Kept("bfloat16", rounding="stochastic")
 (group,) = kernels_of(simplify(zoo("adamw")), kept)
-made = compile_kernel(group.program.kernel, group.constants(kept), target_of("sm_90", "sass")).asm
+made = compile_kernel(group.program.kernel.compiled, group.constants(kept), target_of("sm_90", "sass")).asm
 sass = made["sass"]
 print(made["ptx"].count("mul.hi.u32"), sass.count("LDG.E.128"), sass.count("STG.E.128"), sass.count("STL"))
 """
