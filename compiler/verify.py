@@ -1,23 +1,25 @@
-"""Holds a compiled rule against the interpreter: the same random steps on both, for every backend and dtype."""
+"""Holds a compiled rule against the interpreter: the same random steps on both, for every backend and dtype.
+
+Here is which checks there are and what they allow; `beside.py` takes the steps and measures.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..dsl.algebra.simplify import simplify
 from ..dsl.meaning import interpret
 from ..dsl.meaning.matrices import rounded
 from ..dsl.rule import Rule, Value
 from ..dsl.text.syntax import Cast, Matrix, Node, walk
-from .emit.optimizer_class import quantised
-from .load import load
+from .beside import STORING, Apart, Beside
 from .plan.lower import lower
 from .plan.plan import Plan
 from .plan.variants import variants
@@ -27,22 +29,20 @@ SHAPES: tuple[tuple[int, ...], ...] = ((3, 5), (6, 4), (4, 4), (1030,), (7,), ()
 FULL_RANK: tuple[tuple[int, ...], ...] = ((4, 4), (2, 3, 3))
 """For rules with matrix operations: elsewhere bases of null spaces are anybody's choice."""
 
-UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
-"""Half an ulp of 1: what one rounding may add."""
-
-
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One backend and dtype: the largest error, relative to 1 + |theta|, and the largest that rounding explains.
+    """One backend and dtype: its largest error, and the largest that the rounding of arithmetic explains.
 
-    `skipped` says in words why there was nothing to measure, `changed` which setting was not the given one.
+    `of` is theta or a state. An error is what storing does not explain, relative to 1 + magnitude. `skipped` says in
+    words why there was nothing to measure, `changed` which setting was not the given one.
     """
 
     backend: str
     dtype: str
+    of: str = ""
     error: float = 0.0
     tolerance: float = 0.0
     skipped: str = ""
@@ -65,10 +65,10 @@ def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20) -> Iterator[
             yield from (Check(backend, dtype, skipped=why) for dtype in DTYPES)
             continue
         for dtype in DTYPES:
-            yield _check(rule, plan, settings, backend, dtype, steps)
+            yield _check(rule, settings, backend, dtype, steps)
         for other in variants(rule, settings, _shapes(rule, settings)):
             changed = ", ".join(f"{name}={value:g}" for name, value in other.items() if value != settings[name])
-            check = _check(rule, plan, other, backend, "float32", min(steps, 4))
+            check = _check(rule, other, backend, "float32", min(steps, 4))
             yield replace(check, changed=changed)
 
 
@@ -76,8 +76,6 @@ def _cannot(plan: Plan, backend: str) -> str:
     from .emit import native as emit_native
     from .emit import triton as emit_triton
 
-    if quantised(plan):
-        return "states of one byte round far more than arithmetic does, and the interpreter rounds none"
     if backend == "torch":
         return ""
     if backend == "native":
@@ -101,11 +99,11 @@ def _has_matrices(rule: Rule) -> bool:
     return any(isinstance(part, Matrix) for part in _parts(rule))
 
 
-def tolerance(rule: Rule, dtype: str, steps: int) -> float:
-    """A few roundings of arithmetic a step, one of each `cast`, and the last one as the parameter is stored."""
-    arithmetic = UNIT["float64" if dtype == "float64" else "float32"] * (1e3 if _has_matrices(rule) else 1.0)
-    casts = [UNIT.get(part.dtype, 0.0) for part in _parts(rule) if isinstance(part, Cast)]
-    return 16 * steps * arithmetic + sum(casts) + 4 * UNIT[dtype]
+def tolerance(rule: Rule, dtype: str) -> float:
+    """Some roundings of one step's arithmetic, and of each `cast` a unit: what is halfway falls on either side."""
+    arithmetic = STORING["float64" if dtype == "float64" else "float32"][0] * (1e3 if _has_matrices(rule) else 1.0)
+    casts = [2 * STORING[part.dtype][0] for part in _parts(rule) if isinstance(part, Cast)]
+    return 16 * arithmetic + sum(casts)
 
 
 def _shapes(rule: Rule, settings: Mapping[str, Value]) -> list[tuple[int, ...]]:
@@ -113,83 +111,24 @@ def _shapes(rule: Rule, settings: Mapping[str, Value]) -> list[tuple[int, ...]]:
     return [s for s in candidates if interpret.serves(rule, settings, np.zeros(s))]
 
 
-def _check(rule: Rule, plan: Plan, settings: Mapping[str, Value], backend: str, dtype: str, steps: int) -> Check:
+def _check(rule: Rule, settings: Mapping[str, Value], backend: str, dtype: str, steps: int) -> Check:
     draw = np.random.default_rng(0)
     shapes = _shapes(rule, settings)
-    model = _Model(rule, plan, settings, backend, dtype, [rounded(draw.standard_normal(s), dtype) for s in shapes])
-    worst = 0.0
+
+    def drawn() -> list[NDArray[np.float64]]:
+        return [rounded(draw.standard_normal(s), dtype) for s in shapes]
+
+    device = "cuda" if torch.cuda.is_available() and backend != "native" else "cpu"
+    model = Beside(rule, settings, _how(backend), device, dtype, drawn())
+    worst, allowed = Apart("theta", 0.0), tolerance(rule, dtype)
     for t in range(1, steps + 1):
-        gs = [rounded(draw.standard_normal(s), dtype) for s in shapes]
-        extra = {name: [rounded(draw.standard_normal(s), dtype) for s in shapes] for name in rule.inputs}
+        gs, extra = drawn(), {name: drawn() for name in rule.inputs}
         missing = {t % 5} if t % 2 == 0 and len(shapes) > 5 else set()
-        worst = max(worst, model.step(gs, extra, missing))
-    return Check(backend, dtype, worst, tolerance(rule, dtype, steps))
-
-
-class _Model:
-    """The same parameters twice, moved by an optimizer in two groups and by the interpreter, which has no groups."""
-
-    def __init__(
-        self,
-        rule: Rule,
-        plan: Plan,
-        settings: Mapping[str, Value],
-        backend: str,
-        dtype: str,
-        thetas: list[Any],
-    ) -> None:
-        self.device = "cuda" if torch.cuda.is_available() and backend != "native" else "cpu"
-        self.rule, self.settings, self.dtype, self.thetas = rule, settings, dtype, thetas
-        self.states = [interpret.initial_states(rule, settings, x) for x in thetas]
-        self.ts = [0] * len(thetas)
-        self.params = [self._tensor(x).requires_grad_() for x in thetas]
-        groups = [{"params": part} for part in (self.params[:3], self.params[3:]) if part]
-        self.made: Any = load(rule)(groups, **_how(backend), **settings)  # type: ignore[arg-type]
-        self.noise = _noise(sys.modules[type(self.made).__module__]) if plan.noisy else None
-
-    def _tensor(self, x: Any) -> torch.Tensor:
-        return torch.tensor(x, dtype=getattr(torch, self.dtype), device=self.device)
-
-    def step(self, gs: list[Any], extra: dict[str, list[Any]], missing: set[int]) -> float:
-        """One step of both; the largest error after it. Parameters in `missing` have no gradient."""
-        missing = missing if self.noise is None else set()  # random numbers go by a parameter's place
-        there = [i for i in range(len(gs)) if i not in missing]
-        for i, p in enumerate(self.params):
-            p.grad = None if i in missing else self._tensor(gs[i])
-        self.made.step(inputs={name: [self._tensor(x) for x in xs] for name, xs in extra.items()})
-        self._interpret(there, gs, extra)
-        return max(_error(p, x) for p, x in zip(self.params, self.thetas, strict=True))
-
-    def _interpret(self, there: list[int], gs: list[Any], extra: dict[str, list[Any]]) -> None:
-        def of(xs: list[Any]) -> list[Any]:
-            return [xs[i] for i in there]
-
-        for i in there:
-            self.ts[i] += 1
-        inputs = {name: of(xs) for name, xs in extra.items()}
-        given = (of(self.thetas), of(gs), of(self.states), of(self.ts), inputs, self.noise)
-        thetas, states = interpret.step_all(self.rule, self.settings, *given)
-        for i, theta, state in zip(there, thetas, states, strict=True):
-            self.thetas[i], self.states[i] = rounded(theta, self.dtype), state
+        worst = max(worst, *model.step(gs, extra, missing), key=lambda apart: apart.error)
+        if worst.error > allowed:
+            break
+    return Check(backend, dtype, worst.of, worst.error, allowed)
 
 
 def _how(backend: str) -> dict[str, Any]:
     return {"backend": backend} | ({"compile": False} if backend == "torch" else {})
-
-
-def _error(p: torch.Tensor, x: Any) -> float:
-    ours = p.detach().double().cpu().numpy()
-    same = (ours == x) | (np.isnan(ours) & np.isnan(x))
-    with np.errstate(all="ignore"):
-        apart = np.where(same, 0.0, np.abs(ours - x) / (1 + np.abs(x)))
-    return float(np.max(np.where(np.isnan(apart), np.inf, apart), initial=0.0))
-
-
-def _noise(module: Any) -> interpret.NoiseSource:
-    """The module's own random numbers: which they are is not what is judged here."""
-
-    def drawn(index: int, place: int, t: int, shape: tuple[int, ...]) -> Any:
-        like = torch.zeros(shape, dtype=torch.float64)
-        return module.noise(like, torch.tensor([0, place, t]), index).numpy()
-
-    return drawn

@@ -55,7 +55,11 @@ def report(rule: Rule, settings: dict[str, Value], steps: int) -> bool:
     passed = True
     for check in verify(rule, settings, steps):
         passed &= check.ok
-        result = f"skipped: {check.skipped}" if check.skipped else f"{check.error:.1e} of {check.tolerance:.1e} allowed"
+        result = (
+            f"skipped: {check.skipped}"
+            if check.skipped
+            else f"{check.error:.1e} of {check.tolerance:.1e} allowed, in {check.of}"
+        )
         mark = "-" if check.skipped else "ok" if check.ok else "FAILED"
         changed = f"  with {check.changed}" if check.changed else ""
         click.echo(f"{rule.name:<24} {check.backend:<7} {check.dtype:<9} {mark:<6} {result}{changed}")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
+from optc.compiler import beside
 from optc.compiler.cli.verify import verify_
 from optc.compiler.emit import module
 from optc.compiler.emit import native as emit_native
 from optc.compiler.emit import torch as emit_torch
 from optc.compiler.emit.spell import call
+from optc.compiler.load import load as compiled
 from optc.compiler.plan.lower import lower
-from optc.compiler.verify import verify
+from optc.compiler.verify import Check, verify
 from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import ZOO, rule_from_text, zoo, zoo_names
 
@@ -60,6 +66,120 @@ def test_wrong_native_code_is_caught(right: str, wrong: str, monkeypatch: pytest
     checks = [c for c in verify(zoo("adamw"), {}, steps=6) if c.backend in ("torch", "native")]
     assert {c.dtype for c in checks if not c.ok and c.backend == "native"} >= {"float64", "float32"}
     assert all(c.ok for c in checks if c.backend == "torch")
+
+
+SPOILT_STATES = [
+    ("adamw", "v"),
+    ("amsgrad", "vmax"),
+    ("adafactor", "R"),
+    ("adafactor", "V"),
+    ("nadam", "product"),
+    ("prodigy", "d"),
+    ("schedule_free_adamw", "total"),
+    ("shampoo", "L"),
+    ("soap", "Q"),
+]
+
+
+def spoil_states(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], None]) -> None:
+    """Every optimizer that `verify` makes does this to the states of its parameters, at the end of each step."""
+
+    def load(rule: Any) -> Any:
+        real: Any = compiled(rule)
+
+        def step(self: Any, *args: Any, **more: Any) -> None:
+            real.step(self, *args, **more)
+            for memory in self.state.values():
+                spoil(memory)
+
+        return type(real.__name__, (real,), {"step": step, "__module__": real.__module__})
+
+    monkeypatch.setattr(beside, "load", load)
+
+
+def by_torch(rule: Any, given: dict[str, Any]) -> list[Check]:
+    """The checks of one step of torch's backend, which come first."""
+    return list(takewhile(lambda check: check.backend == "torch", verify(rule, given, steps=1)))
+
+
+@pytest.mark.parametrize(("name", "state"), SPOILT_STATES)
+def test_one_wrong_element_of_a_state_is_caught(name: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one step the parameters are still right: what catches it is the comparison of states."""
+
+    def spoil(memory: dict[str, Any]) -> None:
+        if state in memory:
+            memory[state].view(-1)[-1] += 0.01
+
+    spoil_states(monkeypatch, spoil)
+    checks = by_torch(zoo(name), settings(name))
+    assert {(c.ok, c.of) for c in checks} == {(False, state)}
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda memory: memory.pop("m"), lambda memory: memory.update(m=memory["m"].view(1, -1))]
+)
+def test_a_state_that_is_not_there_or_of_another_shape_is_caught(
+    spoil: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = rule_from_text("param lr = 0.1\nstate m = 0\nstate v = 0\nm <- m + g\nv <- v + abs(g)\nupdate = m/(1 + v)")
+    spoil_states(monkeypatch, spoil)
+    checks = by_torch(rule, {})
+    assert {(c.ok, c.of, c.error) for c in checks} == {(False, "m", math.inf)}
+
+
+def test_a_state_that_no_rule_has_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_states(monkeypatch, lambda memory: memory.update(more=memory["m"]))
+    assert {(c.ok, c.of) for c in by_torch(zoo("lion"), {})} == {(False, "more")}
+
+
+NARROW = """
+param lr = 0.1
+state a : per element bfloat16 = 0
+state b : per element float16 = 0
+state c : per element float64 = theta
+state d : per row bfloat16 = 0
+a <- 0.9*a + g/3
+b <- lerp(b, g, 0.3)
+c <- 0.5*c + g
+d <- d + 0.1*mean(square(g) per row)
+update = a + b + c + d
+"""
+
+
+def test_states_of_other_dtypes_are_held_to_what_these_can_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = rule_from_text(NARROW)
+    assert all(c.ok for c in verify(rule, {}, steps=4))
+
+    def spoil(memory: dict[str, Any]) -> None:
+        memory["a"].copy_(memory["a"].view(torch.int16).bitwise_and(-4).view(torch.bfloat16))
+
+    spoil_states(monkeypatch, spoil)
+    assert {(c.ok, c.of) for c in by_torch(rule, {})} == {(False, "a")}
+
+
+CODES = """
+param lr = 0.1
+state a : per element int8 = 0
+state b : per element fp8 = 0
+state c : per element ufp8 = 0
+a <- 0.9*a + g
+b <- 0.9*b + g
+c <- 0.9*c + square(g)
+update = (a + b)/(1 + sqrt(c))
+"""
+
+
+@pytest.mark.parametrize("state", ["a", "b", "c"])
+def test_codes_are_held_to_what_coding_explains(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = rule_from_text(CODES)
+    assert all(c.ok and not c.skipped for c in verify(rule, {}, steps=4) if c.backend != "native")
+
+    def next_code(memory: dict[str, Any]) -> None:
+        memory[state].view(torch.uint8).view(-1)[-1] ^= 3
+
+    spoil_states(monkeypatch, next_code)
+    checks = by_torch(rule, {})
+    assert {(c.ok, c.of) for c in checks} == {(False, state)}
 
 
 def test_branches_that_the_settings_do_not_take_are_checked() -> None:

@@ -1,0 +1,200 @@
+"""A compiled optimizer and the interpreter side by side: how far apart they are after a step that both began alike.
+
+Every step begins at what the optimizer holds, so that one step's rounding is all that may lie between the two. What the
+optimizer keeps in codes of one byte is read here by their definition, not by the code that is judged.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..dsl.meaning import interpret
+from ..dsl.meaning.matrices import rounded
+from ..dsl.rule import Rule, Value
+from ..dsl.text.syntax import Assign, Let, Matrix, Name, Prev, walk
+from .load import load
+
+Array = NDArray[np.float64]
+
+BLOCK = 256
+"""Elements of a flattened state that share a scale."""
+
+STORING = {
+    "float64": (2.0**-53, 0.0),
+    "float32": (2.0**-24, 0.0),
+    "bfloat16": (2.0**-8, 0.0),
+    "float16": (2.0**-11, 0.0),
+    "int8": (0.0, 0.5 / 127),
+    "fp8": (2.0**-4, 2.0**-10 / 448),
+    "ufp8": (2.0**-4, 1.125 * 2.0**-31 / 1.875),
+}
+"""What storing a number takes away at most: a part of the number itself, and one of the largest in its block."""
+CODED = ("int8", "fp8", "ufp8")
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What storing does not explain of the distance of two tensors, relative to 1 + their magnitude.
+
+    `of` is theta or the name of a state.
+    """
+
+    of: str
+    error: float
+
+
+class Beside:
+    """Parameters in two groups of an optimizer, and the interpreter, which has no groups, on the same numbers."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        settings: Mapping[str, Value],
+        options: Mapping[str, Any],
+        device: str,
+        dtype: str,
+        thetas: list[Array],
+    ) -> None:
+        self.rule, self.settings, self.dtype, self.device = rule, settings, dtype, device
+        self.turned = _turned(rule)
+        self.kept_as = {s.name: self._kept_as(s.dtype) for s in rule.states}
+        self.fresh = [interpret.initial_states(rule, settings, x) for x in thetas]
+        self.ts = [0] * len(thetas)
+        self.params = [self._tensor(x).requires_grad_() for x in thetas]
+        groups = [{"params": part} for part in (self.params[:3], self.params[3:]) if part]
+        optimizer: Any = load(rule)
+        self.made: Any = optimizer(groups, **options, **settings)
+        noisy = any(program.noisy for program in self.made.programs)
+        self.noise = _noise(sys.modules[type(self.made).__module__]) if noisy else None
+
+    def _tensor(self, x: Array) -> torch.Tensor:
+        return torch.tensor(x, dtype=getattr(torch, self.dtype), device=self.device)
+
+    def _kept_as(self, declared: str | None) -> str:
+        if declared in (None, "float32"):
+            return "float64" if self.dtype == "float64" else "float32"
+        return str(declared)
+
+    def step(self, gs: list[Array], extra: dict[str, list[Array]], missing: set[int]) -> Iterator[Apart]:
+        """One step of both, and what is then between them. Parameters in `missing` have no gradient."""
+        missing = missing if self.noise is None else set()  # random numbers go by a parameter's place
+        there = [i for i in range(len(gs)) if i not in missing]
+        expected = self._interpreted(there, gs, extra)
+        for i, p in enumerate(self.params):
+            p.grad = None if i in missing else self._tensor(gs[i])
+        self.made.step(inputs={name: [self._tensor(x) for x in xs] for name, xs in extra.items()})
+        for p, (theta, states) in zip(self.params, expected, strict=True):
+            yield Apart("theta", _error(_array(p), theta, self.dtype))
+            yield from self._states_apart(self.made.state[p], states)
+
+    def _interpreted(
+        self, there: list[int], gs: list[Array], extra: dict[str, list[Array]]
+    ) -> list[tuple[Array, interpret.States]]:
+        """Every parameter and its states after a step from where the optimizer is."""
+        out = [(_array(p), self._held(i)) for i, p in enumerate(self.params)]
+        for i in there:
+            self.ts[i] += 1
+
+        def of(xs: list[Any]) -> list[Any]:
+            return [xs[i] for i in there]
+
+        thetas, states = of([theta for theta, _ in out]), of([held for _, held in out])
+        inputs = {name: of(xs) for name, xs in extra.items()}
+        given = (thetas, of(gs), states, of(self.ts), inputs, self.noise)
+        new = interpret.step_all(self.rule, self.settings, *given)
+        for i, theta, held in zip(there, *new, strict=True):
+            out[i] = theta, held
+        return out
+
+    def _held(self, i: int) -> interpret.States:
+        """The states of a parameter: the rule's first ones before its first step, then the optimizer's."""
+        memory = self.made.state[self.params[i]]
+        if not self.ts[i]:
+            return self.fresh[i]
+        return {name: np.reshape(_read(memory, name, self.kept_as[name]), x.shape) for name, x in self.fresh[i].items()}
+
+    def _states_apart(self, memory: Mapping[str, Any], expected: interpret.States) -> Iterator[Apart]:
+        strange = memory.keys() - expected.keys() - {f"{name}_scale" for name in expected} - {"step"}
+        for name in strange | (expected.keys() - memory.keys()):
+            yield Apart(name, np.inf)
+        for name in expected.keys() & memory.keys():
+            dtype, ours, theirs = self.kept_as[name], _read(memory, name, self.kept_as[name]), expected[name]
+            if name in self.turned:
+                ours, theirs = np.abs(ours), np.abs(theirs)
+            same_shape = memory[name].shape == theirs.shape
+            yield Apart(name, _error(ours, theirs, dtype) if same_shape else np.inf)
+
+
+def _turned(rule: Rule) -> set[str]:
+    """The names whose signs hang on an eigenvector's, which is anybody's choice."""
+    found: set[str] = set()
+    while True:
+        more = {s.name for s in rule.statements() if isinstance(s, Let | Assign) and _reads_basis(s, found)} - {"theta"}
+        if more <= found:
+            return found
+        found |= more
+
+
+def _reads_basis(s: Let | Assign, turned: set[str]) -> bool:
+    for part in walk(s.value):
+        if isinstance(part, Matrix) and part.op in ("eigenbasis", "qr_basis"):
+            return True
+        if (isinstance(part, Name) and part.id in turned) or (isinstance(part, Prev) and part.state in turned):
+            return True
+    return False
+
+
+# ---------------------------------------------------------------- memory as numbers
+
+
+def _array(x: torch.Tensor) -> Array:
+    return np.asarray(x.detach().double().cpu().numpy())
+
+
+def _read(memory: Mapping[str, Any], name: str, dtype: str) -> Array:
+    """A state as numbers."""
+    if dtype not in CODED:
+        return _array(memory[name])
+    codes = memory[name]
+    if dtype == "ufp8":
+        at = codes.cpu().numpy().astype(np.uint32)
+        numbers = np.where(at > 0, ((at + 768) << 20).view(np.float32), 0.0)
+    else:
+        numbers = _array(codes)
+    scales = np.repeat(_array(memory[f"{name}_scale"]).ravel(), BLOCK)[: numbers.size]
+    return np.asarray(numbers * scales.reshape(numbers.shape))
+
+
+def _error(ours: Array, theirs: Array, dtype: str) -> float:
+    """The largest difference beyond what storing explains, relative to 1 + magnitude; infinite for just one NaN."""
+    kept = theirs if dtype in CODED else rounded(theirs, dtype)
+    same = (ours == kept) | (np.isnan(ours) & np.isnan(theirs))
+    with np.errstate(all="ignore"):
+        beyond = np.maximum(np.abs(ours - theirs) - _room(theirs, dtype), 0.0) / (1 + np.abs(theirs))
+    apart = np.where(same, 0.0, beyond)
+    return float(np.max(np.where(np.isnan(apart), np.inf, apart), initial=0.0))
+
+
+def _room(x: Array, dtype: str) -> Array:
+    """What storing may take away from each element."""
+    own, block = STORING[dtype]
+    flat = np.abs(x).ravel()
+    largest = [np.max(flat[at : at + BLOCK]) for at in range(0, flat.size, BLOCK)]
+    return np.asarray(own * flat + block * np.repeat(largest, BLOCK)[: flat.size]).reshape(x.shape)
+
+
+def _noise(module: Any) -> interpret.NoiseSource:
+    """The module's own random numbers: which they are is not what is judged here."""
+
+    def drawn(index: int, place: int, t: int, shape: tuple[int, ...]) -> Any:
+        like = torch.zeros(shape, dtype=torch.float64)
+        return module.noise(like, torch.tensor([0, place, t]), index).numpy()
+
+    return drawn
