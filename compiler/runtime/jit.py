@@ -20,14 +20,14 @@ MARKED: list[Any] = []
 def jit(function: Any) -> Any:
     """Marks what Triton is to compile; None without Triton, and then torch does all the work."""
     MARKED.append(function)
-    return Kernel(function.__name__) if HAS_TRITON else None
+    return Kernel(function) if HAS_TRITON else None
 
 
 class Kernel:
-    """A function of this module that Triton is to compile, by its name."""
+    """A function of this module that Triton is to compile."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, function: Any) -> None:
+        self.name, self.module = function.__name__, function.__globals__
 
     def __getitem__(self, grid: Any) -> Any:
         return self.compiled[grid]
@@ -38,6 +38,6 @@ class Kernel:
         if MARKED:
             found = import_module("triton")
             names = {function.__name__: found.jit(function) for function in MARKED}
-            globals().update(names, triton=found, tl=import_module("triton.language"))
+            self.module.update(names, triton=found, tl=import_module("triton.language"))
             MARKED.clear()
-        return globals()[self.name]
+        return self.module[self.name]

@@ -79,11 +79,11 @@ def test_parts_are_added_up_in_two_stages(counts: tuple[int, ...]) -> None:
     pieces = torch.tensor([[i, 0, 0, 0, 0] for i in range(len(counts))])
     launch = Launch(None, [], [], pieces, (BLOCK,), torch.tensor(counts))  # type: ignore[arg-type]
     reduced = torch.zeros(1 + len(counts), 2, dtype=torch.float64)
-    sums: Sums = module.Sums(LAMB.programs[0], [launch], reduced)
+    sums: Sums = module.Sums([launch], reduced)
     draw = torch.Generator().manual_seed(0)
     sums.partials.copy_(torch.randint(-(2**40), 2**40, sums.partials.shape, generator=draw))
     sums.partials[-1, 1] = torch.nan
-    sums.combine([(0, False), (1, True)])
+    sums.combine([(0, False), (1, True)], *sums.bounds)
     parts = torch.split(sums.partials, counts)
     assert reduced[1:, 0].tolist() == [part[:, 0].sum() for part in parts]
     assert reduced[0, 0] == sums.partials[:, 0].sum()

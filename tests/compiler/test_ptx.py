@@ -61,9 +61,10 @@ def test_sums_of_pieces_compile_too() -> None:
         "import sys; from optc import zoo; from optc.compiler.load import load\n"
         "from optc.compiler.target import compile_kernel, target_of\n"
         "module = sys.modules[load(zoo('adafactor')).__module__]\n"
+        "combine, combine_lines = module.combine, module.combine_lines\n"
         "for largest in (True, False):\n"
-        "    chunks = module.combine, {'column': 1, 'columns': 3, 'largest': largest, 'BLOCK': 1024}\n"
-        "    tiles = module.combine_lines, {'largest': largest, 'PARTS': 16, 'RESULTS': 64}\n"
+        "    chunks = combine.compiled, {'column': 1, 'columns': 3, 'largest': largest, 'BLOCK': 1024}\n"
+        "    tiles = combine_lines.compiled, {'largest': largest, 'PARTS': 16, 'RESULTS': 64}\n"
         "    made = [compile_kernel(*x, target_of('sm_90', 'ptx')).asm['ptx'] for x in (chunks, tiles)]\n"
         "    print([ptx.count('.entry') for ptx in made])\n"
     )
