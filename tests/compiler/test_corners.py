@@ -6,6 +6,7 @@ import copy
 import random
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -147,14 +148,14 @@ def test_an_interrupt_at_any_instant_leaves_what_a_checkpoint_holds(name: str, g
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for trial in range(30):
-            try:
-                draw_gradients(params, trial)
-                signal.setitimer(signal.ITIMER_REAL, when.uniform(1e-6, 1e-3))
-                optimizer.step()
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except KeyboardInterrupt:
-                pass
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            draw_gradients(params, trial)
+            with suppress(KeyboardInterrupt):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, when.uniform(1e-6, 1e-3))
+                    optimizer.step()
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            torch.set_grad_enabled(True)  # torch's own `no_grad` forgets to, where it is interrupted as it ends
             twins = [nn.Parameter(p.detach().clone()) for p in params]
             twin = cls(twins, **given)
             twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
