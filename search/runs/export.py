@@ -52,10 +52,10 @@ def _written(path: Path, text: str) -> Path:
 
 
 def _module(text: str) -> str:
-    """The rule's optimizer as a Python file that needs nothing of optc."""
+    """The rule's optimizer as `optc compile` writes it: a Python file that needs nothing of optc."""
     from ...compiler.emit.module import emit
 
-    return emit(simplify(rule_from_text(text)))
+    return emit(simplify(rule_from_text(text)), parts=())
 
 
 def _data(store: Store, hall: Sequence[Individual]) -> dict[str, Any]:
