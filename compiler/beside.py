@@ -36,7 +36,8 @@ STORING = {
     "ufp8": (2.0**-4, 1.125 * 2.0**-31 / 1.875),
 }
 """What storing a number takes away at most: a part of the number itself, and one of the largest in its block."""
-CODED = ("int8", "fp8", "ufp8")
+CODES = {torch.int8: "int8", torch.float8_e4m3fn: "fp8", torch.uint8: "ufp8"}
+"""What a state kept in codes is called, by the dtype of the codes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Beside:
     ) -> None:
         self.rule, self.settings, self.dtype, self.device = rule, settings, dtype, device
         self.turned = _turned(rule)
-        self.kept_as = {s.name: self._kept_as(s.dtype) for s in rule.states}
+        self.declared = {s.name: self._declared(s.dtype) for s in rule.states}
+        self.by_option = "state_dtype" in options
         self.fresh = [interpret.initial_states(rule, settings, x) for x in thetas]
         self.ts = [0] * len(thetas)
         self.params = [self._tensor(x).requires_grad_() for x in thetas]
@@ -77,12 +79,22 @@ class Beside:
     def _tensor(self, x: Array) -> torch.Tensor:
         return torch.tensor(x, dtype=getattr(torch, self.dtype), device=self.device)
 
-    def _kept_as(self, declared: str | None) -> str:
+    def _declared(self, declared: str | None) -> str:
         if declared in (None, "float32"):
             return "float64" if self.dtype == "float64" else "float32"
         return str(declared)
 
-    def step(self, gs: list[Array], extra: dict[str, list[Array]], missing: set[int]) -> Iterator[Apart]:
+    @property
+    def starts_coded(self) -> bool:
+        """Whether the first step begins at codes of a tensor, which are not the numbers that the interpreter has."""
+        coded = self.by_option or not set(CODES.values()).isdisjoint(self.declared.values())
+        return coded and any(program.initial is not None for program in self.made.programs)
+
+    def _kept_as(self, name: str, memory: Mapping[str, Any]) -> str:
+        """What a state is kept in: codes where the option asked for them, else what the rule declares."""
+        return CODES.get(memory[name].dtype, self.declared[name]) if self.by_option else self.declared[name]
+
+    def step(self, gs: list[Array], extra: dict[str, list[Array]], missing: set[int]) -> list[Apart]:
         """One step of both, and what is then between them. Parameters in `missing` have no gradient."""
         missing = missing if self.noise is None else set()  # random numbers go by a parameter's place
         there = [i for i in range(len(gs)) if i not in missing]
@@ -90,9 +102,14 @@ class Beside:
         for i, p in enumerate(self.params):
             p.grad = None if i in missing else self._tensor(gs[i])
         self.made.step(inputs={name: [self._tensor(x) for x in xs] for name, xs in extra.items()})
-        for p, (theta, states) in zip(self.params, expected, strict=True):
-            yield Apart("theta", _error(_array(p), theta, self.dtype))
-            yield from self._states_apart(self.made.state[p], states)
+        return [
+            apart
+            for p, (theta, states) in zip(self.params, expected, strict=True)
+            for apart in (
+                Apart("theta", _error(_array(p), theta, self.dtype)),
+                *self._states_apart(self.made.state[p], states),
+            )
+        ]
 
     def _interpreted(
         self, there: list[int], gs: list[Array], extra: dict[str, list[Array]]
@@ -118,14 +135,16 @@ class Beside:
         memory = self.made.state[self.params[i]]
         if not self.ts[i]:
             return self.fresh[i]
-        return {name: np.reshape(_read(memory, name, self.kept_as[name]), x.shape) for name, x in self.fresh[i].items()}
+        read = {name: _read(memory, name, self._kept_as(name, memory)) for name in self.fresh[i]}
+        return {name: np.reshape(x, self.fresh[i][name].shape) for name, x in read.items()}
 
     def _states_apart(self, memory: Mapping[str, Any], expected: interpret.States) -> Iterator[Apart]:
         strange = memory.keys() - expected.keys() - {f"{name}_scale" for name in expected} - {"step"}
         for name in strange | (expected.keys() - memory.keys()):
             yield Apart(name, np.inf)
         for name in expected.keys() & memory.keys():
-            dtype, ours, theirs = self.kept_as[name], _read(memory, name, self.kept_as[name]), expected[name]
+            dtype, theirs = self._kept_as(name, memory), expected[name]
+            ours = _read(memory, name, dtype)
             if name in self.turned:
                 ours, theirs = np.abs(ours), np.abs(theirs)
             same_shape = memory[name].shape == theirs.shape
@@ -160,7 +179,7 @@ def _array(x: torch.Tensor) -> Array:
 
 def _read(memory: Mapping[str, Any], name: str, dtype: str) -> Array:
     """A state as numbers."""
-    if dtype not in CODED:
+    if dtype not in CODES.values():
         return _array(memory[name])
     codes = memory[name]
     if dtype == "ufp8":
@@ -174,7 +193,7 @@ def _read(memory: Mapping[str, Any], name: str, dtype: str) -> Array:
 
 def _error(ours: Array, theirs: Array, dtype: str) -> float:
     """The largest difference beyond what storing explains, relative to 1 + magnitude; infinite for just one NaN."""
-    kept = theirs if dtype in CODED else rounded(theirs, dtype)
+    kept = theirs if dtype in CODES.values() else rounded(theirs, dtype)
     same = (ours == kept) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(all="ignore"):
         beyond = np.maximum(np.abs(ours - theirs) - _room(theirs, dtype), 0.0) / (1 + np.abs(theirs))

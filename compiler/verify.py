@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,20 @@ from ..dsl.rule import Rule, Value
 from ..dsl.text.syntax import Cast, Matrix, Node, walk
 from .beside import STORING, Apart, Beside
 from .plan.lower import lower
-from .plan.plan import Plan
+from .plan.plan import QUANTISED, Plan
 from .plan.variants import variants
 from .runtime.cc import compiled_c
 
 SHAPES: tuple[tuple[int, ...], ...] = ((3, 5), (6, 4), (4, 4), (1030,), (7,), (), (2, 3, 4))
 FULL_RANK: tuple[tuple[int, ...], ...] = ((4, 4), (2, 3, 3))
 """For rules with matrix operations: elsewhere bases of null spaces are anybody's choice."""
+
+OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "torch": ({"capturable": True}, {"state_dtype": "8bit"}),
+    "native": ({"state_dtype": "8bit"},),
+    "triton": ({"state_dtype": "8bit"},),
+}
+"""Options of the optimizer that lead through other code, each checked in float32."""
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -53,10 +61,11 @@ class Check:
         return bool(self.skipped) or self.error <= self.tolerance
 
 
-def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20) -> Iterator[Check]:
-    """Checks of every backend, one after the other; in float32 also under settings that take other branches.
+def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20, compiled: bool = False) -> Iterator[Check]:
+    """Checks of every backend, one after the other; in float32 also under settings and options that take other code.
 
-    `given` are hyperparameters. Raises TypeError or ValueError where they do not fit the rule.
+    `given` are hyperparameters; `compiled` adds what torch.compile makes of torch's code, which takes seconds a rule.
+    Raises TypeError or ValueError where hyperparameters do not fit the rule.
     """
     settings = interpret.settings(rule, **given)
     plan = lower(simplify(rule))
@@ -67,9 +76,24 @@ def verify(rule: Rule, given: Mapping[str, Value], steps: int = 20) -> Iterator[
         for dtype in DTYPES:
             yield _check(rule, settings, backend, dtype, steps)
         for other in variants(rule, settings, _shapes(rule, settings)):
-            changed = ", ".join(f"{name}={value:g}" for name, value in other.items() if value != settings[name])
+            changed = {name: value for name, value in other.items() if value != settings[name]}
             check = _check(rule, other, backend, "float32", min(steps, 4))
-            yield replace(check, changed=changed)
+            yield replace(check, changed=_in_words(changed))
+        for options in _options(plan, backend, compiled):
+            check = _check(rule, settings, backend, "float32", min(steps, 4), options)
+            yield replace(check, changed=_in_words(options))
+
+
+def _options(plan: Plan, backend: str, compiled: bool) -> Iterator[dict[str, Any]]:
+    """The options that change what a backend does for a rule."""
+    codes = any(m.scope == "element" and m.dtype not in QUANTISED for m in plan.memories)
+    yield from (options for options in OPTIONS[backend] if codes or "state_dtype" not in options)
+    if compiled and backend == "torch" and not plan.lockstep:  # values over all tensors are never compiled
+        yield {"compile": True}
+
+
+def _in_words(changed: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={x:g}" if type(x) in (int, float) else f"{name}={x}" for name, x in changed.items())
 
 
 def _cannot(plan: Plan, backend: str) -> str:
@@ -111,7 +135,14 @@ def _shapes(rule: Rule, settings: Mapping[str, Value]) -> list[tuple[int, ...]]:
     return [s for s in candidates if interpret.serves(rule, settings, np.zeros(s))]
 
 
-def _check(rule: Rule, settings: Mapping[str, Value], backend: str, dtype: str, steps: int) -> Check:
+def _check(
+    rule: Rule,
+    settings: Mapping[str, Value],
+    backend: str,
+    dtype: str,
+    steps: int,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Check:
     draw = np.random.default_rng(0)
     shapes = _shapes(rule, settings)
 
@@ -119,12 +150,15 @@ def _check(rule: Rule, settings: Mapping[str, Value], backend: str, dtype: str, 
         return [rounded(draw.standard_normal(s), dtype) for s in shapes]
 
     device = "cuda" if torch.cuda.is_available() and backend != "native" else "cpu"
-    model = Beside(rule, settings, _how(backend), device, dtype, drawn())
+    model = Beside(rule, settings, {**_how(backend), **options}, device, dtype, drawn())
     worst, allowed = Apart("theta", 0.0), tolerance(rule, dtype)
-    for t in range(1, steps + 1):
+    for t in range(1, steps + 1 + model.starts_coded):
         gs, extra = drawn(), {name: drawn() for name in rule.inputs}
         missing = {t % 5} if t % 2 == 0 and len(shapes) > 5 else set()
-        worst = max(worst, *model.step(gs, extra, missing), key=lambda apart: apart.error)
+        aparts = model.step(gs, extra, missing)
+        if t == 1 and model.starts_coded:
+            continue
+        worst = max(worst, *aparts, key=lambda apart: apart.error)
         if worst.error > allowed:
             break
     return Check(backend, dtype, worst.of, worst.error, allowed)

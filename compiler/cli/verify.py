@@ -13,8 +13,9 @@ from .files import rule_of
 @click.argument("rules", nargs=-1, required=True, metavar="RULE...")
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A hyperparameter, for one without default.")
 @click.option("--steps", type=click.IntRange(1, 10_000), default=20, show_default=True)
-def verify_(rules: tuple[str, ...], given: tuple[str, ...], steps: int) -> None:
-    """Hold every backend of each RULE against the interpreter, on random tensors of many shapes.
+@click.option("--compiled", is_flag=True, help="Also what torch.compile makes of torch's code: seconds a rule.")
+def verify_(rules: tuple[str, ...], given: tuple[str, ...], steps: int, compiled: bool) -> None:
+    """Hold every backend of each RULE against the interpreter: parameters and states, on tensors of many shapes.
 
     RULE is a file, a name of the zoo, or - for standard input.
 
@@ -24,7 +25,7 @@ def verify_(rules: tuple[str, ...], given: tuple[str, ...], steps: int) -> None:
     for path in rules:
         try:
             rule = rule_of(path)
-            failed |= not report(rule, settings_of(rule, given), steps)
+            failed |= not report(rule, settings_of(rule, given), steps, compiled)
         except OptError as error:
             click.echo(str(error), err=True)
             failed = True
@@ -48,18 +49,15 @@ def settings_of(rule: Rule, given: tuple[str, ...]) -> dict[str, Value]:
     return out
 
 
-def report(rule: Rule, settings: dict[str, Value], steps: int) -> bool:
+def report(rule: Rule, settings: dict[str, Value], steps: int, compiled: bool) -> bool:
     """Prints a line for every check; whether all of them passed."""
     from ..verify import verify
 
     passed = True
-    for check in verify(rule, settings, steps):
+    for check in verify(rule, settings, steps, compiled):
         passed &= check.ok
-        result = (
-            f"skipped: {check.skipped}"
-            if check.skipped
-            else f"{check.error:.1e} of {check.tolerance:.1e} allowed, in {check.of}"
-        )
+        measured = f"{check.error:.1e} of {check.tolerance:.1e} allowed, in {check.of}"
+        result = f"skipped: {check.skipped}" if check.skipped else measured
         mark = "-" if check.skipped else "ok" if check.ok else "FAILED"
         changed = f"  with {check.changed}" if check.changed else ""
         click.echo(f"{rule.name:<24} {check.backend:<7} {check.dtype:<9} {mark:<6} {result}{changed}")

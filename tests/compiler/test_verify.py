@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from itertools import takewhile
 from typing import Any
@@ -81,7 +82,11 @@ SPOILT_STATES = [
 ]
 
 
-def spoil_states(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], None]) -> None:
+def spoil_states(
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[dict[str, Any]], None],
+    when: Callable[[Any], Any] = lambda optimizer: True,
+) -> None:
     """Every optimizer that `verify` makes does this to the states of its parameters, at the end of each step."""
 
     def load(rule: Any) -> Any:
@@ -89,7 +94,7 @@ def spoil_states(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any
 
         def step(self: Any, *args: Any, **more: Any) -> None:
             real.step(self, *args, **more)
-            for memory in self.state.values():
+            for memory in self.state.values() if when(self) else ():
                 spoil(memory)
 
         return type(real.__name__, (real,), {"step": step, "__module__": real.__module__})
@@ -98,8 +103,8 @@ def spoil_states(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any
 
 
 def by_torch(rule: Any, given: dict[str, Any]) -> list[Check]:
-    """The checks of one step of torch's backend, which come first."""
-    return list(takewhile(lambda check: check.backend == "torch", verify(rule, given, steps=1)))
+    """The checks of one step of torch's backend, which come first, in every dtype; none of options."""
+    return list(takewhile(lambda check: check.backend == "torch" and not check.changed, verify(rule, given, steps=1)))
 
 
 @pytest.mark.parametrize(("name", "state"), SPOILT_STATES)
@@ -182,12 +187,40 @@ def test_codes_are_held_to_what_coding_explains(state: str, monkeypatch: pytest.
     assert {(c.ok, c.of) for c in checks} == {(False, state)}
 
 
+def test_codes_that_start_as_a_tensor_are_no_error() -> None:
+    rule = rule_from_text("param lr = 0.1\nstate a : per element int8 = theta\na <- 0.9*a + g\nupdate = a")
+    assert all(c.ok for c in verify(rule, {}, steps=1))
+
+
+@pytest.mark.parametrize(("option", "value"), [("capturable", True), ("state_dtype", "8bit")])
+def test_what_goes_wrong_under_an_option_alone_is_caught(
+    option: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(memory: dict[str, Any]) -> None:
+        memory["v"].view(-1)[-1] = 1
+
+    spoil_states(monkeypatch, spoil, when=lambda optimizer: optimizer.defaults[option])
+    checks = takewhile(lambda check: check.backend == "torch", verify(zoo("adamw"), {}, steps=1))
+    assert [c.changed for c in checks if not c.ok] == [f"{option}={value}"]
+
+
+@pytest.mark.slow
+def test_what_torch_compile_makes_is_held_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = zoo("nadam")
+    made = sys.modules[compiled(rule).__module__]
+    real = made.compiled_advance
+    for wrong in (False, True):
+        monkeypatch.setattr(made, "compiled_advance", (lambda: lambda *args: None) if wrong else real)
+        checks = takewhile(lambda check: check.backend == "torch", verify(rule, {}, 1, compiled=True))
+        assert {c.changed for c in checks if not c.ok} == ({"compile=True"} if wrong else set())
+
+
 def test_branches_that_the_settings_do_not_take_are_checked() -> None:
     text = "param lr = 0.1\nparam on : bool = false\nparam k : int = 0 in [0, 9]\nstate b = 0 when on\n"
     text += "when on { b <- 0.9*b + g\nlet u = b } else { let u = g }\nwhen k > 1 { let w = u } else { let w = 2*u }\n"
     checks = list(verify(rule_from_text(text + "update = w"), {}, steps=3))
     assert all(c.ok for c in checks)
-    assert {c.changed for c in checks if c.backend == "native"} == {"", "on=1", "k=2"}
+    assert {c.changed for c in checks if c.backend == "native"} == {"", "on=True", "k=2", "state_dtype=8bit"}
 
 
 def test_a_backend_that_gives_nan_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +231,7 @@ def test_a_backend_that_gives_nan_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_command_prints_a_line_for_every_check() -> None:
     done = CliRunner().invoke(verify_, [str(ZOO / "evolved.opt"), "--set", "total=50", "--steps", "2"])
     assert done.exit_code == 0, done.output
-    assert done.output.count(" ok ") == 12
+    assert done.output.count(" ok ") == 16
 
 
 @pytest.mark.parametrize(
