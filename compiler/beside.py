@@ -144,6 +144,9 @@ class Beside:
             yield Apart(name, np.inf)
         for name in expected.keys() & memory.keys():
             dtype, theirs = self._kept_as(name, memory), expected[name]
+            if dtype in CODES.values() and f"{name}_scale" not in memory:
+                yield Apart(name, np.inf)
+                continue
             ours = _read(memory, name, dtype)
             if name in self.turned:
                 ours, theirs = np.abs(ours), np.abs(theirs)

@@ -187,6 +187,11 @@ def test_codes_are_held_to_what_coding_explains(state: str, monkeypatch: pytest.
     assert {(c.ok, c.of) for c in checks} == {(False, state)}
 
 
+def test_codes_without_their_scales_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_states(monkeypatch, lambda memory: memory.pop("b_scale"))
+    assert {(c.ok, c.of, c.error) for c in by_torch(rule_from_text(CODES), {})} == {(False, "b", math.inf)}
+
+
 def test_codes_that_start_as_a_tensor_are_no_error() -> None:
     rule = rule_from_text("param lr = 0.1\nstate a : per element int8 = theta\na <- 0.9*a + g\nupdate = a")
     assert all(c.ok for c in verify(rule, {}, steps=1))
