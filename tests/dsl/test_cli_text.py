@@ -169,11 +169,14 @@ def test_watch_checks_again_and_ends_well(tmp_path: Path) -> None:
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
         assert watching.stdout is not None
         lines = iter(watching.stdout.readline, "")
-        assert any("1 rule: 1 error" in line for line in lines)
-        path.write_text(GOOD)
-        assert any("no problems" in line for line in lines)
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(timeout=30) == 0
+        try:
+            assert any("1 rule: 1 error" in line for line in lines)
+            path.write_text(GOOD)
+            assert any("no problems" in line for line in lines)
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(timeout=30) == 0
+        finally:
+            watching.kill()
         assert "Traceback" not in watching.stdout.read()
 
 
