@@ -29,7 +29,7 @@ def test_zoo(path: Path) -> None:
     examine(path.read_bytes())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(ZOO.glob("*.opt"))), st.data())
 def test_damaged_rules(path: Path, data: st.DataObject) -> None:
     """A rule with a piece cut out, doubled or replaced."""
@@ -102,7 +102,7 @@ def code_of(source: str) -> str:
 
 @pytest.mark.parametrize("target", ["auto", "torch"])
 @given(head=LINES, inside=HOSTILE, after=LINES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_comment_or_doc_becomes_code(target: Target, head: str, inside: str, after: str) -> None:
     """With any documentation and any comments, the code is the code of the same rule without them."""
     remark = inside.replace("\n", " ").replace("\r", " ")
@@ -118,7 +118,7 @@ NAMES += ["open", "def_", "update_", "theta_next", "kernel", "block", "scalars",
 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=3, max_size=3, unique=True))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_name_takes_a_meaning_that_the_source_needs(names: list[str]) -> None:
     """Whatever params, states and values are called, the source has the names of its own, and those of no builtin."""
     p, s, v = names
