@@ -40,7 +40,7 @@ BASE: dict[str, Any] = {
         "tune_every": 0,
     },
     "training": {"tasks": ["digits", "rotated_1e4"], "steps": 60, "batch": 32, "seeds": 1},
-    "machine": {"pool": "inline", "device": "cpu", "cache": True},
+    "machine": {"pool": "inline", "device": "cpu", "cache": True, "together": 1},
 }
 STRATEGIES: dict[str, dict[str, dict[str, Any]]] = {
     REFERENCE: {},

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..algebra.graph import Node, Traced, reachable, trace
 from ..rule import Rule, Value
 from . import matrices
-from .interpret import default_noise, reduction, state_shape
+from .interpret import default_noise, initial_states, reduction, state_shape, step
 from .operators import OPERATORS
 
 Array = NDArray[np.float64]
@@ -36,6 +36,20 @@ def trajectories(rule: Rule, setting: Mapping[str, Value], theta: Array, gradien
         return None
     with np.errstate(all="ignore"):
         return _Flow(rule, traced, setting, theta, gradients).thetas(live)
+
+
+def paths(rule: Rule, setting: Mapping[str, Value], theta: Array, gradients: Array) -> Array:
+    """The same for every rule: by the interpreter, trajectory after trajectory, where it has to be."""
+    found = trajectories(rule, setting, theta, gradients)
+    return np.stack([_interpreted(rule, setting, theta, row) for row in gradients]) if found is None else found
+
+
+def _interpreted(rule: Rule, setting: Mapping[str, Value], theta: Array, gradients: Array) -> Array:
+    states, path = initial_states(rule, setting, theta), [theta]
+    for t, gradient in enumerate(gradients, 1):
+        theta, states = step(rule, setting, theta, gradient, states, t)
+        path.append(theta)
+    return np.stack(path)
 
 
 def _runs(node: Node) -> bool:

@@ -11,7 +11,8 @@ from ..runs.store import Individual, Rejected, Store, StoreError
 from ..spaces.keys import key_of
 from ..spaces.trees import tidied
 from ..training.blame import STOPS
-from ..training.evaluate import Job, Outcome
+from ..training.bundles import Results
+from ..training.evaluate import Job
 from ..training.fitness import DIVERGED, overall
 from ..training.pool import Pool
 from .listener import Listener
@@ -46,49 +47,49 @@ class Scorer:
         merits: dict[str, Merit] = {}
         for rung, steps in enumerate(self.ladder.lengths):
             climbing = [key for key in waiting if key not in merits]
-            for key, fresh in self._trained(climbing, waiting, steps):
-                score = self._score(key, steps)
-                if not self.ladder.passes(rung, score):
-                    merits[key] = Merit(rung, score)
-                    self._announce(key, merits[key], waiting[key], fresh)
+            for fresh in self._trained(climbing, waiting, steps):
+                scores = {key: self._score(key, steps) for key in fresh}
+                ended = {
+                    key: Merit(rung, score) for key, score in scores.items() if not self.ladder.passes(rung, score)
+                }
+                merits |= ended
+                self._announce(ended, waiting, fresh)
         return merits
 
     def _trained(
         self, keys: Sequence[str], waiting: dict[str, list[Candidate]], steps: int
-    ) -> Iterator[tuple[str, bool]]:
-        """Each key as soon as all its runs of that many steps are known, and whether any of them was run now."""
+    ) -> Iterator[dict[str, bool]]:
+        """Keys as soon as all their runs of that many steps are known, and whether any of them was run now."""
         missing = {key: list(self._missing(key, steps)) for key in keys}
-        yield from ((key, False) for key, runs in missing.items() if not runs)
+        yield {key: False for key, runs in missing.items() if not runs}
         jobs = [
             Job(key, format_file(tidied(waiting[key][0].tree)), task, replicate, steps)
             for key, runs in missing.items()
             for task, replicate in runs
         ]
         trained: set[str] = set()
-        for job, outcome, cached in self._outcomes(jobs):
-            self.store.record(job, outcome, cached)
-            self.known[job.key, job.task, job.replicate, steps] = outcome.fitness
-            trained |= set() if cached else {job.key}
-            if not any(self._missing(job.key, steps)):
-                yield job.key, job.key in trained
+        for results, cached in self._outcomes(jobs):
+            self.store.record(results, cached)
+            for job, outcome in results:
+                self.known[job.key, job.task, job.replicate, steps] = outcome.fitness
+            came = {job.key: None for job, _ in results}
+            trained |= set() if cached else set(came)
+            yield {key: key in trained for key in came if not any(self._missing(key, steps))}
 
-    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome, bool]]:
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Results, bool]]:
         """Outcomes as they come, and whether another run had found them out before."""
-        left = []
-        for job in jobs:
-            if (outcome := self.scores.find(job)) is None:
-                left.append(job)
-            else:
-                yield job, outcome, True
-        for job, outcome in self.pool.run(left):
-            if outcome.fault in STOPS:
-                why = STOPS[outcome.fault].format(reason=outcome.reason, text=job.text)
-                raise StoreError(
-                    f"{why}. What is recorded is safe; once that is mended, go on with: "
-                    f"optsearch resume {self.store.folder}"
-                )
-            self.scores.keep(job, outcome)
-            yield job, outcome, False
+        found = {job: outcome for job in jobs if (outcome := self.scores.find(job)) is not None}
+        yield list(found.items()), True
+        for results in self.pool.run([job for job in jobs if job not in found]):
+            for job, outcome in results:
+                if outcome.fault in STOPS:
+                    why = STOPS[outcome.fault].format(reason=outcome.reason, text=job.text)
+                    raise StoreError(
+                        f"{why}. What is recorded is safe; once that is mended, go on with: "
+                        f"optsearch resume {self.store.folder}"
+                    )
+                self.scores.keep(job, outcome)
+            yield results, False
 
     def _missing(self, key: str, steps: int) -> Iterator[tuple[str, int]]:
         return ((t, r) for t in self.tasks for r in self.replicates if (key, t, r, steps) not in self.known)
@@ -100,15 +101,16 @@ class Scorer:
         """The scores on one rung of those who got there, in the order of birth."""
         return [self._score(key, self.ladder.lengths[rung]) for key in keys if merits[key].rung >= rung]
 
-    def _announce(self, key: str, merit: Merit, same: Sequence[Candidate], fresh: bool) -> None:
+    def _announce(self, merits: dict[str, Merit], waiting: dict[str, list[Candidate]], fresh: dict[str, bool]) -> None:
         """A rule that was stopped at a rung has no fitness: what it scored there is not comparable."""
-        whole = merit.rung == self.ladder.top or merit.fitness <= DIVERGED
-        self.store.judge(key, merit.rung, merit.fitness if whole else None)
-        for candidate in same:
-            if whole:
-                self.listener.scored(candidate, merit.fitness, fresh and candidate is same[0])
-            else:
-                self.listener.stopped(candidate, merit)
+        whole = {key: m.rung == self.ladder.top or m.fitness <= DIVERGED for key, m in merits.items()}
+        self.store.judge((key, m.rung, m.fitness if whole[key] else None) for key, m in merits.items())
+        for key, merit in merits.items():
+            for candidate in waiting[key]:
+                if whole[key]:
+                    self.listener.scored(candidate, merit.fitness, fresh[key] and candidate is waiting[key][0])
+                else:
+                    self.listener.stopped(candidate, merit)
 
     def _write_births(self, candidates: Sequence[Candidate], keys: Sequence[str]) -> None:
         individuals = [

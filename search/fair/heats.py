@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import IO, Literal
 
@@ -28,7 +29,7 @@ from ..tasks.splits import Judged
 from ..tasks.task import problem
 from ..training.blame import STOPS
 from ..training.build import MakeOptimizer
-from ..training.evaluate import Evaluator, Job, Outcome
+from ..training.evaluate import Company, Evaluator, Job, Outcome
 from ..training.pool import Pool
 from ..training.schedules import scheduled
 from .entrants import maker
@@ -51,7 +52,7 @@ class Heat(Job):
     purpose: Purpose
 
     @property
-    def company(self) -> tuple[object, ...]:
+    def company(self) -> Company:
         return *super().company, self.part, self.purpose
 
 
@@ -90,6 +91,8 @@ def heat(
 
 class Referee(Evaluator):
     """Runs heats, inside whatever process. It has no way to a test split."""
+
+    foresees = False
 
     def maker(self, job: Job) -> MakeOptimizer:
         assert isinstance(job, Heat)
@@ -141,7 +144,7 @@ class Heats:
         if missing and self.pool is None:
             self.pool = self.hire()
         self.progress(0, len(missing))
-        for done, (job, outcome) in enumerate(self.pool.run(missing) if self.pool else (), 1):
+        for done, (job, outcome) in enumerate(chain.from_iterable(self.pool.run(missing) if self.pool else ()), 1):
             if outcome.fault in STOPS:
                 why = STOPS[outcome.fault].format(reason=outcome.reason, text=job.text)
                 raise StoreError(f"{why}; what is in {self.folder} is safe")

@@ -28,6 +28,7 @@ CREATE TABLE runs (
 CREATE TABLE members (generation INTEGER NOT NULL, rank INTEGER NOT NULL, individual TEXT NOT NULL,
     PRIMARY KEY (generation, rank)) WITHOUT ROWID;
 CREATE INDEX individuals_by_fitness ON individuals (fitness DESC);
+CREATE INDEX individuals_by_key ON individuals (key);
 """
 
 

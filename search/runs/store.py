@@ -1,4 +1,4 @@
-"""What a run has found out ⇄ a SQLite file in its folder: one writer, a transaction per result, readable at any time.
+"""What a run has found out ⇄ a SQLite file in its folder: one writer, results as they come, readable at any time.
 
 `kill -9` at any instant loses only what was being evaluated: the file is in write-ahead mode, and everything else of a
 run follows from its configuration and these results.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -122,18 +122,22 @@ class Store:
             rows = [(r.individual, r.attempt, r.text, r.reason) for r in rejected]
             self._database.executemany("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?)", rows)
 
-    def record(self, job: Job, outcome: Outcome, cached: bool = False) -> None:
-        """Write down one training run, in a transaction of its own; `cached` where another search had run it."""
-        losses = np.asarray(outcome.losses, np.float32).tobytes()
-        scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason, cached
+    def record(self, results: Iterable[tuple[Job, Outcome]], cached: bool = False) -> None:
+        """Write down training runs that ended together, in one transaction; `cached` where another search had run
+        them."""
         with speaking_of(self.folder), self._database:
-            row = job.key, job.task, job.replicate, job.steps, *scores
-            self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            for job, outcome in results:
+                losses = np.asarray(outcome.losses, np.float32).tobytes()
+                scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason, cached
+                row = job.key, job.task, job.replicate, job.steps, *scores
+                self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def judge(self, key: str, rung: int, fitness: float | None) -> None:
-        """Every individual of that key went past so many rungs, and has this fitness if it went past all or failed."""
+    def judge(self, verdicts: Iterable[tuple[str, int, float | None]]) -> None:
+        """(key, rung, fitness): every individual of that key went past so many rungs, and has this fitness if it went
+        past all or failed."""
+        rows = [(rung, fitness, key) for key, rung, fitness in verdicts]
         with speaking_of(self.folder), self._database:
-            self._database.execute("UPDATE individuals SET rung = ?, fitness = ? WHERE key = ?", (rung, fitness, key))
+            self._database.executemany("UPDATE individuals SET rung = ?, fitness = ? WHERE key = ?", rows)
 
     def generation(self, number: int, ids: Sequence[str]) -> None:
         """Write down who made up a population, the best first."""

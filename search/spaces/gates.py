@@ -6,7 +6,7 @@ GATES; a refusal is recorded with its reason. None of them can tell a good rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dsl.diagnostics import OptError
-from ...dsl.meaning.flow import trajectories
-from ...dsl.meaning.interpret import initial_states, settings, step
-from ...dsl.rule import Rule, Value
+from ...dsl.meaning.flow import paths
+from ...dsl.meaning.interpret import settings
+from ...dsl.rule import Rule
 from ...dsl.text.syntax import File
 from ..seeds import generator
 from ..training.build import LENGTH
@@ -85,17 +85,7 @@ class Probe:
     @cached_property
     def _paths(self) -> Array:
         """The parameters before every step and after the last, on both rows of gradients, (2, STEPS + 1, *SHAPE)."""
-        theta, gradients = _made_up()
-        setting = settings(self.rule, **self._required())
-        paths = trajectories(self.rule, setting, theta, gradients)
-        return np.stack([self._run(setting, theta, row) for row in gradients]) if paths is None else paths
-
-    def _run(self, setting: Mapping[str, Value], theta: Array, gradients: Array) -> Array:
-        states, path = initial_states(self.rule, setting, theta), [theta]
-        for t, g in enumerate(gradients, 1):
-            theta, states = step(self.rule, setting, theta, g, states, t)
-            path.append(theta)
-        return np.stack(path)
+        return paths(self.rule, settings(self.rule, **self._required()), *_made_up())
 
     def _required(self) -> dict[str, int]:
         return {param.name: self.length for param in self.rule.params if param.name == LENGTH and param.default is None}

@@ -8,8 +8,10 @@ size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from math import asin, log, pi
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from torch import Tensor, nn
 from ...dsl.checks.check import check
 from ...dsl.diagnostics import OptError
 from ...dsl.load import ZOO, file_at, zoo_names
+from ...dsl.meaning.flow import paths
 from ...dsl.meaning.interpret import initial_states, settings, step
-from ...dsl.rule import Rule
+from ...dsl.rule import Rule, Value
 from ..seeds import generator, seed_of
 from .data import DataError
 from .splits import Indices, Judged
@@ -109,7 +112,7 @@ class Pupil(nn.Module):
 
     def __init__(self, teacher: Rule, device: torch.device) -> None:
         super().__init__()
-        self.place = nn.Parameter(WEIGHT_SIZE * torch.randn(SHAPE, device=device))
+        self.place = nn.Parameter(WEIGHT_SIZE * torch.randn(SHAPE).to(device))
         self.teacher, self.setting = teacher, settings(teacher)
         self.theta = self.before = self.now()
         self.states = initial_states(teacher, self.setting, self.theta)
@@ -167,3 +170,35 @@ class Lesson:
         assert isinstance(model, Pupil)
         model.compare()
         return model.all.score
+
+    def foresee(
+        self, rule: Rule, setting: Mapping[str, Value], steps: int, seed: int
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        """What training comes to but for float32's rounding: the gradients depend on no parameter."""
+        theta, gradients, wanted = _shown(self, steps, seed)
+        mine = moves(rule, setting, theta, gradients)
+        each, whole = [Agreement() for _ in range(steps)], Agreement()
+        with np.errstate(all="ignore"):
+            for agreement, here, there in zip(each, mine, wanted, strict=True):
+                agreement.add(here, there)
+            whole.add(mine, wanted)
+        before = [Agreement(), *each[:-1]]  # a step's loss is told before it moves
+        return np.array([1 - agreement.score for agreement in before], np.float32), whole.score
+
+
+@lru_cache(maxsize=64)
+def _shown(lesson: Lesson, steps: int, seed: int) -> tuple[Array, Array, Array]:
+    """Where training with a seed begins, the gradients of its steps, and the teacher's moves."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        theta = Pupil(lesson.teacher, lesson.device).now()
+    batches = lesson.batches(1, torch.Generator(lesson.device).manual_seed(seed_of(seed, "batches")))
+    gradients = np.stack(list(islice(batches, steps)))
+    return theta, gradients, moves(lesson.teacher, settings(lesson.teacher), theta, gradients)
+
+
+def moves(rule: Rule, setting: Mapping[str, Value], theta: Array, gradients: Array) -> Array:
+    """What each step subtracts from the parameters, (steps, rows, columns)."""
+    path = paths(rule, setting, theta, gradients[None])[0]
+    out: Array = path[:-1] - path[1:]
+    return out

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ...dsl.rule import Rule, Value
 from .splits import Indices, Judged
 
 
@@ -30,6 +33,19 @@ class Problem(Protocol):
 
     def accuracy(self, model: nn.Module) -> float:
         """How good the trained parameters are, from 0 to 1; NaN where they are not finite."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """What a problem may have beside: it can say what a rule would come to without training, and much faster."""
+
+    def foresee(
+        self, rule: Rule, setting: Mapping[str, Value], steps: int, seed: int
+    ) -> tuple[npt.NDArray[np.float32], float] | None:
+        """The loss of every step, (steps,), and the accuracy that training a rule with these hyperparameters would
+        give; None where only training can tell.
+        """
         ...
 
 

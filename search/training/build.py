@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from ...compiler.load import load, load_population
 from ...compiler.runtime.population import PopulationOptimizer
 from ...dsl.load import rule_from_text
-from ...dsl.rule import Rule
+from ...dsl.rule import Rule, Value
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
 """(parameters, steps of the whole run) to an optimizer."""
@@ -29,16 +28,21 @@ def optimizer_of(text: str) -> MakeOptimizer:
     Raises OptError for a text that is no rule, ValueError for one with another required hyperparameter.
     """
     rule = rule_from_text(text)
-    values: dict[str, Any] = {param.name: param.default for param in rule.params if param.default is not None}
-    required = {param.name for param in rule.params} - set(values)
-    if not required <= {LENGTH}:
-        raise ValueError(f"no default for {', '.join(sorted(required - {LENGTH}))}")
+    setting_of(rule, 1)
     optimizer_class = _compiled(_skeleton(rule))
 
     def make(parameters: Iterable[nn.Parameter], steps: int) -> torch.optim.Optimizer:
-        return optimizer_class(parameters, **values, **dict.fromkeys(required, steps))  # type: ignore[arg-type]
+        return optimizer_class(parameters, **setting_of(rule, steps))  # type: ignore[arg-type]
 
     return make
+
+
+def setting_of(rule: Rule, steps: int) -> dict[str, Value]:
+    """A rule's hyperparameters in a run of so many steps. Raises ValueError where one but `total` has no default."""
+    required = {param.name for param in rule.params if param.default is None}
+    if not required <= {LENGTH}:
+        raise ValueError(f"no default for {', '.join(sorted(required - {LENGTH}))}")
+    return {param.name: steps if param.default is None else param.default for param in rule.params}
 
 
 def _skeleton(rule: Rule) -> Rule:

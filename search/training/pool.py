@@ -15,13 +15,13 @@ from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
 from ..runs.config import Config
-from .bundles import Bundle, Queue, bundled, on_cuda, size
-from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
+from .bundles import Bundle, Queue, Results, Sizes, on_cuda
+from .evaluate import Evaluator, Job, limit_memory, settle
 
 
 class Pool(Protocol):
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """The jobs' outcomes, as they come."""
+    def run(self, jobs: Sequence[Job]) -> Iterator[Results]:
+        """The jobs' outcomes, as they come; those that come at the same time are given together."""
         ...
 
     def close(self) -> None: ...
@@ -50,11 +50,13 @@ class Inline:
 
     def __init__(self, config: Config, evaluator: type[Evaluator] = Evaluator) -> None:
         settle(config)
-        self.evaluator, self.size = evaluator(config), size(config)
+        self.evaluator, self.sizes = evaluator(config), Sizes(config, 1)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        for bundle in bundled(jobs, self.size):
-            yield from zip(bundle, self.evaluator.together(bundle), strict=True)
+    def run(self, jobs: Sequence[Job]) -> Iterator[Results]:
+        for bundle in self.sizes.bundled(jobs):
+            results = list(zip(bundle, self.evaluator.together(bundle), strict=True))
+            self.sizes.learn(results)
+            yield results
 
     def close(self) -> None:
         pass
@@ -75,9 +77,10 @@ class Processes:
         self.config, self.evaluator = config, evaluator
         self.timeout = config.machine.timeout or float("inf")
         self.workers = [self._hire() for _ in range(count)]
+        self.sizes = Sizes(config, count)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        queue = Queue(jobs, size(self.config))
+    def run(self, jobs: Sequence[Job]) -> Iterator[Results]:
+        queue = Queue(self.sizes.bundled(jobs))
         while queue.waiting or any(worker.bundle for worker in self.workers):
             for worker in self.workers:
                 if not worker.bundle and queue.waiting:
@@ -89,7 +92,7 @@ class Processes:
         with suppress(OSError):  # where it has died, `_finished` will find out
             worker.pipe.send(bundle)
 
-    def _finished(self, queue: Queue) -> Iterator[tuple[Job, Outcome]]:
+    def _finished(self, queue: Queue) -> Iterator[Results]:
         """The outcomes of whoever is done, has died or takes too long."""
         busy = {worker.pipe: worker for worker in self.workers if worker.bundle}
         nearest = min(worker.deadline for worker in busy.values()) - time.monotonic()
@@ -101,7 +104,9 @@ class Processes:
                 yield from queue.died(self._replace(worker))
             else:
                 bundle, worker.bundle = worker.bundle, ()
-                yield from zip(bundle, outcomes, strict=True)
+                results = list(zip(bundle, outcomes, strict=True))
+                self.sizes.learn(results)
+                yield results
         for worker in busy.values():
             if worker.bundle and time.monotonic() > worker.deadline:
                 yield from queue.overdue(self._replace(worker), self.timeout)

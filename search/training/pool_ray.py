@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..runs.config import Config, ConfigError
-from .bundles import TRIES, Bundle, Queue, size
+from .bundles import TRIES, Bundle, Queue, Results, Sizes
 from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
 
 PATIENCE = 600.0
@@ -57,9 +57,10 @@ class RayPool:
         self.timeout = config.machine.timeout or float("inf")
         self.stillborn = 0
         self.workers = [self._hire() for _ in range(_count(self.ray, config))]
+        self.sizes = Sizes(config, len(self.workers))
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        queue = Queue(jobs, size(self.config))
+    def run(self, jobs: Sequence[Job]) -> Iterator[Results]:
+        queue = Queue(self.sizes.bundled(jobs))
         while queue.waiting or any(worker.bundle for worker in self.workers):
             for worker in self.workers:
                 if worker.answer is None and queue.waiting:
@@ -106,7 +107,7 @@ class RayPool:
             raise ConfigError(f"no worker came up on the Ray cluster in {PATIENCE:g} seconds: its cores are taken")
         return [expected[answer] for answer in ready]
 
-    def _taken(self, worker: _Worker, queue: Queue) -> Iterator[tuple[Job, Outcome]]:
+    def _taken(self, worker: _Worker, queue: Queue) -> Iterator[Results]:
         """The outcomes that a worker answered with, if that was its answer and it lives."""
         node = worker.node
         try:
@@ -117,7 +118,9 @@ class RayPool:
             return
         bundle, worker.bundle, worker.answer = worker.bundle, (), None
         if bundle:
-            yield from zip(bundle, answer, strict=True)
+            results = list(zip(bundle, answer, strict=True))
+            self.sizes.learn(results)
+            yield results
         else:
             worker.node, self.stillborn = answer, 0
 

@@ -201,7 +201,7 @@ class _Team:
     def _check(self, step: int) -> None:
         for member in self.going():
             member.done = step
-            member.stopped = _divergence(member.losses[:step])
+            member.stopped = divergence(member.losses[:step])
 
     def curve(self, member: _Member) -> Curve | Exception:
         """What a member came to; its accuracy is measured now."""
@@ -219,7 +219,8 @@ class _Team:
         return Curve(losses, accuracy, "" if np.isfinite(accuracy) else "the trained network's output is not finite")
 
 
-def _divergence(losses: Tensor) -> str:
+def divergence(losses: Tensor) -> str:
+    """Why a run with these losses has diverged; empty if it has not."""
     bad = ~(losses <= WORST_LOSS)
     if not bool(bad.any()):
         return ""

@@ -194,7 +194,7 @@ def test_a_rule_that_eats_memory_costs_its_own_score(tmp_path):
     machine = {"workers": 1, "memory": 3.0, "device": "cpu"}
     pool = make_pool(Config.model_validate({"training": {"tasks": [task]}, "machine": machine}))
     jobs = [Job(str(k), text, task, 0, 3) for k, text in enumerate([GREEDY, "param lr = 1e-3\nupdate = sign(g)"])]
-    outcomes = {job.key: outcome for job, outcome in pool.run(jobs)}
+    outcomes = {job.key: outcome for results in pool.run(jobs) for job, outcome in results}
     pool.close()
     assert outcomes["0"].fitness == -1 and "memory" in outcomes["0"].reason and outcomes["0"].fault == "rule"
     assert outcomes["1"].fitness > 0.5 and not outcomes["1"].reason

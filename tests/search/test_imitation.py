@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optc.dsl.text.format import format_file
+from optc.search.runs.config import checked
 from optc.search.spaces.expression import founder
 from optc.search.tasks.data import DataError
 from optc.search.tasks.imitation import Agreement
 from optc.search.tasks.task import TASKS, problem
 from optc.search.training.build import optimizer_of
+from optc.search.training.evaluate import Evaluator, Job
 from optc.search.training.train import train
 
 TEACHERS = {
@@ -58,6 +60,22 @@ def test_a_wrong_size_costs_less_than_a_wrong_direction(imitate):
     small = imitate("param lr = 1e-4\nupdate = sign(g)", text("sign(m)")).accuracy
     other = imitate("param lr = 1e-3\nupdate = theta", text("sign(m)")).accuracy
     assert other < small < right
+
+
+class Trained(Evaluator):
+    foresees = False
+
+
+def test_what_is_foreseen_is_what_training_comes_to_but_for_the_rounding(tmp_path):
+    path = tmp_path / "teacher.opt"
+    path.write_text(text(TEACHERS["blend"]))
+    config = checked({"training": {"tasks": [f"imitate:{path}"]}}, "test")
+    scheduled = "param total: int\nstep_size = 1e-3*(1 - t/(total + 1))\nupdate = sign(g) + 0.1*theta"
+    for rule in (*map(text, TEACHERS.values()), text("sqrt(-1 - abs(g))"), scheduled, "update = nonsense"):
+        job = Job("key", rule, config.training.tasks[0], 0, 12)
+        foreseen, trained = Evaluator(config)(job), Trained(config)(job)
+        np.testing.assert_allclose(foreseen.losses, trained.losses, atol=1e-5)
+        assert foreseen.fitness == pytest.approx(trained.fitness, abs=1e-5) and foreseen.reason == trained.reason
 
 
 numbers = st.lists(st.floats(-10, 10), min_size=4, max_size=4)

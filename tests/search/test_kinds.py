@@ -299,7 +299,7 @@ def test_what_eats_memory_costs_its_own_score(tmp_path, tiny):
     pool = Processes(config, 1)
     worker = pool.workers[0].process.pid
     try:
-        hungry, fine = (outcome for _, outcome in pool.run(jobs))
+        hungry, fine = (outcome for results in pool.run(jobs) for _, outcome in results)
         assert pool.workers[0].process.pid == worker
     finally:
         pool.close()

@@ -80,7 +80,7 @@ def pool_there(folder, cluster, evaluator, *changes):
 
 def outcomes_of(pool, jobs):
     try:
-        return {job.task: outcome for job, outcome in pool.run(jobs)}
+        return {job.task: outcome for results in pool.run(jobs) for job, outcome in results}
     finally:
         pool.close()
 

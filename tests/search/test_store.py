@@ -28,9 +28,9 @@ def test_what_is_written_is_read(store):
     people = [individual("0.0", "x"), individual("0.1", "y", place=1)]
     store.born(people, [Rejected("0.1", 0, "worse", "ascends")])
     outcome = Outcome(0.5, 0.4, np.array([2.0, 1.5], np.float32), 3.0)
-    store.record(Job("x", "", "digits", 0, 9), outcome)
-    store.record(Job("y", "", "digits", 0, 9), failure("NaN"))
-    store.judge("x", 0, 0.5)
+    store.record([(Job("x", "", "digits", 0, 9), outcome)])
+    store.record([(Job("y", "", "digits", 0, 9), failure("NaN"))])
+    store.judge([("x", 0, 0.5)])
     store.generation(0, ["0.0", "0.1"])
     assert store.individuals()[1] == people[1]
     assert store.individuals()[0].fitness == 0.5
@@ -46,7 +46,7 @@ def test_what_is_written_is_read(store):
 def test_the_hall_of_fame_has_one_of_a_kind_and_the_older_of_equals(store):
     store.born([individual(f"0.{k}", key, place=k) for k, key in enumerate("aabcd")])
     for key, fitness in (("a", 0.5), ("b", 0.9), ("c", 0.5)):
-        store.judge(key, 0, fitness)
+        store.judge([(key, 0, fitness)])
     assert [i.id for i in store.hall_of_fame(9)] == ["0.2", "0.0", "0.3"]
     assert [i.id for i in store.hall_of_fame(1)] == ["0.2"]
 
@@ -65,7 +65,7 @@ def test_a_result_survives_its_writer(tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path; import numpy as np;"
         "from optc.search.runs.store import Store; from optc.search.training.evaluate import Job, failure;"
-        "s = Store.create(Path(sys.argv[1]), {}); s.record(Job('k', '', 'digits', 0, 9), failure('why'));"
+        "s = Store.create(Path(sys.argv[1]), {}); s.record([(Job('k', '', 'digits', 0, 9), failure('why'))]);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
@@ -78,7 +78,7 @@ def test_a_second_writer_is_kept_out_and_readers_are_not(store):
     with pytest.raises(StoreError, match="another optsearch"):
         Store.open(store.folder, write=True)
     reader = Store.open(store.folder)
-    store.record(Job("k", "", "digits", 0, 9), failure("why"))
+    store.record([(Job("k", "", "digits", 0, 9), failure("why"))])
     assert len(reader.fitness_of_runs()) == 1
     reader.close()
     store.close()
@@ -91,11 +91,11 @@ def test_a_folder_is_used_once(store):
 
 
 def test_a_full_disk_is_said_in_words_and_loses_nothing(store):
-    store.record(Job("k", "", "digits", 0, 9), failure("why"))
+    store.record([(Job("k", "", "digits", 0, 9), failure("why"))])
     store._database.execute("PRAGMA max_page_count = 1")
     large = Outcome(0.5, 0.4, np.zeros(10**6, np.float32), 1.0)
     with pytest.raises(StoreError, match=r"full.*optsearch resume"):
-        store.record(Job("l", "", "digits", 0, 9), large)
+        store.record([(Job("l", "", "digits", 0, 9), large)])
     assert len(store.fitness_of_runs()) == 1
 
 

@@ -15,8 +15,8 @@ from optc.search.tasks.data import Examples
 from optc.search.tasks.images import Images
 from optc.search.tasks.task import TASKS, problem
 from optc.search.training.build import optimizer_of
-from optc.search.training.bundles import Queue, bundled
-from optc.search.training.evaluate import Job
+from optc.search.training.bundles import Queue, Sizes
+from optc.search.training.evaluate import NO_LOSSES, Job, Outcome
 from optc.search.training.schedules import scheduled
 from optc.search.training.stacks import stacks_of
 from optc.search.training.train import Curve, train, train_together
@@ -144,13 +144,30 @@ def test_ones_fault_is_not_the_others():
 
 def test_only_jobs_that_differ_in_their_rule_are_bundled():
     jobs = [Job(str(k), "", task, replicate, 5) for k in range(3) for task in "ab" for replicate in (0, 1)]
-    found = list(bundled(jobs, 2))
+    found = list(sizes(2).bundled(jobs))
     assert sorted(job.key + job.task + str(job.replicate) for bundle in found for job in bundle) == sorted(
         job.key + job.task + str(job.replicate) for job in jobs
     )
     assert all(len({(job.task, job.replicate) for job in bundle}) == 1 for bundle in found)
     assert sorted(map(len, found)) == [1] * 4 + [2] * 4
-    assert sum(map(len, bundled(jobs, 1))) == len(jobs)
+    assert sum(map(len, sizes(1).bundled(jobs))) == len(jobs)
+
+
+def sizes(together, workers=1):
+    return Sizes(checked({"machine": {"together": together, "device": "cpu"}}, "test"), workers)
+
+
+def test_short_jobs_share_the_way_and_long_ones_do_not():
+    jobs = [Job(str(k), "", "digits", 0, 5) for k in range(100)]
+    lengths = {0.001: [32, 32, 32, 4], 0.1: [2] * 50, 5.0: [1] * 100}
+    for seconds, expected in lengths.items():
+        short = sizes(0)
+        assert [len(bundle) for bundle in short.bundled(jobs)] == [1] * 100
+        short.learn([(jobs[0], Outcome(0.5, 0.5, NO_LOSSES, seconds))])
+        assert [len(bundle) for bundle in short.bundled(jobs)] == expected
+    two = sizes(0, workers=2)
+    two.learn([(jobs[0], Outcome(0.5, 0.5, NO_LOSSES, 0.001))])
+    assert [len(bundle) for bundle in two.bundled(jobs[:20])] == [10, 10]
 
 
 class Listener:
@@ -180,20 +197,20 @@ def test_a_search_is_the_same_to_the_bit(tmp_path):
 
 def test_a_lost_bundle_comes_back_job_by_job():
     one, deadly, two = (Job(name, "", "digits", 0, 6) for name in ("one", "deadly", "two"))
-    queue = Queue([one, deadly, two], 3)
+    queue = Queue([(one, deadly, two)])
     assert list(queue.died(queue.waiting.popleft())) == []
     assert list(queue.waiting) == [(one,), (deadly,), (two,)]
     queue.waiting.clear()
     assert list(queue.died((deadly,), by_its_fault=False)) == list(queue.died((deadly,))) == []
-    ((job, outcome),) = queue.died((deadly,))
+    (((job, outcome),),) = queue.died((deadly,))
     assert job is deadly and outcome.reason == "its process died 2 times" and outcome.fitness == -1
 
 
 def test_a_bundle_that_takes_too_long_does_too():
     slow, other = (Job(name, "", "digits", 0, 6) for name in ("slow", "other"))
-    queue = Queue([slow, other], 2)
+    queue = Queue([(slow, other)])
     assert list(queue.overdue(queue.waiting.popleft(), 5.0)) == [] and list(queue.waiting) == [(slow,), (other,)]
-    ((job, outcome),) = queue.overdue((slow,), 5.0)
+    (((job, outcome),),) = queue.overdue((slow,), 5.0)
     assert job is slow and outcome.reason == "it took longer than 5 seconds"
 
 

@@ -36,8 +36,8 @@ def hostile_store(tmp_path_factory):
     store.born(born, [Rejected("0.0", 0, texts[0], ATTACK)])
     for individual in born:
         outcome = Outcome(0.5, 0.5, np.ones(3, np.float32), 1.0)
-        store.record(Job(individual.key, individual.text, "digits", 0, 500), outcome)
-        store.judge(individual.key, 0, 0.5)
+        store.record([(Job(individual.key, individual.text, "digits", 0, 500), outcome)])
+        store.judge([(individual.key, 0, 0.5)])
     store.generation(0, [individual.id for individual in born])
     yield store
     store.close()
