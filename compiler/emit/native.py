@@ -49,8 +49,8 @@ RESERVED = frozenset(
         """
         auto break case char const continue default do double else enum extern float for goto if inline int int64_t long
         register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-        cbrt cbrtf cos cosf erf erff exp expf fabs fabsf floor floorf fmod fmodf log logf pow powf sin sinf sqrt sqrtf
-        tanh tanhf isnan isinf linux unix NAN INFINITY HUGE_VAL
+        cbrt cbrtf copysign copysignf cos cosf erf erff exp expf fabs fabsf floor floorf fmod fmodf log logf pow powf
+        sin sinf sqrt sqrtf tanh tanhf isnan isinf linux unix NAN INFINITY HUGE_VAL
         bfloat16 float16 float32 float64 real word clip lerp larger smaller modulo power sign square
         step sizes rows addresses scalars tensors begin end first from to at row operands
         OF LOAD STORE JOINED DOUBLE MAXIMIZE EACH_ALONE

@@ -14,7 +14,7 @@ TORCH: dict[str, Spelling] = {
     **ARITHMETIC,
     **ON_TENSORS,
     "div": infix("/", PRODUCT),
-    "mod": call("torch.remainder", 2),
+    "mod": call("tensor_mod", 2),
     "pow": call("tensor_pow", 2),
     "sqrt": call("tensor_sqrt"),
     "cbrt": call("tensor_cbrt"),

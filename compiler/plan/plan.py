@@ -227,7 +227,7 @@ def _verify_body(body: tuple[Statement, ...], known: set[str], flags: set[str]) 
         if s.flag not in flags:
             raise PlanError(f"no flag `{s.flag}`")
         if isinstance(s, Branch):
-            known |= _verify_body(s.then, known, flags) | _verify_body(s.otherwise, known, flags)
+            known = _verify_body(s.then, known, flags) & _verify_body(s.otherwise, known, flags)
         else:
             known |= _verify_body(s.body, known, flags)
     return known

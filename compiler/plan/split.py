@@ -16,7 +16,7 @@ from ...dsl.checks.shapes import ELEMENT, HOST, OF_SCOPE, Shape, shape_of
 from ...dsl.text.syntax import Apply, Cast, Expr, Matrix, Name, Noise, Reduce, Scope, walk
 from .homes import RESULT
 from .passes import LINES, NUMBERS, UncutError, scope_of, sliced
-from .plan import Bind, Branch, Loop, Memory, Plan, Segment, Statement
+from .plan import Bind, Branch, Loop, Memory, Plan, Segment, Statement, verify
 from .versions import Versions
 
 FUSED: tuple[Scope, ...] = ("element", *LINES, *NUMBERS)
@@ -133,7 +133,7 @@ class _Splitter:
         region = Segment(
             slots=self.plan.step.slots,
             inputs=(*given, *taken),
-            body=(*self._defaults(inputs, found), *_kept(self.body, lambda b: b.name in self.region)),
+            body=(*_defaults(self.body, found, inputs[0]), *_kept(self.body, lambda b: b.name in self.region)),
             outputs=(*found, *(self.last[x] for x in stored)),
         )
         return Parts(
@@ -145,17 +145,13 @@ class _Splitter:
             tuple(memories[x] for x in stored),
         )
 
-    def _defaults(self, inputs: list[str], found: list[str]) -> list[Bind]:
-        """What is found behind one arm of a condition is given something behind the other, where nothing reads it."""
-        always = {s.name for s in self.body if isinstance(s, Bind)}
-        return [Bind(x, Name(inputs[0])) for x in found if x not in always]
-
     def _outside(self) -> tuple[Statement, ...]:
         return _kept(self.body, lambda b: b.name not in self.region)
 
     def _before(self, given: list[str]) -> Plan:
         names = [f"given{i}" for i in range(1, len(given) + 1)]
-        body = (*self._outside(), *(Bind(x, Name(name)) for x, name in zip(names, given, strict=True)))
+        copies = (Bind(x, Name(name)) for x, name in zip(names, given, strict=True))
+        body = (*_defaults(self.body, given, "theta"), *self._outside(), *copies)
         memories = [replace(m, written=False) for m in self.plan.memories if m.scope in FUSED]
         memories += [Memory(x, x, "element", None, 0.0, None, True, False) for x in names]
         return self._derived(body, memories, tuple(names))
@@ -175,9 +171,15 @@ class _Splitter:
             *(m.name for m in memories),
         )
         segment = Segment(self.plan.step.slots, inputs, sliced(body, set(outputs)), outputs)
-        return replace(
-            self.plan, memories=tuple(memories), step=segment, initial=None, evaluate=None, serves=None, fallback=None
-        )
+        alone = replace(self.plan, initial=None, evaluate=None, serves=None, fallback=None)
+        return verify(replace(alone, memories=tuple(memories), step=segment))
+
+
+def _defaults(body: Iterable[Statement], names: Iterable[str], value: str) -> list[Bind]:
+    """What one arm alone of a condition binds is given something behind the other, where nothing reads it."""
+    bound = {b.name for b in Segment((), (), tuple(body), ()).binds()}
+    always = {s.name for s in body if isinstance(s, Bind)}
+    return [Bind(name, Name(value)) for name in names if name in bound - always]
 
 
 def _apart(body: Iterable[Statement], numbers: Iterator[int]) -> tuple[Statement, ...]:

@@ -63,7 +63,7 @@ static inline real sign(real x) { return x != x ? x : (real)((x > 0) - (x < 0));
 
 static inline real modulo(real x, real y) {
     real r = OF(fmod)(x, y);
-    return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+    return r == 0 ? OF(copysign)(r, y) : (r < 0) != (y < 0) ? r + y : r;
 }
 
 static inline real power(real x, real y) {

@@ -65,7 +65,7 @@ def signum(x: float) -> float:
 
 
 def round_down(x: float) -> float:
-    return float(math.floor(x)) if math.isfinite(x) else x
+    return math.copysign(math.floor(x), x) if math.isfinite(x) else x
 
 
 def minimum(x: float, y: float) -> float:

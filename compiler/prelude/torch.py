@@ -28,6 +28,12 @@ def tensor_sign(x: Tensor) -> Tensor:
     return torch.where(x.isnan(), x, torch.sign(x))
 
 
+def tensor_mod(x: Tensor, y: Tensor) -> Tensor:
+    """torch.remainder, save that 0, too, has the sign of the divisor."""
+    r = torch.remainder(x, y)
+    return torch.where(r == 0, torch.copysign(r, y), r)
+
+
 def tensor_pow(x: Tensor, y: Tensor) -> Tensor:
     """torch.pow, save that it is NaN wherever a negative base, -inf too, has a fractional exponent."""
     return torch.where((x < 0) & (y != torch.floor(y)), torch.nan, torch.pow(x, y))

@@ -55,15 +55,15 @@ def block_square(x):
 
 @triton.jit
 def block_sign(x):
-    """A NaN stays one."""
-    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, x))
+    """A NaN stays one, and -0 becomes 0."""
+    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, tl.where(x == 0, 0.0, x)))
 
 
 @triton.jit
 def block_mod(x, y):
-    """The remainder with the sign of the divisor."""
+    """The remainder with the sign of the divisor, also where it is 0."""
     r = x % y
-    return tl.where((r != 0) & ((r < 0) != (y < 0)), r + y, r)
+    return tl.where(r == 0, tl.abs(r) * block_sign(y), tl.where((r < 0) != (y < 0), r + y, r))
 
 
 @triton.jit
@@ -95,7 +95,7 @@ def block_tanh(x):
     """tanh through float64; near 0, where 1 - exp(-2x) would cancel, by its series."""
     wide = x.to(tl.float64)
     e = tl.exp(-2.0 * tl.abs(wide))
-    small = wide - wide * wide * wide / 3.0
+    small = wide * (1.0 - wide * wide / 3.0)
     return tl.where(tl.abs(wide) < 1e-4, small, block_sign(wide) * (1.0 - e) / (1.0 + e)).to(x.dtype)
 
 

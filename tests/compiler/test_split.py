@@ -72,6 +72,14 @@ RULES = {
           theta <- theta - lr*g
         }
     """,
+    "made in one arm for its product": """
+        var u = g
+        when cols > rows {
+          let w = 2*g/(1 + norm(g per matrix))
+          when rows < 4 { u <- w @ g.T @ w } else { u <- w }
+        }
+        update = u/(1 + norm(u))
+    """,
     "rows and matrices": """
         state R : per row = 0
         R <- R + mean(g^2 per row)
