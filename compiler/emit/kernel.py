@@ -133,10 +133,9 @@ class _Kernel:
         dtype = f"{name.removesuffix('_old')}_type"
         if name not in (*self.plan.step.inputs, MASTER) and not name.endswith("_old"):
             return []
-        if name in self.memories and self.walked:
-            value = f"block_pointer({address}, {dtype})"
-        else:
-            value = f"{address}.to(tl.pointer_type({dtype}))"
+        if name in self.memories and self.walked and scope == "element":
+            return [f"{STEP}{name}_at = block_pointer({address}, {dtype})"]
+        value = f"{address}.to(tl.pointer_type({dtype}))"
         return [f"{STEP}{name}_at = {f'tl.multiple_of({value}, 16)' if scope == 'element' else value}"]
 
     def _line_pointer(self, name: str) -> str:

@@ -18,11 +18,13 @@ from .triton import block_cast, block_div
 
 @triton.jit
 def block_pointer(address, dtype: tl.constexpr):
-    """An address and what lies there. `tl.float8e4nv` says that bytes are codes of fp8: not every GPU has the dtype."""
+    """Where a state begins, as whole blocks may read it. `tl.float8e4nv` says that bytes are codes of fp8: not every
+    GPU has the dtype. What is said of a call's result, Triton 3.6 forgets, so it is said here.
+    """
     if dtype == tl.float8e4nv:
-        return address.to(tl.pointer_type(tl.uint8))
+        return tl.multiple_of(address.to(tl.pointer_type(tl.uint8)), 16)
     else:
-        return address.to(tl.pointer_type(dtype))
+        return tl.multiple_of(address.to(tl.pointer_type(dtype)), 16)
 
 
 # ---------------------------------------------------------------- codes of eight bits

@@ -7,6 +7,7 @@ This file's text is part of each generated module that has a kernel.
 
 from __future__ import annotations
 
+import builtins
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -39,5 +40,14 @@ class Kernel:
             found = import_module("triton")
             names = {function.__name__: found.jit(function) for function in MARKED}
             self.module.update(names, triton=found, tl=import_module("triton.language"))
+            if not isinstance(names[self.name], found.JITFunction):
+                self.module["range"] = interpreted_range
             MARKED.clear()
         return self.module[self.name]
+
+
+def interpreted_range(*bounds: Any) -> Any:
+    """Python's, for the arrays of one element that are numbers in Triton's interpreter: since numpy 2.4 these are no
+    indices, which Triton minds up to 3.6.
+    """
+    return builtins.range(*(x if isinstance(x, int) else x.handle.data.item() for x in bounds))
