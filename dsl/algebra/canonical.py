@@ -9,10 +9,12 @@ The converse cannot be had: rules may be equal and have different hashes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from ..rule import Rule
+from ..rule import Rule, flattened
+from ..text.syntax import Repeat
 from .dead import without_dead
 from .graph import Memory, Traced, trace
 from .labels import Labels
@@ -35,11 +37,10 @@ def canonical(rule: Rule) -> Canonical:
     """The canonical form. Equal for rules that differ in names, order of commuting arguments, grouping of sums and
     products, neutral elements, double negation, unfolded literals of moderate size, finite common factors, and in what
     has no effect."""
-    live = without_dead(rule)
-    traced = trace(live)
-    normal = normal_form(live, traced)
-    labels = Labels(live, traced, normal)
-    writer = Writer(live, traced, normal, labels)
+    traced, live = traced_live(rule)
+    normal = normal_form(rule, traced, live)
+    labels = Labels(rule, traced, normal)
+    writer = Writer(rule, normal, labels)
     skeleton, constants, intervals = writer.write()
     if rule.applies is not None and rule.applies.otherwise is not None:
         other = canonical(rule.applies.otherwise)
@@ -51,13 +52,23 @@ def canonical(rule: Rule) -> Canonical:
     return Canonical(skeleton, constants, digest)
 
 
-def normal_form(rule: Rule, traced: Traced) -> Normal:
-    """The rule's normal form under what can be assumed of its states and zeros, which a first attempt finds out.
+def traced_live(rule: Rule) -> tuple[Traced, list[int]]:
+    """The rule's values without the states that nothing depends on, and the nodes that count."""
+    loops = any(isinstance(s, Repeat) for s in flattened(rule.body))
+    traced = trace(without_dead(rule) if loops else rule)  # a loop carries all that its body gives values to
+    live = traced.live()
+    read = {traced.graph.nodes[i].data for i in live if traced.graph.nodes[i].op == "state"}
+    return replace(traced, states={name: m for name, m in traced.states.items() if name in read}), live
 
-    The first attempt takes it that no sign of a zero can be told, and is sound where none can in what comes of it.
+
+def normal_form(rule: Rule, traced: Traced, live: Sequence[int]) -> Normal:
+    """The normal form of a rule's live values under what can be assumed of its states and zeros.
+
+    A first attempt finds that out. It takes it that no sign of a zero can be told, and is sound where none can in what
+    comes of it.
     """
     for guess in (True, False):
-        rough = Normal(traced.graph, leaf_facts(rule, {}), zeros_free=guess)
+        rough = Normal(traced.graph, live, leaf_facts(rule, {}), zeros_free=guess)
         roots = [rough.of[i] for i in traced.roots.values()]
         memory = {
             name: Memory(rough.of[m.init], rough.of[m.update], None if m.when is None else rough.of[m.when])
@@ -68,4 +79,4 @@ def normal_form(rule: Rule, traced: Traced) -> Normal:
             break
     if all(facts[i] == rough.facts[i] for i in rough.unproven):
         return rough
-    return Normal(traced.graph, leaf_facts(rule, states), zeros_free=guess)
+    return Normal(traced.graph, live, leaf_facts(rule, states), zeros_free=guess)

@@ -6,11 +6,12 @@ is done here: `normal.py` does that. Arguments come before what uses them, so lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..meaning.operators import GIVEN
+from ..recent import remembering
 from ..rule import Rule
 from ..text.syntax import (
     Apply,
@@ -64,7 +65,7 @@ class Graph:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.nodes)
-            self.nodes.append(Node(op, args, data))
+            self.nodes.append(Node._make(key))
         return number
 
     def number(self, value: float) -> int:
@@ -97,7 +98,12 @@ class Traced:
     outputs: dict[str, int] = field(default_factory=dict)
     states: dict[str, Memory] = field(default_factory=dict)
 
+    def live(self) -> list[int]:
+        """The nodes that what a step leaves behind depends on, at this step or a later one."""
+        return reachable(self.graph.nodes, self.roots.values(), {n: m.nodes() for n, m in self.states.items()})
 
+
+@remembering
 def trace(rule: Rule) -> Traced:
     """The rule's values. A local given a value in one arm only is the leaf "undefined" in the other."""
     tracer = _Tracer(rule)
@@ -203,14 +209,15 @@ class _Tracer:
         raise TypeError(f"not an expression of a checked rule: {type(e).__name__}")
 
     def apply(self, op: str, args: tuple[int, ...]) -> int:
-        add = self.graph.add
-        match op, args:
-            case "gt" | "ge", (x, y):
-                return add({"gt": "lt", "ge": "le"}[op], (y, x))
-            case "square", (x,):
-                return add("mul", (x, x))
-            case "clip", (x, low, high):
-                return add("min", (add("max", (x, low)), high))
-            case "lerp", (a, b, w):
-                return add("add", (a, add("mul", (w, add("sub", (b, a))))))
-        return add(op, args)
+        spelled = _SPELLED.get(op)
+        return self.graph.add(op, args) if spelled is None else spelled(self.graph.add, *args)
+
+
+_SPELLED: dict[str, Callable[..., int]] = {
+    "gt": lambda add, x, y: add("lt", (y, x)),
+    "ge": lambda add, x, y: add("le", (y, x)),
+    "square": lambda add, x: add("mul", (x, x)),
+    "clip": lambda add, x, low, high: add("min", (add("max", (x, low)), high)),
+    "lerp": lambda add, a, b, w: add("add", (a, add("mul", (w, add("sub", (b, a)))))),
+}
+"""What operators are written out as."""

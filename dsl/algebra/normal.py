@@ -9,7 +9,7 @@ normalised here. Arguments stand in the order of their numbers; `labels.py` find
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import copysign
 
 from ..meaning.operators import OPERATORS
@@ -22,15 +22,17 @@ from .sums import Sums
 
 
 class Normal(Sums):
-    """The normal form of a graph whose leaves have the facts that `leaf_fact` gives.
+    """The normal form of a graph's live nodes, arguments first; its leaves have the facts that `leaf_fact` gives.
 
     `zeros_free` says that nothing can tell the sign of a zero; then x + 0 is x, and -(a - b) is b - a.
     """
 
-    def __init__(self, given: Graph, leaf_fact: Callable[[Node], Fact], zeros_free: bool) -> None:
+    def __init__(self, given: Graph, live: Iterable[int], leaf_fact: Callable[[Node], Fact], zeros_free: bool) -> None:
         super().__init__(leaf_fact, zeros_free)
-        for i, node in enumerate(given.nodes):
-            self.of.append(self._normal(i, node, tuple(self.of[a] for a in node.args)))
+        of = self.of
+        for i in live:
+            node = given.nodes[i]
+            of[i] = self._normal(i, node, tuple([of[a] for a in node.args]))
 
     def _normal(self, i: int, node: Node, args: tuple[int, ...]) -> int:
         match node.op:

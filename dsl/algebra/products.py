@@ -12,7 +12,7 @@ from .facts import Fact
 from .graph import Graph, Node
 from .literals import MODERATE, folded, may_meet
 from .normal_facts import fact_of
-from .shuffle import key_of
+from .shuffle import edges, key_of, own
 
 MAX_POWER = 64
 
@@ -25,14 +25,13 @@ class Products:
     """A graph of nodes in normal form, and what can be multiplied and divided in it.
 
     A "product" node has factors with whole positive powers (its `data`), a "div" node is a quotient of two nodes.
-    `facts` and `keys` are what is known of each node and a number that depends on its structure alone, not on names or
-    literals; keys are set only where zeros are free. `unproven` are the nodes of which more was asked than is known.
+    `facts` are what is known of each node; `unproven` are the nodes of which more was asked than is known.
     """
 
     def __init__(self, leaf_fact: Callable[[Node], Fact], zeros_free: bool) -> None:
         self.graph = Graph()
         self.facts: list[Fact] = []
-        self.keys: list[int] = []
+        self._keys: list[int] = []
         self.zeros_free = zeros_free
         self.unproven: set[int] = set()
         self._leaf_fact = leaf_fact
@@ -43,11 +42,16 @@ class Products:
         if i == len(self.facts):
             node = self.graph.nodes[i]
             self.facts.append(fact_of(node, self.facts, self._leaf_fact))
-            self.keys.append(key_of(node, self.keys) if self.zeros_free else 0)
         return i
 
     def number(self, value: float) -> int:
         return self.add("number", (), repr(value))
+
+    def key(self, i: int) -> int:
+        """A number that depends on a node's structure alone, not on names or literals."""
+        for node in self.graph.nodes[len(self._keys) : i + 1]:
+            self._keys.append(key_of(own(node), edges(node, self.one), self._keys))
+        return self._keys[i]
 
     def _value(self, i: int) -> float | None:
         node = self.graph.nodes[i]

@@ -1,7 +1,7 @@
 """Nodes → 64-bit keys that do not depend on the order in which nodes were made: equal keys for equal structure.
 
 A key orders arguments and tells apart what looks alike; it decides nothing by itself, so a collision could at most make
-two equal rules look different. Python's own `hash` of text differs from process to process, hence this one.
+two equal rules look different. Python's `hash` of numbers is the same in every process, that of text is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from zlib import crc32
 
 from .graph import Node
 
-MASK = (1 << 64) - 1
 UNORDERED = frozenset(("sum", "product", "min", "max", "and", "or", "eq", "ne"))
 DATA_APART = frozenset(("sum", "product", "param", "state"))
 """Nodes whose data is counted with their arguments, or is a name and does not count."""
@@ -26,8 +25,7 @@ LIFTED = "#"
 
 def mix(a: int, b: int) -> int:
     """A number that depends on both, and on which is which."""
-    h = ((a ^ (b + 0x632BE59BD9B4E019)) * 0x9E3779B97F4A7C15) & MASK
-    return h ^ (h >> 29)
+    return hash((a, b))
 
 
 @lru_cache(maxsize=4096)
@@ -79,9 +77,10 @@ def _slot(text: str, plain: bool, values: bool) -> int:
     return mix(slot, bits(float(text))) if values else slot
 
 
-def key_of(node: Node, keys: Sequence[int], one: int = 0, values: bool = False, itself: int | None = None) -> int:
-    """A node's key from its arguments'. A sum of mixed keys, since addition does not see the order."""
-    key = own(node, values) if itself is None else itself
-    for slot, a in edges(node, one, values) if node.args else ():
+def key_of(itself: int, below: Iterable[tuple[int, int]], keys: Sequence[int]) -> int:
+    """A node's key from its edges and its arguments' keys. Sums of mixed keys, since addition sees no order."""
+    key, count = itself, 0
+    for slot, a in below:
         key += mix(slot, keys[a])
-    return mix(key & MASK, len(node.args))
+        count += 1
+    return mix(key, count)

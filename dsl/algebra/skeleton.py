@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ..rule import Rule
-from .graph import Node, Traced
+from .graph import Node
 from .labels import Labels
 from .normal import Normal
 from .shuffle import LIFTED, coefficient, is_unordered
@@ -32,7 +32,7 @@ Part = str | int | float
 
 
 class Writer:
-    def __init__(self, rule: Rule, traced: Traced, normal: Normal, labels: Labels) -> None:
+    def __init__(self, rule: Rule, normal: Normal, labels: Labels) -> None:
         self.rule = rule
         self.zeros_free = normal.zeros_free
         self.labels = labels
@@ -127,7 +127,9 @@ class Writer:
         return self.names[key]
 
     def _arguments(self, node: Node) -> list[Part]:
-        args = sorted(node.args, key=self.labels.rank) if is_unordered(node) else node.args
+        args = node.args
+        if is_unordered(node):
+            args = tuple(args[k] for k in self.labels.order(args, [""] * len(args)))
         out: list[Part] = ["("]
         for i, a in enumerate(args):
             out += [", ", a] if i else [a]
@@ -135,13 +137,11 @@ class Writer:
 
     def _sum(self, node: Node) -> list[Part]:
         one = self.labels.one
-        terms = [
-            (*self.labels.rank(a), coefficient(c, a == one), float(c), a)
-            for c, a in zip(node.data, node.args, strict=True)
-        ]
-        terms.sort(key=lambda t: (t[0], t[2], t[1], t[3]))
+        signs = [coefficient(c, a == one) for c, a in zip(node.data, node.args, strict=True)]
+        numbers = [float(c) for c in node.data]
         out: list[Part] = ["("]
-        for n, (_, _, sign, c, a) in enumerate(terms):
+        for n, k in enumerate(self.labels.order(node.args, signs, numbers)):
+            a, sign, c = node.args[k], signs[k], numbers[k]
             out += [" + "] if n else []
             if sign == LIFTED:
                 out += [LIFTED, c] if a == one else [LIFTED, c, "*", a]
@@ -150,10 +150,9 @@ class Writer:
         return [*out, ")"]
 
     def _product(self, node: Node) -> list[Part]:
-        factors = sorted((self.labels.rank(a), n, a) for n, a in zip(node.data, node.args, strict=True))
         out: list[Part] = []
-        for _, n, a in factors:
-            out += ["*", a] * n
+        for k in self.labels.order(node.args, node.data):
+            out += ["*", node.args[k]] * node.data[k]
         return ["(", *out[1:], ")"]
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from ..meaning.substitute import substitute
 from ..rule import Rule
-from .canonical import normal_form
+from .canonical import normal_form, traced_live
 from .dead import without_dead
-from .graph import Node, Traced, trace
+from .graph import Node, Traced
 from .normal import Normal
 
 
@@ -34,11 +34,10 @@ class Study:
 
 def study(rule: Rule) -> Study:
     """The rule taken apart; parts of it that change nothing are left out."""
-    live = without_dead(rule)
-    traced = trace(live)
-    normal = normal_form(live, traced)
+    traced, live = traced_live(rule)
+    normal = normal_form(rule, traced, live)
     memory = {name: (normal.of[m.init], normal.of[m.update]) for name, m in traced.states.items()}
-    return Study(live, traced, normal, memory, *_direction(traced, normal))
+    return Study(without_dead(rule), traced, normal, memory, *_direction(traced, normal))
 
 
 def _direction(traced: Traced, normal: Normal) -> tuple[int | None, bool]:

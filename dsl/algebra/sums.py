@@ -10,6 +10,7 @@ from .facts import power as power_of
 from .graph import Node
 from .literals import may_meet
 from .products import Factors, Products
+from .shuffle import own
 
 MAX_TERMS = 200
 SIGNS = {"add": (1.0, 1.0), "sub": (1.0, -1.0), "neg": (-1.0,)}
@@ -26,7 +27,7 @@ class Sums(Products):
 
     def __init__(self, leaf_fact: Callable[[Node], Fact], zeros_free: bool) -> None:
         super().__init__(leaf_fact, zeros_free)
-        self.of: list[int] = []
+        self.of: dict[int, int] = {}
         self._terms: dict[int, list[Term]] = {}
 
     def terms(self, given: int) -> list[Term]:
@@ -132,12 +133,24 @@ class Sums(Products):
         return {i: n for i, n in shared.items() if n and self._distributes(i)}
 
     def _leads_negative(self, terms: Iterable[Term]) -> bool:
-        """Whether the first terms, in an order that names and literals do not change, are mostly negative."""
-        balance: dict[int, int] = {}
+        """Whether the first terms, in an order that names and literals do not change, are mostly negative.
+
+        A plain literal is first; the others go by what they are, and by what is below them where that is not enough.
+        """
+        kinds: dict[int, list[Term]] = {}
         for c, t in terms:
-            key = -1 if t == self.one else self.keys[t]
-            balance[key] = balance.get(key, 0) + (c > 0) - (c < 0)
-        return next((n < 0 for _, n in sorted(balance.items()) if n), False)
+            kinds.setdefault(-1 if t == self.one else own(self.graph.nodes[t]), []).append((c, t))
+        for _, alike in sorted(kinds.items()):
+            signs = {c > 0 for c, _ in alike if c}
+            if len(signs) == 1:
+                return not signs.pop()
+            balance: dict[int, int] = {}
+            for c, t in alike if signs else ():
+                balance[self.key(t)] = balance.get(self.key(t), 0) + (c > 0) - (c < 0)
+            first = next((n for _, n in sorted(balance.items()) if n), 0)
+            if first:
+                return first < 0
+        return False
 
 
 def _without(factors: Factors, common: Factors) -> Factors:

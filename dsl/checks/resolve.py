@@ -37,12 +37,16 @@ from .shapes import ELEMENT, HOST, Shape, ShapeError, broadcast, matrix, reduced
 
 
 class Typed(NamedTuple):
-    """A resolved expression with its shape. `ok` is False where an error was reported for it or for a part of it."""
+    """A resolved expression with its shape. `ok` is False where an error was reported for it or for a part of it.
+
+    `constant` says that it may be made of literals alone, which is then worth working out.
+    """
 
     expr: Expr
     shape: Shape = HOST
     boolean: bool = False
     ok: bool = True
+    constant: bool = False
 
 
 def wrong(expr: Expr) -> Typed:
@@ -83,7 +87,7 @@ class Resolver:
             case Number():
                 return self._number(e)
             case Bool():
-                return Typed(e, HOST, True)
+                return Typed(e, HOST, True, constant=True)
             case Matrix():
                 return self._matrix(e.op, e, [self.expr(a) for a in e.args])
             case Call():
@@ -112,7 +116,7 @@ class Resolver:
         fault = constants.literal(e)
         if fault is not None:
             self.report(fault)
-        return Typed(e, ok=fault is None)
+        return Typed(e, ok=fault is None, constant=True)
 
     def _name(self, e: Name) -> Typed:
         entity = self.names.get(e.id)
@@ -122,7 +126,7 @@ class Resolver:
         if entity.kind == "state":
             self.reading(entity.name, e.span)
         named = e if entity.name == e.id else replace(e, id=entity.name)
-        return Typed(named, entity.shape, entity.boolean)
+        return Typed(named, entity.shape, entity.boolean, constant=entity.kind == "given")
 
     # ------------------------------------------------------------ operators
 
@@ -130,8 +134,11 @@ class Resolver:
         parts = tuple([a.expr for a in args])
         unchanged = isinstance(e, Apply) and all(map(is_, parts, e.args))
         result = cast(Apply, e) if unchanged else Apply(op.name, parts, e.span)
-        if not all(a.ok for a in args):
-            return wrong(result)
+        first, alike = args[0].shape, True
+        for arg in args:
+            if not arg.ok:
+                return wrong(result)
+            alike = alike and arg.shape is first
         for i, arg in enumerate(args if op.takes else ()):
             if op.takes_at(i) == "bool" and not arg.boolean:
                 help = f"compare it with something: `{op.signature}` takes conditions"
@@ -139,17 +146,16 @@ class Resolver:
                     Diagnostic("E202", "this is a number, and a condition belongs here", arg.expr.span, help=help)
                 )
                 return wrong(result)
-        fault = constants.faults(result)
-        if fault is not None:
+        constant = args[-1].constant  # only then can there be a fault
+        if constant and (fault := constants.faults(result)) is not None:
             self.report(fault)
             return wrong(result)
-        first = args[0].shape
-        alike = all(a.shape is first for a in args)
         shape = first if alike else self._fit(e.span, lambda: reduce(broadcast, (a.shape for a in args)))
         if shape is None:
             return wrong(result)
         picks = op.name == "where" and args[1].boolean and args[2].boolean
-        return Typed(_nested(result, op), shape, op.gives == "bool" or picks)
+        constant = constant and all(a.constant for a in args)
+        return Typed(_nested(result, op), shape, op.gives == "bool" or picks, constant=constant)
 
     def _fit(self, span: Span, infer: Callable[[], Shape]) -> Shape | None:
         try:
@@ -260,7 +266,7 @@ class Resolver:
         if not arg.ok:
             return wrong(e)
         size = (arg.shape.rows if e.function == "rows" else arg.shape.cols) if arg.shape.level == "matrix" else "1"
-        return Typed(Number(1.0, "1", e.span) if size == "1" else Name(size, e.span))
+        return Typed(Number(1.0, "1", e.span) if size == "1" else Name(size, e.span), constant=True)
 
 
 def _nested(e: Apply, op: Operator) -> Apply:

@@ -35,6 +35,8 @@ from .scores import Scores
 from .store import Individual, Store, StoreError
 
 PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
+UNSEEN = 50_000
+"""How many new objects the collector lets be before it looks through them: some tens of rules' worth."""
 
 
 # ---------------------------------------------------------------- a run's folder
@@ -103,12 +105,18 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def settled_memory() -> Iterator[None]:
-    """Python's collector does not look again at what was there before the search: all that importing torch left."""
+    """Python's collector does not look again at what was there before the search: all that importing torch left.
+
+    It looks seldom at what comes after, for trees, rules and graphs have no cycles and go without it.
+    """
     gc.collect()
     gc.freeze()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(UNSEEN, *thresholds[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()  # what stays frozen at the end of a program is never freed, and libraries in C complain of it
 
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from ...dsl.algebra.canonical import canonical
 from ...dsl.checks.check import check
+from ...dsl.recent import remembering
 from ...dsl.rule import Rule
 from ...dsl.text.syntax import File
 
-REMEMBERED = 1024
-_recent: dict[int, tuple[File, Rule]] = {}
-"""The trees that were checked last, by identity: whoever breeds a tree, gates it and scores it asks for its rule."""
 
-
+@remembering
 def rule_of(tree: File) -> Rule:
-    """The rule that a tree is. Raises OptError."""
-    known = _recent.get(id(tree))
-    if known is not None and known[0] is tree:
-        return known[1]
-    rule = check(tree)
-    if len(_recent) >= REMEMBERED:
-        del _recent[next(iter(_recent))]
-    _recent[id(tree)] = tree, rule
-    return rule
+    """The rule that a tree is. Raises OptError. Whoever breeds a tree, gates it and scores it asks for its rule."""
+    return check(tree)
 
 
 def key_of(tree: File) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from ...dsl.recent import remembering
 from ...dsl.text.syntax import Apply, Assign, Expr, File, Item, Let, Name, Output, ParamDecl, StateDecl, names
 from .trees import fragment, number, number_of, renamed, rounded
 
@@ -170,6 +171,7 @@ def _spelled(primitive: str, corrected: bool) -> Expr:
 # ---------------------------------------------------------------- tree to genome
 
 
+@remembering
 def read(tree: File) -> Genome:
     """The genome that `write` made the tree of. Raises ValueError for a tree of another shape."""
     defaults = {item.name: item.default for item in tree.items if isinstance(item, ParamDecl)}
