@@ -20,6 +20,7 @@ from ..text.expand import expand
 from ..text.syntax import (
     OUTPUTS,
     Applies,
+    Apply,
     Assign,
     Def,
     Evaluate,
@@ -106,7 +107,7 @@ class _Checker:
     def _name(self) -> str:
         named = self.items(Optimizer)
         for again in named[1:]:
-            self.problems.append(declared_twice(again.name, again.span, named[0].span))
+            self.problems.append(declared_twice("optimizer", again.span, named[0].span))
         if named:
             name = named[0].name
             if name.startswith("_") or name in _PYTHON or iskeyword(name):
@@ -239,6 +240,8 @@ class _Checker:
     def _no_lone_expression(self) -> None:
         for item in self.items(Short):
             help = "write `update = ...`; an expression alone is the short form, and the only line of its file"
+            if isinstance(item.value, Apply) and item.value.op == "eq":
+                help = "`==` compares: write `name <- expression` for a state, `let name = expression` for a value"
             self.problems.append(Diagnostic("E305", "an expression that goes nowhere", item.span, help=help))
 
     def _complete(self) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 from ..diagnostics import Diagnostic, Label, Span
 from ..rule import Interval, Param, ParamType, Prior, Rule, State, Value
-from ..text.syntax import DTYPES, STATE_SCOPES, Call, Expr, Number, ParamDecl, Scope, StateDecl
+from ..text.syntax import DTYPES, STATE_SCOPES, Apply, Call, Expr, Number, ParamDecl, Scope, StateDecl
 from ..text.syntax import Interval as IntervalNode
 from ..text.syntax import Prior as PriorNode
 from . import constants
@@ -35,6 +35,10 @@ def param(decl: ParamDecl, report: Report) -> Param:
     """One hyperparameter. What is wrong with it is reported; the rest of it still counts."""
     _name(decl, report)
     default = None if decl.default is None else _constant(decl.default, report)
+    if isinstance(decl.default, Apply) and isinstance(default, bool):
+        help = f"write `in (0, inf)` for what is allowed, `param {decl.name} = true` for a flag"
+        report(Diagnostic("E306", "a condition where the default belongs", decl.default.span, help=help))
+        default = None
     type_ = _type(decl, default, report)
     interval = None if decl.interval is None else _sound(_interval, decl.interval) or _interval(decl.interval, report)
     prior = None if decl.prior is None else _sound(_prior, decl.prior) or _prior(decl.prior, report)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..diagnostics import Diagnostic, Fix, Label, Span
 from ..meaning.operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
+from ..text.syntax import OUTPUTS
 from .shapes import OF_GIVEN, Shape
 
 EntityKind = Literal["param", "state", "let", "var", "given", "input"]
@@ -35,6 +36,15 @@ SYNONYMS = {
     "False": "false",
 }  # fmt: skip
 
+STANDARD = {
+    name: f"declare it: `{kind} {name} = {value}`"
+    for kind, name, value in (
+        ("param", "lr", "1e-3"), ("param", "beta1", "0.9"), ("param", "beta2", "0.999"), ("param", "eps", "1e-8"),
+        ("param", "wd", "0.01"), ("state", "m", "0"), ("state", "v", "0"),
+    )
+}  # fmt: skip
+"""What to write for a name that everybody takes for granted."""
+
 FUNCTION_HINTS = {
     "rsqrt": "write `1/sqrt(x)`", "pow": "write `x^y`", "power": "write `x^y`", "sgn": "write `sign(x)`",
     "relu": "write `max(x, 0)`", "clamp": "write `clip(x, low, high)`", "ln": "write `log(x)`",
@@ -44,7 +54,9 @@ FUNCTION_HINTS = {
     "float": "write `cast(x, float32)`", "amax": "write `max_of(x)`", "linalg": "write `norm(x)`",
     "select": "write `where(condition, x, y)`", "if": "write `where(condition, x, y)`", "randn": "write `noise()`",
     "average": "write `mean(x)`", "std": "write `sqrt(mean(x^2) - mean(x)^2)`", "matmul": "write `A @ B`",
-    "transpose": "write `A.T`", "__import__": "rules cannot import code; `use` brings in other rules",
+    "transpose": "write `A.T`", "cosine": "write `use std.schedules: cosine`",
+    "warmup": "write `use std.schedules: warmup`", "clip_norm": "write `use std.clipping: clip_norm`",
+    "atan": "there is none; `tanh(x)` has its shape", "arctan": "there is none; `tanh(x)` has its shape", "__import__": "rules cannot import code; `use` brings in other rules",
 }  # fmt: skip
 
 
@@ -117,7 +129,9 @@ def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[st
     entity = names.get(meant) if meant is not None else None
     similar = None if entity is None else entity.span
     labels: tuple[Label, ...] = () if similar is None else (Label(similar, "a similar name is declared here"),)
-    help = f"did you mean `{meant}`?" if meant else "declare it with `param`, `state` or `let`"
+    help = f"did you mean `{meant}`?" if meant else STANDARD.get(name, "declare it with `param`, `state` or `let`")
+    if name == "T":
+        help += " A transpose is `A.T`"
     fix = _renaming(span, meant if name in RENAMED else slip(name, names))
     return Diagnostic("E101", f"unknown name `{name}`", span, "not a param, state or let", labels, help, fix)
 
@@ -134,6 +148,9 @@ def unknown_function(name: str, span: Span, own: Iterable[str]) -> Diagnostic:
     return Diagnostic("E105", f"unknown function `{name}`", span, help=help, fix=fix)
 
 
+SINGLE = (*OUTPUTS, "optimizer", "applies when", "evaluate theta")
+
+
 def declared_twice(name: str, span: Span, first: Span | None) -> Diagnostic:
     """E103, pointing at both places; a given name or output has no first place."""
     if first is None:
@@ -141,6 +158,8 @@ def declared_twice(name: str, span: Span, first: Span | None) -> Diagnostic:
         help = "choose another name"
         return Diagnostic("E103", f"`{name}` is given: {what}", span, help=help)
     help = f"`{name} <- ...` changes a state or a `var`" if first.source == span.source else ""
+    if name in SINGLE:
+        help = "a rule has one: keep the right one"
     return Diagnostic(
         "E103", f"`{name}` is declared twice", span, note="again here", labels=(Label(first, "first here"),), help=help
     )

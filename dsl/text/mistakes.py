@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ..diagnostics import Diagnostic, Fix, Label, Span
 from .build import Located
+from .foreign import foreign
 
 WORDS = frozenset(
     [
@@ -61,6 +63,12 @@ class Slip:
     def previous(self) -> Located | None:
         return self.before[-1] if self.before else None
 
+    @property
+    def begins_line(self) -> bool:
+        """Whether the line break before the token was taken out, as it is inside brackets."""
+        p, at = self.previous, self.token.span
+        return p is not None and "\n" in at.source.text[p.span.end : at.start]
+
     def error(self, message: str, help: str, span: Span | None = None, fix: Fix | None = None) -> Diagnostic:
         return Diagnostic("E001", message, span or self.token.span, help=help, fix=fix)
 
@@ -73,6 +81,8 @@ def explain(tokens: list[Located], at: int, begin: int, expected: object) -> Dia
     slip = Slip(tokens[at], tokens[begin:at], names)
     if slip.token.type == "OTHER" or any(t.type == "OTHER" for t in slip.before):
         return None
+    if (said := foreign(slip.token.span)) is not None:
+        return said
     for row in SLIPS:
         found = row(slip)
         if found is not None:
@@ -126,6 +136,18 @@ def _equals_inside(slip: Slip) -> Diagnostic | None:
     )
 
 
+def _misspelt(slip: Slip) -> Diagnostic | None:
+    """`Param lr = 1`, `sate m = 0`"""
+    p, t = slip.previous, slip.token
+    if p is None or p.type != "NAME" or slip.before[0] is not p or t.type != "NAME" or str(p) in STATEMENTS:
+        return None
+    meant = get_close_matches(str(p).lower(), OPENING, 1, 0.8)
+    if not meant:
+        return None
+    fix = Fix(p.span, meant[0]) if str(p).lower() == meant[0] else None
+    return slip.error(f"unknown statement `{p}`", f"did you mean `{meant[0]}`?", p.span, fix)
+
+
 def _juxtaposed(slip: Slip) -> Diagnostic | None:
     """`2g`, `(a)(b)`, `sqrt g`"""
     p, t = slip.previous, slip.token
@@ -141,6 +163,8 @@ def _juxtaposed(slip: Slip) -> Diagnostic | None:
     return slip.error(f"`{p}` and `{t}` need an operator between them", f"write `{p}*{t}` to multiply", fix=gap)
 
 
+OPENING = ("optimizer", "param", "state", "input", "let", "var", "def", "use", "applies", "evaluate", "repeat", "when")
+"""The words that a statement can begin with, before a name."""
 STATEMENTS = {
     "if": "write `when condition { ... }` for a static choice, `where(condition, x, y)` for a choice by element",
     "for": "write `repeat n { ... }`",
@@ -162,7 +186,7 @@ def _reserved(slip: Slip) -> Diagnostic | None:
 
 def _unclosed(slip: Slip) -> Diagnostic | None:
     """The line ends, or a statement begins, inside a bracket."""
-    if slip.token.type not in ("_NL", "$END") and slip.token.type not in WORDS:
+    if slip.token.type not in ("_NL", "$END") and slip.token.type not in WORDS and not slip.begins_line:
         return None
     open_: list[Located] = []
     for t in slip.before:
@@ -221,8 +245,9 @@ SLIPS: tuple[Callable[[Slip], Diagnostic | None], ...] = (
     _chained,
     _equals_inside,
     _attribute,
-    _juxtaposed,
     _unclosed,
+    _misspelt,
+    _juxtaposed,
     _reserved,
     _ends_early,
     _stray_close,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from unicodedata import normalize
 
 from ..diagnostics import Diagnostic, OptError, Source, Span
 from .build import Located
@@ -26,8 +27,8 @@ KEYWORDS = frozenset(
 
 HINTS = {
     "|": "write `abs(x)` for |x|, `norm(x)` for a norm, `or` for either",
-    "'": "strings have no place in a rule",
-    "&": "write `and`",
+    "'": "write `A.T` for a transpose; strings have no place in a rule",
+    "&": "write `and`; of an aligned formula, leave the `&` out",
     "!": "write `not`",
     "%": "write `a mod b` for a remainder",
     "?": "write `where(condition, x, y)`",
@@ -37,6 +38,12 @@ HINTS = {
     "∑": "write `sum(x)`",
     "`": "leave the quotes out",
     '"': 'only `use "./file.opt"` takes a string, and it ends on its own line',
+    "“": 'write `"`',
+    "”": 'write `"`',
+    "⊙": "write `*`",
+    "∘": "write `*`",
+    "∥": "write `norm(x)`",
+    "⊤": "write `A.T`",
     "∇": "the gradient is called `g`",
     "_": "names begin with a letter",
 }
@@ -221,4 +228,6 @@ def _set_aside(text: str, span: Span, out: Tokens) -> None:
 
 
 def _unknown(text: str, span: Span) -> Diagnostic:
-    return Diagnostic("E002", f"{describe(text)} means nothing here", span, help=HINTS.get(text, "remove it"))
+    plain = normalize("NFKC", text)
+    otherwise = f"write `{plain}`" if plain != text and plain.isascii() and plain.isprintable() else "remove it"
+    return Diagnostic("E002", f"{describe(text)} means nothing here", span, help=HINTS.get(text, otherwise))
