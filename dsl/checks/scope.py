@@ -55,8 +55,10 @@ FUNCTION_HINTS = {
     "select": "write `where(condition, x, y)`", "if": "write `where(condition, x, y)`", "randn": "write `noise()`",
     "average": "write `mean(x)`", "std": "write `sqrt(mean(x^2) - mean(x)^2)`", "matmul": "write `A @ B`",
     "transpose": "write `A.T`", "cosine": "write `use std.schedules: cosine`",
-    "warmup": "write `use std.schedules: warmup`", "clip_norm": "write `use std.clipping: clip_norm`",
-    "atan": "there is none; `tanh(x)` has its shape", "arctan": "there is none; `tanh(x)` has its shape", "__import__": "rules cannot import code; `use` brings in other rules",
+    "warmup": "write `use std.schedules: warmup`",
+    "clip_norm": "write `use std.clipping: clip_norm`",
+    "atan": "there is none; `tanh(x)` has its shape", "arctan": "there is none; `tanh(x)` has its shape",
+    "__import__": "rules cannot import code; `use` brings in other rules",
 }  # fmt: skip
 
 

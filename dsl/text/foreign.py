@@ -28,12 +28,16 @@ ROWS: tuple[tuple[str, str, str], ...] = (
         "functions belong to no module",
         "write the name alone, such as `sqrt(v)`",
     ),
-    (r"\.[a-zA-Z]\w*\s*\(", "values have no methods", "write operators and functions, such as `beta1*m + (1 - beta1)*g`"),
+    (r"\.[a-zA-Z]\w*\s*\(", "values have no methods", "write it with operators: `beta1*m + (1 - beta1)*g`"),
     (rf"\b{REDUCED}\s*\([^()]*,\s*per\b", "a scope is no argument of its own", SCOPED),
     (rf"\b{REDUCED}\s*\([^()]*\)\s*per\b", "the scope stands outside the brackets", SCOPED),
     (rf"\b{REDUCED}\s+per\b", "the scope stands outside the brackets", SCOPED),
     (r"^\s*param\s+\w+\s*:\s*-?[\d.]", "a default follows `=`", "write `param name = 1e-3`"),
-    (r"^\s*(?:param|state|let)\b[^,()\[\]]*,\s*\w+\s*=", "one declaration a line", "begin the second on a line of its own"),
+    (
+        r"^\s*(?:param|state|let)\b[^,()\[\]]*,\s*\w+\s*=",
+        "one declaration a line",
+        "begin the second on a line of its own",
+    ),
 )  # fmt: skip
 """(pattern, message, help)"""
 
