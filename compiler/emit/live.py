@@ -70,7 +70,7 @@ class _Printer:
                 out += self._arm(arm, block, results, indent)
             condition = spell(self.lifted(s.condition))
             names = ", ".join(results) if len(results) > 1 else f"({results[0]},)"
-            out.append(f"{indent}{names} = chosen({condition}, {arms[0]}(), {arms[1]}())")
+            out += ["", f"{indent}{names} = chosen({condition}, {arms[0]}(), {arms[1]}())"]
         return out
 
     def _arm(self, name: str, block: tuple[HostStatement, ...], results: list[str], indent: str) -> list[str]:
@@ -78,4 +78,4 @@ class _Printer:
         inner = self.lines(block, indent + STEP)
         missing = set(results) - defines(block, self.needed)
         inner += [f"{indent}{STEP}{x} = {self.constant('math.nan')}" for x in results if x in missing]
-        return ["", f"{indent}def {name}():", *inner, *returned(results, indent + STEP), ""]
+        return ["", f"{indent}def {name}():", *inner, *returned(results, indent + STEP)]

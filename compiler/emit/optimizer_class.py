@@ -264,7 +264,7 @@ def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
         *emit_names(names),
         *_peer(plan),
         *emit_backends(native, kernel, parts),
-        *(_left_out(missing) if missing else []),
+        *_constant("left_out", "dict[str, str]", {name: _text(part) for name, part in missing.items()}),
         "",
         f"{STEP}def __init__(",
         *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),
@@ -277,38 +277,36 @@ def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
     return "\n".join(lines)
 
 
-def _left_out(missing: dict[str, str]) -> list[str]:
-    rows = [f"{_text(name)}: {_text(part)}" for name, part in missing.items()]
-    one = f"{STEP}left_out: ClassVar[dict[str, str]] = {{{', '.join(rows)}}}"
+def _constant(name: str, type: str, values: dict[str, str]) -> list[str]:
+    """A dictionary of the class as a formatter lays it out, if there is anything in it; values are code."""
+    rows = [f"{_text(key)}: {value}" for key, value in values.items()]
+    head = f"{STEP}{name}: ClassVar[{type}] = {{"
+    one = f"{head}{', '.join(rows)}}}"
     if len(one) <= WIDTH:
-        return [one]
-    return [one[: one.index("= {") + 3], *(f"{STEP * 2}{row}," for row in rows), f"{STEP}}}"]
+        return [one] if rows else []
+    return [head, *(f"{STEP * 2}{row}," for row in rows), f"{STEP}}}"]
 
 
 def emit_names(names: dict[str, str | tuple[str, ...]]) -> list[str]:
     """The table of torch's names for hyperparameters."""
     texts = {name: _text(own) if isinstance(own, str) else _tuple(list(map(_text, own))) for name, own in names.items()}
-    pairs = ", ".join(f"{_text(name)}: {text}" for name, text in texts.items())
-    return [f"{STEP}torch_names: ClassVar[Names] = {{{pairs}}}"] if names else []
+    return _constant("torch_names", "Names", texts)
 
 
 def _arguments(plan: Plan, others: dict[str, Option]) -> dict[str, str]:
     """The type and default of each argument."""
-    out = {
-        name: f"{'float | Tensor' if isinstance(own, str) else 'Any'} | None = None"
-        for name, own in torch_names(plan).items()
-    }
-    out |= {key: f"{_type(p)} = {_default(p)}" for key, p in parameters(plan)}
+    types = {key: _type(p) for key, p in parameters(plan)}
+    named = {name: types[own] if isinstance(own, str) else "Any" for name, own in torch_names(plan).items()}
+    out = {name: f"{type} | None = None" for name, type in named.items()}
+    out |= {key: f"{types[key]} = {_default(p)}" for key, p in parameters(plan)}
     return out | {name: f"{option.type} = {option.default}" for name, option in others.items()}
 
 
 def _peer(plan: Plan) -> list[str]:
     """What a rule that torch has too needs to read its checkpoints."""
     peer = peer_of(plan)
-    states = ", ".join(f"{_text(name)}: {_text(own)}" for name, own in peer.states.items())
-    flags = ", ".join(f"{_text(name)}: {value!r}" for name, value in peer.flags.items())
-    out = [f"{STEP}torch_states: ClassVar[dict[str, str]] = {{{states}}}"] if states else []
-    return out + ([f"{STEP}torch_flags: ClassVar[dict[str, Any]] = {{{flags}}}"] if flags else [])
+    states = _constant("torch_states", "dict[str, str]", {name: _text(own) for name, own in peer.states.items()})
+    return states + _constant("torch_flags", "dict[str, Any]", {name: repr(x) for name, x in peer.flags.items()})
 
 
 def _type(p: Param) -> str:

@@ -30,7 +30,8 @@ class Peer:
 
 
 MOMENTS = {"exp_avg": "m", "exp_avg_sq": "v"}
-COUPLED, DECOUPLED = {"decoupled_weight_decay": False}, {"decoupled_weight_decay": True}
+AMSGRAD = {**MOMENTS, "max_exp_avg_sq": "vmax"}
+DECAY = {"decoupled_weight_decay": "decoupled"}
 
 PEERS = {
     "Adadelta": Peer({"square_avg": "v", "acc_delta": "u"}),
@@ -44,10 +45,10 @@ PEERS = {
         names={"initial_accumulator_value": "initial"},
         order=("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"),
     ),
-    "Adam": Peer(MOMENTS, flags={"amsgrad": False, **COUPLED}),
-    "AdamW": Peer(MOMENTS, flags={"amsgrad": False, **DECOUPLED}),
+    "Adam": Peer(AMSGRAD, names=DECAY),
+    "AdamW": Peer(AMSGRAD, flags={"decoupled_weight_decay": True}),
     "Adamax": Peer({"exp_avg": "m", "exp_inf": "u"}),
-    "AMSGrad": Peer({**MOMENTS, "max_exp_avg_sq": "vmax"}, flags={"amsgrad": True, **COUPLED}),
+    "AMSGrad": Peer(AMSGRAD, flags={"amsgrad": True, "decoupled_weight_decay": False}),
     "ASGD": Peer({"ax": "average"}),
     "Muon": Peer(
         {"momentum_buffer": "b"},
@@ -55,9 +56,9 @@ PEERS = {
         flags={"nesterov": True, "adjust_lr_fn": None},
         order=("lr", "weight_decay", "momentum"),
     ),
-    "NAdam": Peer({**MOMENTS, "mu_product": "product"}, names={"momentum_decay": "psi"}, flags=COUPLED),
+    "NAdam": Peer({**MOMENTS, "mu_product": "product"}, names={"momentum_decay": "psi", **DECAY}),
     "Nesterov": Peer({"momentum_buffer": "b"}, flags={"nesterov": True}),
-    "RAdam": Peer(MOMENTS, flags=COUPLED),
+    "RAdam": Peer(MOMENTS, names=DECAY),
     "RMSprop": Peer(
         {"square_avg": "v", "grad_avg": "a", "momentum_buffer": "b"},
         order=("lr", "alpha", "eps", "weight_decay", "momentum", "centered"),
@@ -66,7 +67,7 @@ PEERS = {
         {"prev": "last", "step_size": "s"},
         names={"etas": ("eta_minus", "eta_plus"), "step_sizes": ("smallest", "largest")},
     ),
-    "SGD": Peer({"momentum_buffer": "b"}, flags={"nesterov": False}),
+    "SGD": Peer({"momentum_buffer": "b"}),
 }
 
 

@@ -262,10 +262,9 @@ class _Checker:
                 help = "declare `param lr = 1e-3`, or write `step_size = ...`"
                 self.problems.append(Diagnostic("E307", "no step size: this rule has no `lr`", span, help=help))
                 return
-            default = Output("step_size", Name("lr"))
-            self.body.out.insert(0, default) if "step_size" in given else self.body.out.append(default)
+            self.body.out[:] = _completed(self.body.out, Output("step_size", Name("lr")))
         if "decay" in given and "decay" not in sure:
-            self.body.out.insert(0, Output("decay", Number(0.0, "0")))
+            self.body.out[:] = _completed(self.body.out, Output("decay", Number(0.0, "0")))
 
     def _no_update(self) -> None:
         span = self.file.span
@@ -298,6 +297,18 @@ def _surely(body: Iterable[object]) -> set[str]:
         elif isinstance(s, When):
             out |= _surely(s.then) & _surely(s.otherwise)
     return out
+
+
+def _completed(body: Iterable[RuleStatement], default: Output) -> tuple[RuleStatement, ...]:
+    """The statements with an output on every path: its default where an arm lacks what the other gives, or all do."""
+
+    def arms(s: RuleStatement) -> RuleStatement:
+        if not isinstance(s, When) or all(default.name != o.name for o in _outputs((s,))):
+            return s
+        return replace(s, then=_completed(s.then, default), otherwise=_completed(s.otherwise, default))  # type: ignore[arg-type]
+
+    out = tuple(map(arms, body))
+    return out if default.name in _surely(out) else (*out, default)
 
 
 def camel_case(stem: str) -> str:

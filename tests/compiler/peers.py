@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, tuple[Any, Any, dict[str, Any], dict[str, Any]]] = {
     "adadelta": (load(zoo("adadelta")), torch.optim.Adadelta, {}, {"lr": 1.0}),
     "rmsprop": (load(zoo("rmsprop")), torch.optim.RMSprop, {"momentum": 0.5}, {"lr": 1e-2, "momentum": 0.5}),
     "rprop": (load(zoo("rprop")), torch.optim.Rprop, {}, {"lr": 1e-2}),
-    "sgd": (load(zoo("sgd")), torch.optim.SGD, {}, {"momentum": 0.9}),
+    "sgd": (load(zoo("sgd")), torch.optim.SGD, {"mu": 0.9}, {"momentum": 0.9}),
 }
 """The rule's class, torch's, and what each is given besides the common settings."""
 

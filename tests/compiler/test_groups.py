@@ -112,7 +112,7 @@ def test_schedules_of_the_momentum(name: str, schedule: Callable[[Any], Any]) ->
     p, q = parameter(), parameter()
     pairs: dict[str, tuple[Any, Any]] = {
         "adamw": (AdamW([p]), torch.optim.AdamW([q])),
-        "sgd": (SGD([p], lr=0.1), torch.optim.SGD([q], lr=0.1, momentum=0.9)),
+        "sgd": (SGD([p], lr=0.1, momentum=0.9), torch.optim.SGD([q], lr=0.1, momentum=0.9)),
     }
     for optimizer in pairs[name]:
         scheduler = schedule(optimizer)

@@ -26,6 +26,9 @@ TEXTS = {
     "theta written": "let a = theta*2\ntheta <- a - lr*(g + theta)",
     "g rebound": "g <- g + 0.1*theta\ng <- clip(g, -1, 1)\nupdate = g",
     "decay and schedule": "decay = 0.1\nstep_size = lr*min(1, t/3)\nupdate = sign(g)",
+    "decay and step size in some branches": (
+        "when ndim >= 2 { decay = 0.1\nwhen rows > 4 { step_size = 2*lr } }\nupdate = g"
+    ),
     "step size of tensors": "step_size = lr/(1 + norm(g))\nupdate = g",
     "conditions": "let c = g > 0 and not (theta > 0) or t == 2\nupdate = where(c, g, 2*g) + c",
     "conditions as numbers": "param b = true\nupdate = g*(t > 2) + b*theta + (g > 0)",

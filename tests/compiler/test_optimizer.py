@@ -142,7 +142,7 @@ def test_a_sparse_gradient_is_refused_in_words() -> None:
 
 def test_schedulers_are_read_live() -> None:
     p, q = parameter(3), parameter(3)
-    ours, theirs = SGD([p], lr=0.1), torch.optim.SGD([q], lr=0.1, momentum=0.9)
+    ours, theirs = (cls([x], lr=0.1, momentum=0.9) for cls, x in ((SGD, p), (torch.optim.SGD, q)))
     schedules = [torch.optim.lr_scheduler.StepLR(o, step_size=2, gamma=0.1) for o in (ours, theirs)]
     for _ in range(6):
         for optimizer, schedule in zip((ours, theirs), schedules, strict=True):

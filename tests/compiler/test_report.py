@@ -72,7 +72,7 @@ def test_all_kernels_are_lean(name: str) -> None:
 )
 def test_the_plan_counts_what_passes_move(name: str, dtype: str, passes: list[int], least: int) -> None:
     plan = lower(simplify(zoo(name)))
-    flags = {"case1": True, "case2": False}
+    flags = {"case1": True, "case2": False, "case_amsgrad": False}
     found = moved(plan, cut(plan), flags, Kept(dtype))
     assert [m.loads + m.stores for m in found] == passes
     assert floor(plan, cut(plan), flags, Kept(dtype)) == least

@@ -17,8 +17,10 @@ PAIRS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "adafactor": ("adafactor", torch.optim.Adafactor, {"beta2_decay": -0.7}),
     "adagrad": ("adagrad", torch.optim.Adagrad, {"initial_accumulator_value": 0.1, "lr_decay": 0.1}),
     "adam": ("adam", torch.optim.Adam, {"betas": (0.8, 0.9), "weight_decay": 0.1}),
+    "adam, decoupled": ("adam", torch.optim.Adam, {"weight_decay": 0.1, "decoupled_weight_decay": True}),
     "adamax": ("adamax", torch.optim.Adamax, {"betas": (0.8, 0.9)}),
     "adamw": ("adamw", torch.optim.AdamW, {"weight_decay": 0.2}),
+    "adamw, amsgrad": ("adamw", torch.optim.AdamW, {"amsgrad": True}),
     "amsgrad": ("amsgrad", torch.optim.Adam, {"amsgrad": True}),
     "asgd": ("asgd", torch.optim.ASGD, {"t0": 2}),
     "muon": ("muon", torch.optim.Muon, {"momentum": 0.8}),
@@ -29,6 +31,7 @@ PAIRS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "rprop": ("rprop", torch.optim.Rprop, {"etas": (0.4, 1.3), "step_sizes": (1e-5, 10)}),
     "sgd": ("sgd", torch.optim.SGD, {"momentum": 0.5, "dampening": 0.1}),
     "sgd without momentum": ("sgd", torch.optim.SGD, {"momentum": 0}),
+    "sgd, Nesterov's": ("sgd", torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
 }
 """The rule, torch's class, and settings that are not the defaults."""
 
@@ -70,11 +73,11 @@ def test_ours_goes_on_from_what_torchs_has_saved(name: str) -> None:
 
 def test_arguments_have_torchs_order() -> None:
     for rule, cls, given in (
-        ("adamw", torch.optim.AdamW, (0.01, (0.8, 0.9), 1e-6, 0.1)),
+        ("adamw", torch.optim.AdamW, (0.01, (0.8, 0.9), 1e-6, 0.1, True)),
         ("rmsprop", torch.optim.RMSprop, (0.01, 0.9, 1e-6, 0.1, 0.5, True)),
         ("adagrad", torch.optim.Adagrad, (0.01, 0.1, 0.2, 0.3, 1e-6)),
-        ("sgd", torch.optim.SGD, (0.01, 0.5, 0.1, 0.2)),
-        ("nadam", torch.optim.NAdam, (0.01, (0.8, 0.9), 1e-6, 0.1, 0.01)),
+        ("sgd", torch.optim.SGD, (0.01, 0.5, 0.0, 0.2, True)),
+        ("nadam", torch.optim.NAdam, (0.01, (0.8, 0.9), 1e-6, 0.1, 0.01, True)),
         ("rprop", torch.optim.Rprop, (0.01, (0.4, 1.3), (1e-5, 10))),
         ("adafactor", torch.optim.Adafactor, (0.01, -0.7, (1e-6, 1e-2), 2.0, 0.1)),
     ):
@@ -89,8 +92,9 @@ def test_what_another_rule_has_saved_is_refused_and_nothing_is_lost() -> None:
     foreign: list[tuple[str, Any, str]] = [
         ("adamw", torch.optim.RMSprop(parameters("adamw")), "another rule's: it has square_avg, and not m, v"),
         ("sgd", torch.optim.Adam(parameters("sgd")), "another rule's: it has exp_avg, exp_avg_sq, and not b"),
-        ("adam", torch.optim.Adam(parameters("adam"), amsgrad=True), "amsgrad=True, and this rule is amsgrad=False"),
-        ("sgd", torch.optim.SGD(parameters("sgd"), momentum=0.9, nesterov=True), "nesterov=True"),
+        ("amsgrad", torch.optim.Adam(parameters("adam")), "amsgrad=False, and this rule is amsgrad=True"),
+        ("adamw", torch.optim.Adam(parameters("adam")), "decoupled_weight_decay=False, and this rule is"),
+        ("nesterov", torch.optim.SGD(parameters("sgd"), momentum=0.9), "nesterov=False"),
         ("lion", torch.optim.Adadelta(parameters("lion")), "another rule's: it has acc_delta, square_avg, and not m"),
     ]
     for rule, theirs, message in foreign:

@@ -113,14 +113,14 @@ def test_info_of_adamw(run: Run) -> None:
     known = json.loads(run("info", "adamw", "--format", "json").out)
     assert known["name"] == "AdamW"
     assert [(p["name"], p["default"]) for p in known["params"]] == [
-        ("lr", 1e-3), ("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8), ("wd", 1e-2),
+        ("lr", 1e-3), ("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8), ("wd", 1e-2), ("amsgrad", False),
     ]  # fmt: skip
     assert known["params"][0]["interval"] == {
         "text": "[0, inf)", "low": 0, "high": None, "low_open": False, "high_open": True,
     }  # fmt: skip
     assert known["params"][1]["prior"] == {"family": "loguniform", "args": [0.001, 0.5], "complement": 1}
     assert [(s["name"], s["scope"], s["dtype"], s["bytes"]) for s in known["states"]] == [
-        ("m", "element", "float32", 4), ("v", "element", "float32", 4),
+        ("m", "element", "float32", 4), ("v", "element", "float32", 4), ("vmax", "element", "float32", 4),
     ]  # fmt: skip
     assert known["outputs"] == ["decay", "step_size", "update"]
     assert known["backends"] == {"torch": None, "triton": None}

@@ -36,7 +36,7 @@ def trajectory(rule: Rule, shape: tuple[int, ...], given: dict[str, Any]) -> tup
 O = torch.optim  # noqa: E741
 AGAINST_TORCH: dict[str, tuple[dict[str, Any], Callable[[Any], torch.optim.Optimizer]]] = {
     "sgd": (
-        {"wd": 0.1, "dampening": 0.3},
+        {"wd": 0.1, "mu": 0.9, "dampening": 0.3},
         lambda p: O.SGD(p, lr=1e-3, momentum=0.9, dampening=0.3, weight_decay=0.1),
     ),
     "nesterov": ({"wd": 0.1}, lambda p: O.SGD(p, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=0.1)),

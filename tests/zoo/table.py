@@ -44,6 +44,12 @@ MOMENTUM = (
         lambda p: to.SGD(p, lr=1e-2, momentum=0.8, dampening=0.1, weight_decay=0.1),
     ),
     Row(
+        "sgd",
+        {"lr": 1e-2, "mu": 0.8, "wd": 0.1, "nesterov": True},
+        lambda p: to.SGD(p, lr=1e-2, momentum=0.8, weight_decay=0.1, nesterov=True),
+    ),
+    Row("sgd", {"lr": 1e-2, "wd": 0.1}, lambda p: to.SGD(p, lr=1e-2, weight_decay=0.1)),
+    Row(
         "nesterov",
         {"lr": 1e-2, "mu": 0.8, "wd": 0.1},
         lambda p: to.SGD(p, lr=1e-2, momentum=0.8, weight_decay=0.1, nesterov=True),
@@ -88,7 +94,18 @@ MOMENTUM = (
 
 ADAPTIVE = (
     Row("adam", {**ADAM, "wd": 0.1}, lambda p: to.Adam(p, **TORCH_ADAM, weight_decay=0.1)),
+    Row("adam", {**ADAM, "amsgrad": True}, lambda p: to.Adam(p, **TORCH_ADAM, amsgrad=True)),
+    Row(
+        "adam",
+        {**ADAM, "wd": 0.1, "decoupled": True},
+        lambda p: to.Adam(p, **TORCH_ADAM, weight_decay=0.1, decoupled_weight_decay=True),
+    ),
     Row("adamw", {**ADAM, "wd": 0.1}, lambda p: to.AdamW(p, **TORCH_ADAM, weight_decay=0.1)),
+    Row(
+        "adamw",
+        {**ADAM, "wd": 0.1, "amsgrad": True},
+        lambda p: to.AdamW(p, **TORCH_ADAM, weight_decay=0.1, amsgrad=True),
+    ),
     Row("amsgrad", {**ADAM, "wd": 0.1}, lambda p: to.Adam(p, **TORCH_ADAM, weight_decay=0.1, amsgrad=True)),
     Row("adamax", {**ADAM, "wd": 0.1}, lambda p: to.Adamax(p, **TORCH_ADAM, weight_decay=0.1)),
     Row(
@@ -96,8 +113,18 @@ ADAPTIVE = (
         {**ADAM, "wd": 0.1, "psi": 0.1},
         lambda p: to.NAdam(p, **TORCH_ADAM, weight_decay=0.1, momentum_decay=0.1),
     ),
+    Row(
+        "nadam",
+        {**ADAM, "wd": 0.1, "decoupled": True},
+        lambda p: to.NAdam(p, **TORCH_ADAM, weight_decay=0.1, decoupled_weight_decay=True),
+    ),
     Row("radam", {**ADAM, "wd": 0.1}, lambda p: to.RAdam(p, **TORCH_ADAM, weight_decay=0.1)),
     Row("radam", {"lr": 1e-2}, lambda p: to.RAdam(p, lr=1e-2)),
+    Row(
+        "radam",
+        {**ADAM, "wd": 0.1, "decoupled": True},
+        lambda p: to.RAdam(p, **TORCH_ADAM, weight_decay=0.1, decoupled_weight_decay=True),
+    ),
     Row(
         "rmsprop",
         {"lr": 3e-2, "alpha": 0.9, "eps": 1e-6, "wd": 0.1},

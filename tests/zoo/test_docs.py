@@ -8,7 +8,7 @@ from pathlib import Path
 from optc.dsl.checks.library import GRAMMAR
 from optc.dsl.load import file_at, zoo
 from optc.dsl.rule import Rule
-from optc.dsl.text.syntax import Def
+from optc.dsl.text.syntax import Def, Name, walk
 
 from .test_zoo import NAMES
 
@@ -17,8 +17,13 @@ ROWS = re.findall(r"^\| \[`(\w+)`\]\(\.\./grammar/zoo/(\w+)\.opt\) \| (.*?) \| (
 
 
 def kept(rule: Rule) -> str:
-    scopes = ("" if s.scope == "element" else f" per {s.scope.replace('_', ' ')}" for s in rule.states)
-    return ", ".join(f"`{s.name}`{scope}" for s, scope in zip(rule.states, scopes, strict=True)) or "none"
+    """The states of a rule; in brackets those that some settings do without."""
+    params, found = {p.name for p in rule.params}, []
+    for s in rule.states:
+        scope = "" if s.scope == "element" else f" per {s.scope.replace('_', ' ')}"
+        optional = s.when is not None and any(isinstance(part, Name) and part.id in params for part in walk(s.when))
+        found.append(f"(`{s.name}`{scope})" if optional else f"`{s.name}`{scope}")
+    return ", ".join(found) or "none"
 
 
 def test_the_tables_say_what_the_rules_say() -> None:
