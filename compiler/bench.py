@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
@@ -149,7 +150,8 @@ def launches(step: Callable[[], Any], device: str) -> int:
     with torch.autograd.profiler.profile(use_device="cuda") as seen:
         step()
         wait(device)
-    return sum(len(event.kernels) for event in seen.function_events or [])
+    on_gpu = [e for e in seen.function_events or [] if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
+    return sum(not e.name.startswith(("Memcpy", "Memset")) for e in on_gpu)
 
 
 def host_seconds(

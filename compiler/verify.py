@@ -106,8 +106,12 @@ def _cannot(plan: Plan, backend: str) -> str:
         return emit_native.refusal(plan) or _no_compiler()
     if (why := emit_triton.refusal(plan)) is not None:
         return why
-    runs = torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
+    runs = torch.cuda.is_available() or _interprets()
     return "" if runs else "no GPU here; TRITON_INTERPRET=1 runs the kernel without one"
+
+
+def _interprets() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def _no_compiler() -> str:
@@ -149,7 +153,8 @@ def _check(
     def drawn() -> list[NDArray[np.float64]]:
         return [rounded(draw.standard_normal(s), dtype) for s in shapes]
 
-    device = "cuda" if torch.cuda.is_available() and backend != "native" else "cpu"
+    on_cpu = backend == "native" or (backend == "triton" and _interprets())
+    device = "cuda" if torch.cuda.is_available() and not on_cpu else "cpu"
     model = Beside(rule, settings, {**_how(backend), **options}, device, dtype, drawn())
     worst, allowed = Apart("theta", 0.0), tolerance(rule, dtype)
     for t in range(1, steps + 1 + model.starts_coded):

@@ -1,7 +1,8 @@
 """Every figure that the compiler is meant to reach on an H200-class GPU, measured in one run and written as one JSON.
 
 All take turns in rounds of several steps on end: in training, too, nothing waits for the GPU after each. Targets are
-for a GPU and full sizes; elsewhere `reached` is null.
+for a GPU and full sizes; elsewhere `reached` is null. On a GPU each figure has a process and a time limit of its own,
+since what fails on a GPU may end the process, and what was measured is written at once.
 
     python examples/gpu.py --out docs/results/NAME.json
     python examples/gpu.py --device cpu --small --out X.json     # tries the script itself, on any machine
@@ -35,6 +36,7 @@ from optc.compiler.bench_shapes import SHAPES, Shapes
 Row = dict[str, Any]
 FUSED = "torch:adamw:fused"
 STEPS = 10  # of each in a round
+LIMIT, LIMIT_OF_ONE = 500.0, 100.0  # seconds for all figures, and for one
 RULES: dict[str, dict[str, Any]] = {"adamw": {}, "lion": {}, "evolved": {"total": 1_000_000}}
 
 
@@ -112,10 +114,10 @@ def compile_time(setup: Setup) -> Iterator[Row]:
         places = {"OPTC_CACHE": f"{folder}/optc", "TRITON_CACHE_DIR": f"{folder}/triton"}
         command = [sys.executable, __file__, "--first-step", "--device", setup.device, *["--small"] * setup.small]
         for when, target in (("cold", 2.0), ("from the cache", 0.02)):
-            done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True)
+            done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, timeout=60)
             if done.returncode:
                 raise ValueError(f"a new process could not step: {(done.stderr.strip() or 'no word').splitlines()[-1]}")
-            parts = json.loads(done.stdout)
+            parts = json.loads(done.stdout.splitlines()[-1])
             yield setup.row(f"adamw, {when}", sum(parts.values()), "s", target, **parts)
 
 
@@ -150,20 +152,46 @@ FIGURES: dict[str, Callable[[Setup], Iterator[Row]]] = {
 WORDS = {None: "not judged", True: "reached", False: "NOT REACHED"}
 
 
-def run(setup: Setup, out: Path, names: Iterable[str]) -> bool:
-    """Measures, and writes after each figure, so that a run cut short keeps what it has. Whether none failed."""
+def run(setup: Setup, out: Path, names: Iterable[str], rows_of: Callable[[Setup, str], Iterator[Row]]) -> bool:
+    """Measures, and writes after each row, so that a run cut short keeps what it has. Whether none failed."""
     result: Row = about_here(setup) | {"figures": [], "failed": {}}
     for name in names:
         try:
-            for row in FIGURES[name](setup):
+            for row in rows_of(setup, name):
                 result["figures"].append({"figure": name, **row})
-                what = f"{name}: {row['measured']}: {row['value']:.4g} {row['unit']}"
-                print(f"{what}; {row['target']}: {WORDS[row['reached']]}", flush=True)
+                out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         except Exception as error:  # whatever a GPU or its compiler raises costs this figure alone
             result["failed"][name] = f"{type(error).__name__}: {error}"
             print(f"{name}: not measured: {error}", file=sys.stderr)
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return not result["failed"]
+
+
+def here(setup: Setup, name: str) -> Iterator[Row]:
+    """A figure's rows, measured in this process."""
+    for row in FIGURES[name](setup):
+        what = f"{name}: {row['measured']}: {row['value']:.4g} {row['unit']}"
+        print(f"{what}; {row['target']}: {WORDS[row['reached']]}", flush=True)
+        yield row
+
+
+def apart(setup: Setup, name: str, until: float) -> Iterator[Row]:
+    """A figure's rows from a new process, those before a fault too. Raises what ended it; `until` is on our clock."""
+    seconds = min(LIMIT_OF_ONE, until - time.monotonic())
+    if seconds <= 0:
+        raise TimeoutError("no time was left")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "figure.json"
+        command = [sys.executable, __file__, "--figure", name, "--device", setup.device, "--out", str(out)]
+        try:
+            ended = subprocess.run([*command, *["--small"] * setup.small], timeout=seconds).returncode
+            words = f"its process ended with {ended}" if ended else ""
+        except subprocess.TimeoutExpired:
+            words = f"it took more than {seconds:.0f} s"
+        result = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"figures": [], "failed": {}}
+    yield from ({key: x for key, x in row.items() if key != "figure"} for row in result["figures"])
+    if words:
+        raise RuntimeError(result["failed"].get(name, words))
 
 
 def about_here(setup: Setup) -> Row:
@@ -190,7 +218,9 @@ def main() -> None:
         return print(json.dumps(first_step(setup)))
     bench.WARM = 0.0 if given.small else bench.WARM
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    sys.exit(0 if run(setup, given.out, given.figure or FIGURES) else 1)
+    names = given.figure or list(FIGURES)
+    rows_of = partial(apart, until=time.monotonic() + LIMIT) if given.device == "cuda" and len(names) > 1 else here
+    sys.exit(0 if run(setup, given.out, names, rows_of) else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What all tests share: golden files, and Triton's interpreter where there is no GPU."""
+"""What all tests share: golden files, and which Triton they have.
+
+A process has one Triton, so it has either its interpreter and no GPU, whatever the machine, or with `pytest -m gpu`
+its compiler and a GPU, for the tests that need one.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +24,30 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _has_gpu() -> bool:
-    return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+HAS_GPU = Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+FOUND = dict(os.environ)
 
 
-if not _has_gpu():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr != "gpu":  # before anything imports triton or torch
+        os.environ.update(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="")
+
+
+@pytest.fixture
+def gpu_environment() -> dict[str, str]:
+    """The environment of a process that is to have this machine's GPU. Skips the test where there is none."""
+    if not HAS_GPU:
+        pytest.skip("needs a CUDA device")
+    return {name: value for name, value in FOUND.items() if name != "TRITON_INTERPRET"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files with what tests produce")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not _has_gpu():
-        skip = pytest.mark.skip(reason="needs a CUDA device")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not HAS_GPU or config.option.markexpr != "gpu":
+        skip = pytest.mark.skip(reason="needs a CUDA device, and pytest -m gpu")
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(skip)

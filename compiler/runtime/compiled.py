@@ -34,8 +34,6 @@ class CompiledOptimizer(RuleOptimizer):
         native = batch.program.native is not None and batch.works[0].theta.device.type == "cpu"
         if self._backend == "native" and not native:
             raise RuntimeError(f"{type(self).__name__} has no native code here; backend='auto' runs it by torch")
-        if torch.compiler.is_compiling():  # then torch compiles what runs eagerly here
-            return "torch"
         if self._backend == "torch" or not native:
             return "compiled" if self._compile else "torch"
         return "native" if self._backend == "native" else NATIVE_HOW[self._compile]

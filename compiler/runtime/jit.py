@@ -8,6 +8,7 @@ This file's text is part of each generated module that has a kernel.
 from __future__ import annotations
 
 import builtins
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -32,6 +33,17 @@ class Kernel:
 
     def __getitem__(self, grid: Any) -> Any:
         return self.compiled[grid]
+
+    @cached_property
+    def unfit(self) -> str:
+        """Why Triton runs nothing on this machine's GPU, in words; empty where it does."""
+        if not isinstance(self.compiled, triton.JITFunction):
+            return "TRITON_INTERPRET=1 runs kernels on tensors of a CPU alone"
+        try:  # the driver is C code that Triton compiles on this machine, as it does what launches a kernel
+            import_module("triton.runtime").driver.active.get_current_device()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     @property
     def compiled(self) -> Any:

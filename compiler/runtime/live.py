@@ -45,10 +45,11 @@ class Live:
 
 
 def live_number(type: type, value: Any, device: torch.device) -> Tensor:
+    """A hyperparameter there. What the host has, tensor or not, is a number: a graph must not copy from its memory."""
     dtype = torch.bool if type is bool else torch.float64
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.device.type != "cpu":
         return value.detach().reshape(()).to(device, dtype)
-    return torch.full((), value, dtype=dtype, device=device)
+    return torch.full((), value.item() if isinstance(value, Tensor) else value, dtype=dtype, device=device)
 
 
 def live_sizes(job: Job, group: int, works: Sequence[Work]) -> list[Tensor]:

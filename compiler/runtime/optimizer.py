@@ -5,6 +5,7 @@ This file's text is part of each generated module, so it needs torch alone, and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -94,6 +95,8 @@ class RuleOptimizer(Checkpointed):
                 f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
                 " capturable=True computes them on the device"
             )
+        if torch.compiler.is_compiling():
+            return untraced(self.step, closure, inputs=inputs)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -233,12 +236,29 @@ class RuleOptimizer(Checkpointed):
     def _backend_for(self, batch: Batch) -> str:
         if self._backend == "triton" and batch.program.kernel is None:
             raise RuntimeError(f"{type(self).__name__} has no Triton kernel here; backend='auto' runs it by torch")
-        on_gpu = batch.works[0].theta.device.type == "cuda" and batch.program.kernel is not None
-        by_triton = self._backend == "triton" or (self._backend == "auto" and on_gpu)
+        by_triton = self._backend == "triton" or (self._backend == "auto" and self._suits_triton(batch))
         return "triton" if by_triton else self._without_triton(batch)
+
+    def _suits_triton(self, batch: Batch) -> bool:
+        """Whether parameters are on a GPU and their rule has a kernel that Triton can run there."""
+        if batch.works[0].theta.device.type != "cuda" or batch.program.kernel is None:
+            return False
+        if batch.program.kernel.unfit:
+            warnings.warn(
+                f"{type(self).__name__} is stepped by torch, since Triton cannot run: {batch.program.kernel.unfit}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return not batch.program.kernel.unfit
 
     def _without_triton(self, batch: Batch) -> str:
         return "torch"
+
+
+@torch._disable_dynamo  # type: ignore[attr-defined]
+def untraced(step: Function, *args: Any, **more: Any) -> Any:
+    """A step within code that torch.compile reads: it is a call that this code makes, and none of its graphs."""
+    return step(*args, **more)
 
 
 def capturing() -> bool:

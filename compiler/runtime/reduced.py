@@ -37,6 +37,7 @@ from .triton import (
     gradients_at,
     homes_of,
     interprets,
+    on_device,
     on_host,
 )
 from .work import Batch, Work
@@ -56,7 +57,7 @@ def run_reduced(batches: list[Batch], table: Table) -> None:
         return
     for device, here in by_device.items():
         interpreted = interprets(here[0].program, device)
-        with torch.cuda.device(device if device.type == "cuda" else -1):
+        with on_device(device):
             step_together(here, table, interpreted)
 
 

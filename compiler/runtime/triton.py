@@ -38,7 +38,13 @@ def run_triton(batches: list[Batch], table: Table) -> None:
         batches[0].program.reduce(batches, table)
         return
     for batch in batches:
-        launch(batch, table)
+        with on_device(batch.works[0].theta.device):
+            launch(batch, table)
+
+
+def on_device(device: torch.device) -> Any:
+    """Where streams and events are those of a device; Triton launches there, too."""
+    return torch.cuda.device(device if device.type == "cuda" else -1)
 
 
 @dataclass
@@ -118,20 +124,19 @@ def run_kernel(batch: Batch, tables: list[Tensor], constants: list[Any], table: 
     scalars, addresses, chunks = tables
     if not len(chunks):
         return
-    device = batch.works[0].theta.device
-    scalars = table.to(device) if isinstance(table, Tensor) else scalars
+    scalars = table.to(addresses.device) if isinstance(table, Tensor) else scalars
     keys = random_keys(batch.works, addresses)
-    with torch.cuda.device(device if device.type == "cuda" else -1):
-        batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *keys, *constants, **OPTIONS)
+    batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *keys, *constants, **OPTIONS)
 
 
 def interprets(program: Program, device: torch.device) -> bool:
     """Whether kernels run in Triton's interpreter. Raises RuntimeError where they cannot run at all."""
-    if isinstance(program.kernel.compiled, triton.JITFunction):
-        if device.type == "cpu":
-            raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
-        return False
-    return True
+    interpreted = not isinstance(program.kernel.compiled, triton.JITFunction)
+    if interpreted and device.type != "cpu":
+        raise RuntimeError("backend='triton': TRITON_INTERPRET=1 runs kernels on tensors of a CPU alone")
+    if not interpreted and device.type == "cpu":
+        raise RuntimeError("backend='triton' needs parameters on a GPU, or TRITON_INTERPRET=1 in the environment")
+    return interpreted
 
 
 def constants_of(batch: Batch, operands: list[Any], sizes: tuple[int, ...]) -> list[Any]:

@@ -84,6 +84,24 @@ def test_a_compiled_training_step_that_contains_a_step_of_ours() -> None:
     equal(compiled, trained(lambda ps: made("adamw", ps)), exact=False)
 
 
+def test_torch_compile_takes_nothing_of_a_step_apart() -> None:
+    """Code that contains a step is one graph before it, however often the rate changes."""
+    graphs: list[Any] = []
+    (p,) = parameters()[:1]
+    optimizer = made("adamw", [p])
+
+    @torch.compile(backend=lambda graph, _: graphs.append(graph) or graph.forward)
+    def train() -> None:
+        p.grad.mul_(0.5)
+        optimizer.step()
+
+    p.grad = torch.ones_like(p)
+    for i in range(4):
+        optimizer.param_groups[0]["lr"] = 0.1 * i
+        train()
+    assert [[node.target for node in g.graph.nodes if node.op.startswith("call")] for g in graphs] == [["mul_"]]
+
+
 def test_wrappers_may_read_what_every_optimizer_has() -> None:
     optimizer = made("adamw", parameters())
     run(optimizer, steps=1)

@@ -9,7 +9,7 @@ import torch
 
 from optc.compiler.load import load
 from optc.compiler.verify import verify
-from optc.dsl.load import zoo, zoo_names
+from optc.dsl.load import zoo
 
 from .test_verify import settings
 
@@ -24,9 +24,10 @@ def parameter(n: int, dtype: torch.dtype = torch.float32, offset: int = 0) -> to
     return p
 
 
-@pytest.mark.parametrize("name", zoo_names())
-def test_the_zoo_holds_on_the_gpu(name: str) -> None:
-    assert [c for c in verify(zoo(name), settings(name), steps=20) if not c.ok] == []
+@pytest.mark.parametrize("name", ["adamw", "evolved", "lamb", "adafactor", "novograd", "muon"])
+def test_kernels_of_every_kind_hold_on_the_gpu(name: str) -> None:
+    """In every dtype and way to keep states; the rest of the zoo: `tests/zoo/test_triton.py`."""
+    assert [c for c in verify(zoo(name), settings(name), steps=5) if not c.ok] == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])

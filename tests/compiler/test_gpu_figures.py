@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ def test_a_figure_that_fails_costs_no_other(monkeypatch: pytest.MonkeyPatch, tmp
     result = json.loads(out.read_text(encoding="utf-8"))
     assert result["failed"] == {"GPT-2": "ValueError: no memory is left"}
     assert [row["figure"] for row in result["figures"]] == ["host time"]
+
+
+def test_a_figure_has_a_process_and_a_time_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    script = runpy.run_path(str(SCRIPT))
+    setup, apart = script["Setup"]("cpu", True, "eager", 4), script["apart"]
+    (row,) = apart(setup, "host time", time.monotonic() + 100)
+    assert row["value"] > 0 and row["measured"] in capfd.readouterr().out
+    with pytest.raises(RuntimeError, match="it took more than 0 s"):
+        list(apart(setup, "host time", time.monotonic() + 0.1))
+    with pytest.raises(TimeoutError, match="no time was left"):
+        list(apart(setup, "host time", time.monotonic()))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -56,6 +56,18 @@ for rule in sys.argv[1:]:
 """Kernels are looked up as for a launch on a GPU, by what Triton knows of their arguments, and then not launched."""
 
 
+def test_what_cannot_run_here_is_said_in_words() -> None:
+    """There is no GPU, or none to be seen, so Triton has no driver: parameters on a GPU would be stepped by torch."""
+    code = "import optc; print(optc.load(optc.zoo('adamw')).programs[0].kernel.unfit)"
+    said = {}
+    for interpret in ("0", "1"):
+        environment = os.environ | {"TRITON_INTERPRET": interpret}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        said[interpret] = done.stdout.strip()
+    assert said["0"].startswith("RuntimeError: ")
+    assert said["1"] == "TRITON_INTERPRET=1 runs kernels on tensors of a CPU alone"
+
+
 def test_no_step_compiles_again() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     command = [sys.executable, "-c", SCRIPT, "adamw", "lamb", "adafactor"]

@@ -30,10 +30,10 @@ def after(name: str, backend: str, device: str) -> list[np.ndarray]:
     return [p.detach().cpu().numpy() for p in params]
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("name", NAMES)
-def test_kernels_are_the_torch_backend(name: str) -> None:
+def test_kernels_are_the_torch_backend(name: str, device: str) -> None:
     """Four steps, each of a few roundings of numbers near 1: contraction and the order of sums may differ."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     near = 1.6e-5 if name == "muon" else 1e-6  # its matrices are bfloat16: 2^-8 of a step of 1e-3, four times
     for x, y in zip(after(name, "triton", device), after(name, "torch", device), strict=True):
         np.testing.assert_allclose(x, y, rtol=near, atol=near)
