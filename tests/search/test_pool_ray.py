@@ -86,13 +86,18 @@ def outcomes_of(pool, jobs):
 
 
 def test_a_deadly_job_fails_alone(tmp_path, cluster):
-    """The clock begins once a worker is up; what is not endless takes milliseconds of its five seconds."""
     text = "param lr = 1e-3\nupdate = sign(g)"
-    jobs = [Job("k", text, task, 0, 6) for task in ("deadly", "endless", "quadratic_1e2")]
-    outcomes = outcomes_of(pool_there(tmp_path, cluster, Deadly, "machine.timeout=5"), jobs)
+    jobs = [Job("k", text, task, 0, 6) for task in ("deadly", "quadratic_1e2")]
+    outcomes = outcomes_of(pool_there(tmp_path, cluster, Deadly), jobs)
     assert outcomes["deadly"].reason == "its process died 2 times"
-    assert outcomes["endless"].reason == "it took longer than 5 seconds"
     assert outcomes["quadratic_1e2"].reason == "" and outcomes["quadratic_1e2"].fitness > -1
+
+
+def test_an_endless_job_is_given_up(tmp_path, cluster):
+    """It is alone, for a short time may be too short for anything on a busy machine."""
+    jobs = [Job("k", "param lr = 1e-3\nupdate = sign(g)", "endless", 0, 6)]
+    outcomes = outcomes_of(pool_there(tmp_path, cluster, Deadly, "machine.timeout=2"), jobs)
+    assert outcomes["endless"].reason == "it took longer than 2 seconds"
 
 
 class Hungry(Evaluator):
