@@ -20,10 +20,8 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from optc.dsl.checks.check import check
 from optc.dsl.diagnostics import OptError
-from optc.dsl.meaning.interpret import initial_states, settings, step
-from optc.dsl.rule import Rule
+from optc.dsl.meaning.interpret import settings
 from optc.dsl.text.parser import parse
 from optc.dsl.text.syntax import File
 from optc.search.evolve.evolve import evolve
@@ -33,9 +31,10 @@ from optc.search.runs.export import formula
 from optc.search.seeds import generator
 from optc.search.spaces.expression import PRELUDE, founder
 from optc.search.spaces.gates import NAMES, Gatekeeper
+from optc.search.spaces.keys import rule_of
 from optc.search.spaces.space import SPACES
-from optc.search.spaces.trees import tidied, unplaced
-from optc.search.tasks.imitation import SCALES, SHAPE, WEIGHT_SIZE, Agreement
+from optc.search.spaces.trees import unplaced
+from optc.search.tasks.imitation import SCALES, SHAPE, WEIGHT_SIZE, Agreement, moves
 
 STEPS = 10
 FOUND = 0.99
@@ -70,15 +69,27 @@ HIDDEN = {
     "cautious": Hidden("where(g*m > 0, m/(sqrt(v) + eps), 0)", looked_at=True),
     "adamax": Hidden("m/(v + eps)", ((V, "v <- max(beta2*v, abs(g))"),), looked_at=True),
     "twice": Hidden("s", (("state v", "state s = 0\nstate v"), (V, f"s <- 0.9*s + 0.1*m\n{V}")), looked_at=True),
-    "made up": Hidden("sign(g) + 2*m/(sqrt(v) + eps)"),
-    "grams": Hidden("abs(m)*sign(g)"),
-    "nadam": Hidden("(0.9*mhat + 0.1*g)/(sqrt(vhat) + eps)"),
-    "soft": Hidden("m/(abs(m) + sqrt(v))"),
-    "cube root": Hidden("mhat/cbrt(vhat)"),
-    "belief": Hidden("m/(sqrt(abs(v - square(m))) + eps)"),
-    "mean absolute": Hidden("m/(v + eps)", ((V, "v <- beta2*v + (1 - beta2)*abs(g)"),)),
-    "sign average": Hidden("m", ((M, "m <- beta1*m + (1 - beta1)*sign(g)"),)),
-    "adabelief": Hidden("m/(sqrt(v) + eps)", ((V, "v <- beta2*v + (1 - beta2)*(g - m)^2"),)),
+    "made up": Hidden("sign(g) + 2*m/(sqrt(v) + eps)", looked_at=True),
+    "grams": Hidden("abs(m)*sign(g)", looked_at=True),
+    "nadam": Hidden("(0.9*mhat + 0.1*g)/(sqrt(vhat) + eps)", looked_at=True),
+    "soft": Hidden("m/(abs(m) + sqrt(v))", looked_at=True),
+    "cube root": Hidden("mhat/cbrt(vhat)", looked_at=True),
+    "belief": Hidden("m/(sqrt(abs(v - square(m))) + eps)", looked_at=True),
+    "mean absolute": Hidden("m/(v + eps)", ((V, "v <- beta2*v + (1 - beta2)*abs(g)"),), looked_at=True),
+    "sign average": Hidden("m", ((M, "m <- beta1*m + (1 - beta1)*sign(g)"),), looked_at=True),
+    "adabelief": Hidden("m/(sqrt(v) + eps)", ((V, "v <- beta2*v + (1 - beta2)*(g - m)^2"),), looked_at=True),
+    "root": Hidden("sign(m)*sqrt(abs(m))"),
+    "saturating": Hidden("tanh(2*m/(sqrt(v) + eps))"),
+    "between": Hidden("mhat/(abs(mhat) + abs(g) + eps)"),
+    "addsign": Hidden("g*(2 + sign(g)*sign(m))"),
+    "half hearted": Hidden("where(g*m > 0, m, 0.1*m)"),
+    "fading": Hidden("mhat/((sqrt(vhat) + eps)*sqrt(t))"),
+    "pulled": Hidden("g/(sqrt(v) + eps) + theta"),
+    "clipped": Hidden("clip(g, -0.1, 0.1)"),
+    "two speeds": Hidden("0.5*m + g/(sqrt(vhat) + eps)"),
+    "amsgrad": Hidden("m/(sqrt(v) + eps)", ((V, "v <- max(v, g^2)"),)),
+    "heavy ball": Hidden("0.9*m + g", ((M, "m <- beta1*m + g"),)),
+    "signed speed": Hidden("sign(g)*sqrt(v)"),
 }
 BREEDING = Breeding(
     population=60, generations=10_000, elites=0, tournament=6, selection="pareto", crossover=0.2,
@@ -96,23 +107,18 @@ class Teacher:
         scale, mean = 10.0 ** rng.uniform(*SCALES, SHAPE), rng.standard_normal(SHAPE)
         self.gradients = scale * (mean + rng.standard_normal((STEPS, *SHAPE)))
         self.start = WEIGHT_SIZE * rng.standard_normal(SHAPE)
-        self.wanted = self.moves(check(tree))
+        self.wanted = self.moves(tree)
 
-    def moves(self, rule: Rule) -> Array:
-        theta, setting = self.start, settings(rule)
-        states, moves = initial_states(rule, setting, theta), []
-        for t, gradient in enumerate(self.gradients, 1):
-            before = theta
-            theta, states = step(rule, setting, theta, gradient, states, t)
-            moves.append(before - theta)
-        return np.stack(moves)
+    def moves(self, tree: File) -> Array:
+        rule = rule_of(tree)
+        return moves(rule, settings(rule), self.start, self.gradients)
 
     def agreement(self, tree: File) -> float:
         """-1 for a rule that cannot be run or is not finite."""
         found = Agreement()
         try:
             with np.errstate(all="ignore"):
-                found.add(self.moves(check(tidied(tree))), self.wanted)
+                found.add(self.moves(tree), self.wanted)
         except (OptError, ArithmeticError, ValueError):
             return -1.0
         return found.score if np.isfinite(found.score) else -1.0
@@ -120,27 +126,26 @@ class Teacher:
 
 def search(hidden: Hidden, seed: int, most: int) -> dict[str, Any]:
     """What a search comes to: its evaluations, best agreement and rule, and the processor's seconds."""
-    teacher, scored = Teacher(hidden.tree()), 0
+    teacher, known = Teacher(hidden.tree()), dict[str, Merit]()
     best, rule = -1.0, founder("g")
 
     def score(candidates: Sequence[Candidate]) -> list[Merit]:
-        nonlocal scored, best, rule
-        merits = [Merit(0, teacher.agreement(c.tree)) for c in candidates]
-        for candidate, merit in zip(candidates, merits, strict=True):
-            if best >= FOUND or scored == most:
-                break
-            scored += 1
-            if merit.fitness > best:
-                best, rule = merit.fitness, candidate.tree
-        return merits
+        nonlocal best, rule
+        for candidate in candidates:
+            if candidate.id in known or best >= FOUND or len(known) == most:
+                continue
+            known[candidate.id] = Merit(0, teacher.agreement(candidate.tree))
+            if known[candidate.id].fitness > best:
+                best, rule = known[candidate.id].fitness, candidate.tree
+        return [known.get(candidate.id, Merit(0, -1.0)) for candidate in candidates]
 
     start = time.process_time()
     opened = replace(SPACES[hidden.space], founders={"sgd": founder("g")})
     for _ in evolve(opened, BREEDING, seed, Gatekeeper(NAMES, STEPS), score):
-        if best >= FOUND or scored >= most:
+        if best >= FOUND or len(known) >= most:
             break
     seconds = round(time.process_time() - start, 1)
-    return {"seed": seed, "evaluations": scored, "agreement": best, "rule": formula(rule), "seconds": seconds}
+    return {"seed": seed, "evaluations": len(known), "agreement": best, "rule": formula(rule), "seconds": seconds}
 
 
 def table(searches: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:

@@ -20,10 +20,16 @@ from .population import Candidate, Generation, Member, Refusal, ranked
 from .selection import SELECTIONS, Breeding, Members, winner
 
 
-def evolve(space: Space, breeding: Breeding, seed: int, admit: Admit, score: Score) -> Iterator[Generation]:
-    """The generations of a run in order; who lives on from one to the next keeps the score it has."""
+def evolve(
+    space: Space, breeding: Breeding, seed: int, admit: Admit, score: Score, rehearse: Score | None = None
+) -> Iterator[Generation]:
+    """The generations of a run in order; who lives on from one to the next keeps the score it has.
+
+    `rehearse` scores on other seeds than `score` does: constants are tuned by it. Without it there is no chance in
+    scores, and `score` does for both.
+    """
     selection = SELECTIONS[breeding.selection](breeding)
-    polish = Polisher(breeding, seed, space.literals, admit, score)
+    polish = Polisher(breeding, seed, space.literals, admit, score, rehearse or score)
     members: Members = ()
     for number in range(breeding.generations):
         nursery = _Nursery(space, breeding, seed, number, selection.pools(members) if number else (), admit)

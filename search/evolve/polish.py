@@ -1,23 +1,24 @@
 """The best rules of a population to the same with better constants, by an evolution strategy inside each skeleton.
 
-A generation's best rules, one a skeleton, get a number of trials each. Trials are individuals of that generation, born
-of the rule by the operator `tuned`; they pass the gates, and are scored in batches. A rule whose best trial is better
-than itself gives it its place, and the trial may be tuned in its turn, from the steps that its tuning ended with; a
-rule that was not bettered is tuned with finer steps, until those are too fine.
+A generation's best rules that differ get a number of trials each. Trials are individuals of that generation, born of
+the rule by the operator `tuned`; they pass the gates, and are scored in batches, on seeds that judge no one else: the
+best of many trials on one seed is next to divergence on another. A rule gives its place to its best trial if that is
+better on these seeds, and on those that judge everyone. The trial may be tuned in its turn, from the steps that its
+tuning ended with; a rule that was not bettered is tuned with finer steps, until those are too fine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
-from ...dsl.algebra.canonical import canonical
 from ...dsl.text.syntax import File
 from ..seeds import generator
 from ..spaces.dials import Dials
-from ..spaces.keys import rule_of
 from ..training.fitness import DIVERGED
-from .population import Candidate, Member, Merit, Refusal, ranked
+from .niches import Niches
+from .population import TRIAL, Candidate, Member, Merit, Refusal, ranked
 from .selection import Breeding, Members
 from .strategy import Evolution
 
@@ -26,7 +27,6 @@ SIGMA = 0.1
 """The first step, in widths of a prior: that of a mutation."""
 FINER, FINEST = 1 / 3, 0.003
 """A rule that was not bettered is tuned with steps so much smaller the next time, and no more below the finest."""
-OPERATOR = "tuned"
 
 Score = Callable[[Sequence[Candidate]], Sequence[Merit]]
 Admit = Callable[[File], str]
@@ -42,7 +42,9 @@ class Polisher:
     literals: bool
     admit: Admit
     score: Score
+    rehearse: Score
     steps: dict[str, float] = field(default_factory=dict)
+    niches: Niches = field(default_factory=Niches)
 
     def __call__(self, members: Members, number: int) -> Members:
         """The population after generation `number`, its best rules tuned if it is their turn."""
@@ -51,27 +53,42 @@ class Polisher:
             return members
         tunings = self._begun(members, number)
         while batches := [(tuning, batch) for tuning in tunings if (batch := list(tuning.batch(self.admit)))]:
-            merits = iter(self.score([candidate for _, batch in batches for candidate in batch]))
+            merits = iter(self.rehearse([candidate for _, batch in batches for candidate in batch]))
             for tuning, batch in batches:
                 tuning.learn([Member(candidate, next(merits), tuning.rule.island) for candidate in batch])
+        better = self._bettered(tunings) if tunings else {}
+        return ranked(self._placed(member, better) for member in members)
+
+    def _bettered(self, tunings: Sequence[_Tuning]) -> dict[str, Member]:
+        """The rules whose place another takes; how finely each is to be tuned the next time."""
+        before = self.rehearse([tuning.rule.candidate for tuning in tunings])
+        promising = [t for t, merit in zip(tunings, before, strict=True) if t.best and t.best.merit > merit]
+        judged = self.score([tuning.best.candidate for tuning in promising if tuning.best])
+        better = {
+            tuning.rule.candidate.id: replace(tuning.best, merit=merit)
+            for tuning, merit in zip(promising, judged, strict=True)
+            if tuning.best and merit > tuning.rule.merit
+        }
         for tuning in tunings:
-            better = tuning.best is not tuning.rule
-            self.steps[tuning.best.candidate.id] = min(SIGMA, tuning.strategy.sigma) if better else tuning.sigma * FINER
-        best = {tuning.rule.candidate.id: tuning.best for tuning in tunings}
-        return ranked(self._placed(member, best) for member in members)
+            name = tuning.rule.candidate.id
+            if name in better:
+                self.steps[better[name].candidate.id] = min(SIGMA, tuning.strategy.sigma)
+            else:
+                self.steps[name] = tuning.sigma * FINER
+        return better
 
     @staticmethod
     def _placed(member: Member, best: dict[str, Member]) -> Member:
         return replace(best.get(member.candidate.id, member), island=member.island)
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
-        rules: dict[str, Member] = {}
-        for member in members:
-            if len(rules) == self.breeding.tune_top or member.fitness <= DIVERGED:
-                break
-            if self.sigma(member) >= FINEST and len(Dials.of(member.candidate.tree, literals=self.literals)):
-                rules.setdefault(canonical(rule_of(member.candidate.tree)).skeleton, member)
-        return [_Tuning(self, number, which, rule) for which, rule in enumerate(rules.values())]
+        """The best rules that differ, of those that can be tuned."""
+        alive = [member for member in members if member.fitness > DIVERGED]
+        rules = (member for member in self.niches.split(alive)[0] if self._tunable(member))
+        return [_Tuning(self, number, which, rule) for which, rule in enumerate(islice(rules, self.breeding.tune_top))]
+
+    def _tunable(self, member: Member) -> bool:
+        return self.sigma(member) >= FINEST and len(Dials.of(member.candidate.tree, literals=self.literals)) > 0
 
     def sigma(self, member: Member) -> float:
         """The width of a rule's first steps."""
@@ -79,11 +96,13 @@ class Polisher:
 
 
 class _Tuning:
-    """One rule's trials, a batch at a time."""
+    """One rule's trials, a batch at a time; the best of them, on the seeds that they are tried on."""
+
+    best: Member | None
 
     def __init__(self, polisher: Polisher, number: int, which: int, rule: Member) -> None:
         breeding = polisher.breeding
-        self.rule = self.best = rule
+        self.rule, self.best = rule, None
         self.number, self.sigma, self.trials = number, polisher.sigma(rule), breeding.tune_trials
         self.dials = Dials.of(rule.candidate.tree, literals=polisher.literals)
         self.first = max(breeding.population, breeding.births) + which * self.trials
@@ -106,12 +125,12 @@ class _Tuning:
                 refused.append(Refusal(tree, reason))
                 self.positions[k] = self.strategy.again()
             parents = (self.rule.candidate.id,)
-            yield Candidate(self.number, self.first + self.spent, tree, (OPERATOR,), parents, tuple(refused))
+            yield Candidate(self.number, self.first + self.spent, tree, TRIAL, parents, tuple(refused))
             self.spent += 1
 
     def learn(self, trials: Sequence[Member]) -> None:
         """What the trials of the last batch came to. A batch that the budget has cut short teaches nothing."""
-        self.best = max([self.best, *trials], key=lambda member: member.merit)
+        self.best = max([self.best, *trials] if self.best else trials, key=lambda member: member.merit)
         if len(trials) == len(self.positions):
             order = sorted({trial.merit for trial in trials})
             self.strategy.tell(self.positions, [order.index(trial.merit) for trial in trials])

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from ...dsl.text.syntax import File
 
+TRIAL = ("tuned",)
+"""The operators of a rule that is another with other constants, tried on seeds that judge no one."""
+
 
 class Merit(NamedTuple):
     """How many rungs training followed a rule past, and its fitness on the last; followed further is better."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ...dsl.algebra.canonical import canonical
 from ...dsl.checks.check import check
-from ..evolve.population import Candidate, Generation, Merit
+from ..evolve.population import TRIAL, Candidate, Generation, Merit
 from ..spaces.measure import complexity, front
 from ..spaces.trees import tidied
 from ..training.fitness import DIVERGED
@@ -61,7 +61,8 @@ class Board:
     def stopped(self, candidate: Candidate, merit: Merit) -> None:
         self.tally.add(None, True)
         self.number = candidate.generation
-        self.reasons = self.reasons + Counter([*(r.reason for r in candidate.refused), STOPPED.format(merit.rung + 1)])
+        why = [] if candidate.operators == TRIAL else [STOPPED.format(merit.rung + 1)]
+        self.reasons = self.reasons + Counter([*(r.reason for r in candidate.refused), *why])
 
     def generation(self, generation: Generation) -> None:
         members = [member.candidate for member in generation.members]

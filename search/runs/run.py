@@ -132,7 +132,7 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         gates = Gatekeeper(search.gates, config.training.steps)
         space = opened_by(SPACES[search.space], _founders_of(store))
         space = controlled(space, search.control)
-        for generation in evolve(space, breeding, config.seed, gates, scorer):
+        for generation in evolve(space, breeding, config.seed, gates, scorer, scorer.rehearse):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)
             if generation.best.fitness <= DIVERGED:

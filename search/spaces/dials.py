@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
 from ...dsl.text.syntax import File, Number, ParamDecl
 from .priors import moved
 from .sites import Path, mended, parts, put, sites
-from .trees import number, tidied
+from .trees import live_names, number
 
 LITERAL_WIDTH = 5.0
 """A step of 1, the width of a prior for a hyperparameter, multiplies a literal by e^5."""
@@ -17,23 +17,24 @@ LITERAL_WIDTH = 5.0
 
 @dataclass(frozen=True)
 class Dials:
-    """The constants that a tree's update reads: hyperparameters that declare a prior, and the update's literals."""
+    """The constants that a tree's update depends on: hyperparameters that declare a prior, and literals.
+
+    Of the literals outside the update, whole numbers are left alone: they are the form of an average, or an exponent.
+    """
 
     tree: File
     params: tuple[int, ...]
-    literals: tuple[Path, ...]
+    literals: tuple[tuple[int, Path], ...]
 
     @classmethod
     def of(cls, tree: File, *, literals: bool) -> Dials:
-        live = {item.name for item in tidied(tree).items if isinstance(item, ParamDecl)}
+        live = live_names(tree)
         params = (
             k
             for k, item in enumerate(tree.items)
             if isinstance(item, ParamDecl) and item.prior and item.default and item.name in live
         )
-        updates = sites(tree, whole_program=False) if literals else []
-        found = (path for site in updates for path, part in parts(site.value) if isinstance(part, Number))
-        return cls(tree, tuple(params), tuple(found))
+        return cls(tree, tuple(params), tuple(_literals(tree, live)) if literals else ())
 
     def __len__(self) -> int:
         return len(self.params) + len(self.literals)
@@ -46,9 +47,18 @@ class Dials:
             assert isinstance(item, ParamDecl)
             items[place] = moved(item, step)
         tree = replace(self.tree, items=tuple(items))
-        for path, step in zip(self.literals, steps[len(self.params) :], strict=True):
-            (site,) = sites(tree, whole_program=False)
+        for (statement, path), step in zip(self.literals, steps[len(self.params) :], strict=True):
+            site = next(site for site in sites(tree, whole_program=True) if site.item == statement)
             old = next(part for way, part in parts(site.value) if way == path)
             assert isinstance(old, Number)
             tree = mended(tree, site, put(site.value, path, number(old.value * exp(LITERAL_WIDTH * step))))
         return tree
+
+
+def _literals(tree: File, live: set[str]) -> Iterator[tuple[int, Path]]:
+    (update,) = sites(tree, whole_program=False)
+    for site in sites(tree, whole_program=True):
+        if site.item == update.item or getattr(tree.items[site.item], "name", "") in live:
+            for path, part in parts(site.value):
+                if isinstance(part, Number) and (site.item == update.item or part.value != round(part.value)):
+                    yield site.item, path

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...dsl.meaning.operators import OPERATORS
 from ...dsl.text.syntax import Expr, File, Let, Number, StateDecl
-from .growth import BIRTH_DEPTH, INNER, grown, leaf
+from .growth import INNER, grown, leaf, small
 from .idioms import in_idiom
 from .memory import with_other_memory, with_state
 from .priors import pick, reach, stepped
@@ -51,7 +51,7 @@ Cut = Callable[[Site, Path, Expr, np.random.Generator], Expr | None]
 
 
 def _subtree(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
-    return grown(rng, site.readable, min(BIRTH_DEPTH, MAX_DEPTH - len(path)), kind(part))
+    return small(rng, site.readable, MAX_DEPTH - len(path), kind(part))
 
 
 def _point(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
@@ -83,6 +83,13 @@ def _constant(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> E
     if not isinstance(part, Number):
         return None
     return number((part.value or 1e-3) * exp(rng.normal(0, CONSTANT_STEP * reach(rng))))
+
+
+def _round(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
+    """The constant of one digit next to a constant, or 0, or 1."""
+    if not isinstance(part, Number):
+        return None
+    return number(pick(rng, [float(f"{part.value:.0e}"), 0.0, 1.0], [2, 1, 1]))
 
 
 def _wrapped(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
@@ -194,6 +201,7 @@ OPERATIONS = (
     Operation("term", 3, _cutting(_term, suits=_real, whole=True)),
     Operation("idiom", 4, _cutting(_idiom, suits=_real, whole=True)),
     Operation("constant", 2, _cutting(_constant, suits=lambda path, part: isinstance(part, Number))),
+    Operation("round", 0.5, _cutting(_round, suits=lambda path, part: isinstance(part, Number))),
     Operation("rename", 1, _renamed),
     Operation("correct", 1, _corrected),
     Operation("hyperparameter", 3, lambda tree, rng, whole_program: stepped(tree, rng)),

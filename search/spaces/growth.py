@@ -23,6 +23,8 @@ INNER: dict[str, float] = {
     "exp": 0.5, "log": 0.3, "cbrt": 0.3, "max": 1, "min": 1, "where": 0.5, "lt": 1, "gt": 1,
 }  # fmt: skip
 """How often each operator is chosen where a new expression grows."""
+PART_LEVELS: dict[int, float] = {1: 2, 2: 4, 3: 2, 4: 1}
+"""How often a new part of a rule is at most so many levels deep."""
 LEAVES: dict[str, float] = {"g": 4, "theta": 0.5, "t": 0.2, "beta1": 0.2, "beta2": 0.2, "eps": 0.3}
 OTHER_LEAF, CONSTANT_LEAF = 2.0, 2.0
 
@@ -34,6 +36,12 @@ def grown(rng: np.random.Generator, readable: Sequence[str], levels: int, wanted
     names = [name for name in INNER if OPERATORS[name].gives == wanted]
     row = OPERATORS[pick(rng, names, [INNER[name] for name in names])]
     return applied(row.name, tuple(grown(rng, readable, levels - 1, row.takes_at(k)) for k in range(row.arity)))
+
+
+def small(rng: np.random.Generator, readable: Sequence[str], levels: int, wanted: Kind = "real") -> Expr:
+    """A new part of a rule: mostly of one or two levels, since most steps from one good rule to another are small."""
+    drawn = pick(rng, list(PART_LEVELS), list(PART_LEVELS.values()))
+    return grown(rng, readable, min(drawn, levels), wanted)
 
 
 def born(rng: np.random.Generator, readable: Sequence[str]) -> Expr:

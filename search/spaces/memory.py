@@ -12,7 +12,7 @@ from math import exp, log
 import numpy as np
 
 from ...dsl.text.syntax import Assign, Expr, File, Let, Name, Output, ParamDecl, StateDecl
-from .growth import grown
+from .growth import small
 from .idioms import template
 from .priors import pick
 from .sites import Path, Site, arguments, kind, mended, operator, parts, put, reads, sites
@@ -93,7 +93,7 @@ def _rates(tree: File) -> set[str]:
 
 def _taken(rng: np.random.Generator, readable: tuple[str, ...]) -> Expr:
     chosen = pick(rng, list(TAKEN), list(TAKEN.values()))
-    return template(chosen) if chosen else grown(rng, readable, 3)
+    return template(chosen) if chosen else small(rng, readable, 3)
 
 
 def _remembering(rng: np.random.Generator, state: str, keep: Expr, what: Expr) -> Expr:

@@ -13,8 +13,11 @@ from optc.dsl.algebra.canonical import canonical
 from optc.dsl.checks.check import check
 from optc.dsl.text.syntax import Number, ParamDecl
 from optc.search.evolve.evolve import evolve
-from optc.search.evolve.population import Merit
+from optc.search.evolve.population import TRIAL, Merit
 from optc.search.evolve.selection import Breeding
+from optc.search.runs.ledger import ledger
+from optc.search.runs.run import config_of
+from optc.search.runs.store import Store
 from optc.search.spaces.dials import Dials
 from optc.search.spaces.expression import founder
 from optc.search.spaces.sites import parts, sites
@@ -73,14 +76,19 @@ def admit_all(tree):
     return ""
 
 
-def searched(breeding=TUNED, admit=admit_all, space="expression", score=nearness):
-    born = []
+def searched(breeding=TUNED, admit=admit_all, space="expression", score=nearness, rehearse=None):
+    """The generations, and everyone who was born, once each."""
+    born = {}
 
-    def scored(candidates):
-        born.extend(candidates)
-        return score(candidates)
+    def noted(judge):
+        def judged(candidates):
+            born.update((c.id, c) for c in candidates)
+            return judge(candidates)
 
-    return list(evolve(SPACES[space], breeding, 3, admit, scored)), born
+        return judged
+
+    found = list(evolve(SPACES[space], breeding, 3, admit, noted(score), noted(rehearse) if rehearse else None))
+    return found, list(born.values())
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -88,7 +96,6 @@ def test_it_finds_better_constants_within_its_budget(space):
     found, born = searched(space=space)
     tuned = [c for c in born if c.operators == ("tuned",)]
     assert {c.generation for c in tuned} == {1, 3} and len(born) <= TUNED.individuals
-    assert len({c.id for c in born}) == len(born)
     best = {k: max(m.fitness for m in nearness([c for c in tuned if c.generation == k])) for k in (1, 3)}
     before = max(m.fitness for m in nearness([c for c in born if c.generation == 0]))
     assert best[1] > before + 0.02
@@ -150,6 +157,58 @@ def test_worse_trials_replace_no_one():
     assert not any(m.candidate.operators == ("tuned",) for g in found for m in g.members)
 
 
+def test_what_pays_on_the_seeds_of_tuning_alone_replaces_no_one():
+    """On those, the more the better up to divergence; on all others, a larger rate is worse."""
+
+    def overfitted(candidates):
+        return [Merit(0, log10(values(c.tree)["lr"])) for c in candidates]
+
+    def honest(candidates):
+        return [Merit(0, -log10(values(c.tree)["lr"])) for c in candidates]
+
+    found, born = searched(score=honest, rehearse=overfitted)
+    assert any(c.operators == ("tuned",) for c in born)
+    assert not any(m.candidate.operators == ("tuned",) for g in found for m in g.members)
+    found, _ = searched(score=honest, rehearse=honest)
+    assert any(m.candidate.operators == ("tuned",) for g in found for m in g.members)
+
+
 def test_without_being_asked_nothing_is_tuned():
     _, born = searched(Breeding(8, 4, 2, 2))
     assert len(born) == 8 + 3 * 6 and not any(c.operators == ("tuned",) for c in born)
+
+
+RUN = """
+seed = 2
+[search]
+space = "expression"
+population = 6
+generations = 3
+tune_every = 1
+tune_trials = 9
+[training]
+tasks = ["imitate:lion"]
+steps = 6
+seeds = 2
+rungs = [0.5]
+[machine]
+pool = "inline"
+"""
+
+
+def test_trials_have_seeds_of_their_own_and_a_fitness_only_once_they_are_judged(tmp_path, optsearch):
+    (tmp_path / "tuned.toml").write_text(RUN)
+    assert optsearch("run", "tuned.toml", "--out", "run")[0] == 0
+    store = Store.open(tmp_path / "run")
+    ran = {key: set() for key, *_ in store.fitness_of_runs()}
+    for key, _, replicate, _ in store.fitness_of_runs():
+        ran[key].add(replicate)
+    trials = [i for i in store.individuals() if i.operators == TRIAL]
+    assert len(trials) == 27 and all(i.fitness is None or i.fitness <= -1 or ran[i.key] == {0, 1, 2, 3} for i in trials)
+    assert any(ran[i.key] == {2, 3} for i in trials) and any(i.fitness is not None for i in trials)
+    untuned = [i for i in store.individuals() if i.operators != TRIAL]
+    assert all(ran[i.key] >= {0, 1} for i in untuned)
+    found = ledger(store, config_of(store))
+    assert found.tried == len({i.key for i in trials if i.fitness is None}) > 0
+    assert found.waiting == 0 and found.tried + found.failed + found.whole + sum(found.stopped) == len(ran)
+    store.close()
