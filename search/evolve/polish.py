@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
+from ...dsl.algebra.canonical import canonical
 from ...dsl.text.syntax import File
 from ..seeds import generator
 from ..spaces.dials import Dials
+from ..spaces.keys import rule_of
 from ..training.fitness import DIVERGED
-from .niches import Niches
 from .population import TRIAL, Candidate, Member, Merit, Refusal, ranked
 from .selection import Breeding, Members
 from .strategy import Evolution
@@ -44,7 +44,6 @@ class Polisher:
     score: Score
     rehearse: Score
     steps: dict[str, float] = field(default_factory=dict)
-    niches: Niches = field(default_factory=Niches)
 
     def __call__(self, members: Members, number: int) -> Members:
         """The population after generation `number`, its best rules tuned if it is their turn."""
@@ -82,13 +81,14 @@ class Polisher:
         return replace(best.get(member.candidate.id, member), island=member.island)
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
-        """The best rules that differ, of those that can be tuned."""
-        alive = [member for member in members if member.fitness > DIVERGED]
-        rules = (member for member in self.niches.split(alive)[0] if self._tunable(member))
-        return [_Tuning(self, number, which, rule) for which, rule in enumerate(islice(rules, self.breeding.tune_top))]
-
-    def _tunable(self, member: Member) -> bool:
-        return self.sigma(member) >= FINEST and len(Dials.of(member.candidate.tree, literals=self.literals)) > 0
+        """The best rules, one of each skeleton, of those that can be tuned."""
+        rules: dict[str, Member] = {}
+        for member in members:
+            if len(rules) == self.breeding.tune_top or member.fitness <= DIVERGED:
+                break
+            if self.sigma(member) >= FINEST and len(Dials.of(member.candidate.tree, literals=self.literals)):
+                rules.setdefault(canonical(rule_of(member.candidate.tree)).skeleton, member)
+        return [_Tuning(self, number, which, rule) for which, rule in enumerate(rules.values())]
 
     def sigma(self, member: Member) -> float:
         """The width of a rule's first steps."""

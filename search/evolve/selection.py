@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ...dsl.text.syntax import File
 from ..runs.config import Search
 from ..seeds import generator
-from ..spaces.measure import complexity, state_bytes
+from ..spaces.measure import complexity, skeleton, state_bytes
 from ..spaces.trees import tidied
 from ..training.fitness import DIVERGED
-from .niches import Niches
 from .pareto import by_merit
 from .population import Candidate, Member, ranked
 
@@ -166,6 +165,13 @@ OBJECTIVES: dict[str, Callable[[Member, File], float]] = {
 """A member and its tidied tree to what `pareto` may select by, each the larger the better."""
 
 
+class Traits(NamedTuple):
+    """What selection goes by: the objectives, each the larger the better, and the form."""
+
+    point: tuple[float, ...]
+    skeleton: str
+
+
 @dataclass(frozen=True)
 class Pareto:
     """Parents and children compete for the next population, by fronts and then by crowding.
@@ -175,8 +181,7 @@ class Pareto:
     """
 
     breeding: Breeding
-    points: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    niches: Niches = field(default_factory=Niches)
+    traits: dict[str, Traits] = field(default_factory=dict)
 
     @property
     def births(self) -> int:
@@ -193,17 +198,25 @@ class Pareto:
         furthest = max(m.merit.rung for m in members)
         through = [m for m in members if m.merit.rung == furthest and m.fitness > DIVERGED]
         others = [m for m in members if m.merit.rung < furthest or m.fitness <= DIVERGED]
-        points = np.array([self._point(m) for m in through], np.float64)
-        first, again = self.niches.split([through[k] for k in by_merit(points)])
+        points = [self._of(m).point for m in through]
+        first, again = self._one_of_each([through[k] for k in by_merit(np.array(points, np.float64))])
         return (*first, *again, *others)
 
-    def _point(self, member: Member) -> tuple[float, ...]:
-        """The objectives, each the larger the better."""
-        name = member.candidate.id
-        if name not in self.points:
+    def _one_of_each(self, members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
+        """The first of every skeleton, and the rest: what differs in constants alone does not crowd a population."""
+        first: dict[str, Member] = {}
+        for member in members:
+            first.setdefault(self._of(member).skeleton, member)
+        kept = {member.candidate.id for member in first.values()}
+        return list(first.values()), [member for member in members if member.candidate.id not in kept]
+
+    def _of(self, member: Member) -> Traits:
+        known = self.traits.get(member.candidate.id)
+        if known is None:
             tree = tidied(member.candidate.tree)
-            self.points[name] = tuple(OBJECTIVES[objective](member, tree) for objective in self.breeding.objectives)
-        return self.points[name]
+            point = tuple(OBJECTIVES[name](member, tree) for name in self.breeding.objectives)
+            known = self.traits[member.candidate.id] = Traits(point, skeleton(tree))
+        return known
 
 
 SELECTIONS: dict[str, Callable[[Breeding], Selection]] = {

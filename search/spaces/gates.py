@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ...dsl.diagnostics import OptError
 from ...dsl.meaning.flow import paths
 from ...dsl.meaning.interpret import settings
-from ...dsl.recent import remembering
 from ...dsl.rule import Rule
 from ...dsl.text.syntax import File
 from ..seeds import generator
@@ -92,31 +91,6 @@ class Probe:
         return {param.name: self.length for param in self.rule.params if param.name == LENGTH and param.default is None}
 
 
-@remembering
-def _probes(tree: File) -> dict[int, Probe]:
-    return {}
-
-
-def probe_of(tree: File, length: int) -> Probe:
-    """A tree set to run. Raises OptError."""
-    known = _probes(tree)
-    if length not in known:
-        known[length] = Probe(rule_of(tree), length)
-    return known[length]
-
-
-@np.errstate(all="ignore")
-def behaviour(tree: File, length: int) -> Array:
-    """The direction of all its moves, of norm 1; zeros for a tree without one."""
-    try:
-        moves = probe_of(tree, length).moves.ravel()
-    except (OptError, ArithmeticError, ValueError, TypeError):
-        moves = np.full(STEPS * SHAPE[0] * SHAPE[1], np.nan)
-    size = np.linalg.norm(moves)
-    out: Array = moves / size if 0 < size < np.inf else np.zeros_like(moves)
-    return out
-
-
 Gate = Callable[[Probe], str]
 """Why a rule is refused; empty if it is not."""
 
@@ -166,7 +140,7 @@ class Gatekeeper:
         if not self.names:
             return ""
         try:
-            return self._judged(probe_of(tree, self.length))
+            return self._judged(Probe(rule_of(tree), self.length))
         except (OptError, ArithmeticError, ValueError, TypeError) as error:
             return f"no rule: {str(error).splitlines()[0]}"
 
