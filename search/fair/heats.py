@@ -23,7 +23,7 @@ from ... import __version__
 from ..runs.config import Config
 from ..runs.store import StoreError
 from ..seeds import seed_of
-from ..tasks.blocks import available
+from ..tasks.layers import in_c
 from ..tasks.protocol import Problem
 from ..tasks.splits import Judged
 from ..tasks.task import problem
@@ -83,7 +83,7 @@ def heat(
     """The heat under its key. The number of workers is no part of that, and so may change."""
     training = config.training
     limits = (training.batch, training.train_images, training.validation_images, training.precision)
-    machine = (config.machine.threads, config.machine.device, torch.__version__, __version__, available())
+    machine = (config.machine.threads, config.machine.device, torch.__version__, __version__, in_c())
     whole = (config.seed, limits, machine, text, task, replicate, steps, schedule, part, purpose)
     key = blake2b(repr(whole).encode(), digest_size=12).hexdigest()
     return Heat(key, text, task, replicate, steps, schedule, part, purpose)

@@ -22,7 +22,7 @@ import torch
 
 from ...dsl.cache import cache_folder
 from ..tasks import own
-from ..tasks.blocks import available
+from ..tasks.layers import in_c
 from ..tasks.task import TASKS
 from ..training.evaluate import Job, Outcome
 from .config import Config
@@ -151,7 +151,7 @@ def _circumstances(config: Config) -> Mapping[str, object]:
         "training": {k: v for k, v in config.training.model_dump().items() if k not in ELSEWHERE},
         "seed": config.seed,
         "threads": machine.threads,
-        "blocks": available(),
+        "blocks": in_c(),
         "processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "versions": [platform.python_version(), *(version(name) for name in ("torch", "torchvision", "numpy"))],
         "source": _source(),

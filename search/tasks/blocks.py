@@ -6,16 +6,15 @@ They do what torch's layers do one after another, for images in channels-last or
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...compiler.runtime import cc as runtime_cc
+from ...compiler.runtime.cc import CompiledC
+from .native import compiled, passed
 
 FORMATS = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 FUNCTIONS = ("pool_forward", "pool_backward", "norm_forward", "norm_backward")
@@ -97,25 +96,10 @@ class _Norm(torch.autograd.Function):
 
 
 def _call(name: str, dtype: torch.dtype, *arguments: Tensor | float | None) -> None:
-    """Counts are passed as int64, other numbers as float32, tensors as where they lie."""
     library = _compiled(name, dtype).get(wait=True)
     assert library is not None
-    library.step(*map(_passed, arguments))
+    library.step(*map(passed, arguments))
 
 
-def _passed(argument: Tensor | float | None) -> object:
-    if isinstance(argument, Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
-    if isinstance(argument, float):
-        return ctypes.c_float(argument)
-    return argument if argument is None else ctypes.c_int64(argument)
-
-
-def _compiled(name: str, dtype: torch.dtype) -> runtime_cc.CompiledC:
-    return runtime_cc.compiled_c(_source(), (f"FORMAT={FORMATS[dtype]}", f"{name}=step"))
-
-
-@cache
-def _source() -> str:
-    prelude = Path(runtime_cc.__file__).parents[1] / "prelude" / "native.h"
-    return prelude.read_text() + Path(__file__).with_name("blocks.c").read_text()
+def _compiled(name: str, dtype: torch.dtype) -> CompiledC:
+    return compiled("blocks.c", f"FORMAT={FORMATS[dtype]}", f"{name}=step")

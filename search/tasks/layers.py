@@ -6,9 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from . import blocks, winograd
 from .blocks import norm_relu, pool_relu_dropout, served
 
 LEVELS = 65536
+
+
+def in_c() -> tuple[bool, bool]:
+    """Which of the layers' parts this machine has in C: bits depend on it."""
+    return blocks.available(), winograd.available()
 
 
 class Dropout(nn.Module):
@@ -61,6 +67,18 @@ class PoolReluDropout(Dropout):
             return pool_relu_dropout(x, self.bits(x.numel() // 4, x.device) if drops else None, self.least, scale)
         pooled = functional.max_pool2d(x, 2).relu_()
         return super().forward(pooled) if drops else pooled
+
+
+class Conv3x3(nn.Conv2d):
+    """Convolution by 3x3 filters with a border of one zero."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bias is not None and winograd.served(x, self.weight):
+            return winograd.convolution(x, self.weight, self.bias)
+        return super().forward(x)
 
 
 class NormRelu(nn.BatchNorm2d):

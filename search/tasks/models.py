@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .layers import Dropout, FlattenInPlace, NormRelu, PoolReluDropout
+from .layers import Conv3x3, Dropout, FlattenInPlace, NormRelu, PoolReluDropout
 
 
 def digits_cnn(channels: int, classes: int) -> nn.Module:
     """A small network for 8x8 images: 23 thousand parameters."""
     return nn.Sequential(
-        nn.Conv2d(channels, 16, 3, padding=1), PoolReluDropout(),
-        nn.Conv2d(16, 32, 3, padding=1), PoolReluDropout(),
+        Conv3x3(channels, 16), PoolReluDropout(),
+        Conv3x3(16, 32), PoolReluDropout(),
         FlattenInPlace(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, classes),
     )  # fmt: skip
 
@@ -19,8 +19,8 @@ def digits_cnn(channels: int, classes: int) -> nn.Module:
 def any_size_cnn(channels: int, classes: int) -> nn.Module:
     """A network for images of any size of at least 4x4: 85 thousand parameters for one channel and ten classes."""
     return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1), PoolReluDropout(),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
+        Conv3x3(channels, 32), PoolReluDropout(),
+        Conv3x3(32, 64), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
         FlattenInPlace(), nn.Linear(1024, 64), nn.ReLU(), nn.Linear(64, classes),
     )  # fmt: skip
 
@@ -28,8 +28,8 @@ def any_size_cnn(channels: int, classes: int) -> nn.Module:
 def paper_cnn28(channels: int, classes: int) -> nn.Module:
     """The network for 28x28 images of arXiv:2512.11853."""
     return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1), PoolReluDropout(),
-        nn.Conv2d(32, 64, 3, padding=1), PoolReluDropout(),
+        Conv3x3(channels, 32), PoolReluDropout(),
+        Conv3x3(32, 64), PoolReluDropout(),
         FlattenInPlace(), nn.Linear(3136, 256), nn.ReLU(), Dropout(0.3), nn.Linear(256, classes),
     )  # fmt: skip
 
@@ -44,8 +44,8 @@ def paper_cnn32(channels: int, classes: int) -> nn.Module:
 
 def _paper_block(channels: int, width: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(channels, width, 3, padding=1), NormRelu(width),
-        nn.Conv2d(width, width, 3, padding=1), PoolReluDropout(0.25),
+        Conv3x3(channels, width), NormRelu(width),
+        Conv3x3(width, width), PoolReluDropout(0.25),
     ]  # fmt: skip
 
 
