@@ -90,22 +90,25 @@ class RuleOptimizer(Checkpointed):
 
         `inputs` gives the inputs that the rule declares: for each name one tensor per parameter, in the groups' order.
         """
+        if torch.compiler.is_compiling():
+            return untraced(self._step, closure, inputs or {})
+        return self._step(closure, inputs or {})
+
+    def _step(self, closure: Callable[[], Any] | None, inputs: dict[str, Any]) -> Any:
         if capturing() and not self._live():
             raise RuntimeError(
                 f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
                 " capturable=True computes them on the device"
             )
-        if torch.compiler.is_compiling():
-            return untraced(self.step, closure, inputs=inputs)
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         if torch._C._len_torch_function_stack():  # perhaps a default device, where none of our tables should be
             with torch.device("cpu"):
-                self._advance(inputs or {})
+                self._advance(inputs)
         else:
-            self._advance(inputs or {})
+            self._advance(inputs)
         return loss
 
     def _advance(self, inputs: dict[str, Any]) -> None:
@@ -256,9 +259,9 @@ class RuleOptimizer(Checkpointed):
 
 
 @torch._disable_dynamo  # type: ignore[attr-defined]
-def untraced(step: Function, *args: Any, **more: Any) -> Any:
+def untraced(step: Function, *args: Any) -> Any:
     """A step within code that torch.compile reads: it is a call that this code makes, and none of its graphs."""
-    return step(*args, **more)
+    return step(*args)
 
 
 def capturing() -> bool:

@@ -159,6 +159,8 @@ class _Team:
         try:
             return Graph(batch, steps, self._finish, [member.dropout for member in going])
         except RuntimeError:
+            for member in going:  # what was recorded never ran, so neither did gradients come to be
+                member.model.zero_grad()
             return None
 
     def _step_each(self, batch: Any) -> None:

@@ -87,8 +87,10 @@ def test_a_compiled_training_step_that_contains_a_step_of_ours() -> None:
 def test_torch_compile_takes_nothing_of_a_step_apart() -> None:
     """Code that contains a step is one graph before it, however often the rate changes."""
     graphs: list[Any] = []
+    hooked: list[Any] = []
     (p,) = parameters()[:1]
     optimizer = made("adamw", [p])
+    optimizer.register_step_pre_hook(lambda *_: hooked.append(len(hooked)))
 
     @torch.compile(backend=lambda graph, _: graphs.append(graph) or graph.forward)
     def train() -> None:
@@ -100,6 +102,7 @@ def test_torch_compile_takes_nothing_of_a_step_apart() -> None:
         optimizer.param_groups[0]["lr"] = 0.1 * i
         train()
     assert [[node.target for node in g.graph.nodes if node.op.startswith("call")] for g in graphs] == [["mul_"]]
+    assert hooked == [0, 1, 2, 3]
 
 
 def test_wrappers_may_read_what_every_optimizer_has() -> None:

@@ -235,6 +235,10 @@ BUILT: list[Played] = []
 
 
 def unrecordable(batch, steps, after, generators):
+    """A recording that ends half-way leaves gradients that nothing has computed."""
+    for step in steps:
+        for p in step.args[0].model.parameters():
+            p.grad = torch.full_like(p, float("nan"))
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
