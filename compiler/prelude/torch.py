@@ -87,7 +87,7 @@ def dot(x: Tensor, y: Tensor, scope: str) -> Tensor:
 
 def count(x: Tensor) -> Tensor:
     """The number of elements, as a number that can be added up over tensors."""
-    return x.new_tensor(x.numel())
+    return torch.full((), x.numel(), dtype=x.dtype, device=x.device)  # a graph may not copy from the host
 
 
 def orthogonalize(a: Tensor) -> Tensor:
