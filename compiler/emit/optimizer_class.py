@@ -228,6 +228,7 @@ def layers(plan: Plan, parts: Collection[str]) -> list[str]:
     own = {
         "EvaluatingOptimizer": any(p.evaluate is not None for p in programs(plan)),
         "InputsOptimizer": any(p.extra_inputs for p in programs(plan)),
+        "PeerOptimizer": bool(peer_of(plan).states),
     }
     return [*(PARTS[part].layer for part in parts), *(layer for layer, wanted in own.items() if wanted)]
 
@@ -306,7 +307,9 @@ def _peer(plan: Plan) -> list[str]:
     """What a rule that torch has too needs to read its checkpoints."""
     peer = peer_of(plan)
     states = _constant("torch_states", "dict[str, str]", {name: _text(own) for name, own in peer.states.items()})
-    return states + _constant("torch_flags", "dict[str, Any]", {name: repr(x) for name, x in peer.flags.items()})
+    flags = _constant("torch_flags", "dict[str, Any]", {name: repr(x) for name, x in peer.flags.items()})
+    lacks = [f"{STEP}torch_lacks: ClassVar[tuple[str, ...]] = {_tuple([_text(x) for x in peer.lacks])}"]
+    return states + flags + (lacks if peer.lacks else [])
 
 
 def _type(p: Param) -> str:

@@ -42,6 +42,7 @@ RUNTIME = {
     "runtime/optimizer.py": "what every optimizer does",
     "runtime/inputs.py": "inputs besides the gradient",
     "runtime/evaluation.py": "what evaluation sees",
+    "runtime/peer.py": "checkpoints of torch's",
     "runtime/each.py": "a value for each individual",
     "runtime/population.py": "many individuals at once",
     "runtime/capturable.py": "steps that graphs replay",

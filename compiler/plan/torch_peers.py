@@ -20,13 +20,15 @@ class Peer:
     """The optimizer of torch that a rule of the same name is.
 
     `states` has the rule's names by torch's, `names` those of hyperparameters that are called so in this rule alone,
-    `flags` torch's switches that the rule has in one position. `order` is that of torch's arguments where it differs.
+    `flags` torch's switches that the rule has in one position. `order` is that of torch's arguments where it differs,
+    `lacks` has torch's states that the rule computes anew at each step.
     """
 
     states: Mapping[str, str]
     names: Names = field(default_factory=dict)
     flags: Mapping[str, Any] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 MOMENTS = {"exp_avg": "m", "exp_avg_sq": "v"}
@@ -49,15 +51,15 @@ PEERS = {
     "AdamW": Peer(AMSGRAD, flags={"decoupled_weight_decay": True}),
     "Adamax": Peer({"exp_avg": "m", "exp_inf": "u"}),
     "AMSGrad": Peer(AMSGRAD, flags={"amsgrad": True, "decoupled_weight_decay": False}),
-    "ASGD": Peer({"ax": "average"}),
+    "ASGD": Peer({"ax": "average"}, lacks=("eta", "mu")),
     "Muon": Peer(
         {"momentum_buffer": "b"},
-        names={"ns_steps": "steps"},
-        flags={"nesterov": True, "adjust_lr_fn": None},
-        order=("lr", "weight_decay", "momentum"),
+        names={"ns_coefficients": ("a1", "a3", "a5"), "ns_steps": "steps"},
+        flags={"adjust_lr_fn": None},
+        order=("lr", "weight_decay", "momentum", "nesterov"),
     ),
     "NAdam": Peer({**MOMENTS, "mu_product": "product"}, names={"momentum_decay": "psi", **DECAY}),
-    "Nesterov": Peer({"momentum_buffer": "b"}, flags={"nesterov": True}),
+    "Nesterov": Peer({"momentum_buffer": "b"}, flags={"nesterov": True, "dampening": 0}),
     "RAdam": Peer(MOMENTS, names=DECAY),
     "RMSprop": Peer(
         {"square_avg": "v", "grad_avg": "a", "momentum_buffer": "b"},

@@ -1,4 +1,4 @@
-"""What an optimizer saves and reads: its own states bit for bit, those of torch's by the rule's names, no other rule's.
+"""What an optimizer saves and reads: its own states bit for bit, no other rule's.
 
 This file's text is part of each generated module. It knows no rule.
 """
@@ -23,23 +23,6 @@ def memories(state: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
     return {key: memory for key, memory in state.items() if isinstance(memory, dict)}
 
 
-def from_torch(given: dict[str, Any], states: Mapping[str, str], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """A `state_dict` with the rule's names of states in place of torch's. Raises ValueError where a flag is another.
-
-    torch's SGD and Muon count no steps: what they have saved counts as saved behind the first.
-    """
-    for group in given["param_groups"]:
-        for name, value in flags.items():
-            if group.get(name, value) != value:
-                raise ValueError(f"the state_dict is of {name}={group[name]!r}, and this rule is {name}={value!r}")
-    state = dict(given["state"])
-    for key, memory in memories(state).items():
-        if states.keys() & memory.keys():
-            named = {states.get(name, name): x for name, x in memory.items() if x is not None}
-            state[key] = {"step": 1.0, **named}
-    return {**given, "state": state}
-
-
 def refuse_foreign(given: dict[str, Any], known: set[str]) -> None:
     """Raises ValueError where a parameter has states, and none that the rule knows: they are another's."""
     scales = {f"{name}_scale" for name in known}
@@ -55,14 +38,11 @@ def refuse_foreign(given: dict[str, Any], known: set[str]) -> None:
 class Checkpointed(torch.optim.Optimizer):
     """What there is to copying, pickling, saving and loading an optimizer, whatever its step does.
 
-    `torch_names`, `torch_states` and `torch_flags` are torch's names for hyperparameters and states, with the rule's
-    own, and torch's switches, with the position that the rule has them in.
+    `torch_names` are torch's names for hyperparameters, with the rule's own.
     """
 
     programs: ClassVar[tuple[Program, ...]]
     torch_names: ClassVar[Names] = {}
-    torch_states: ClassVar[dict[str, str]] = {}
-    torch_flags: ClassVar[dict[str, Any]] = {}
     _backend: str
     _compile: bool | None
     _round: Any
@@ -91,12 +71,12 @@ class Checkpointed(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a `state_dict()` back, bit for bit, where torch's loader rounds each state to its parameter's dtype.
 
-        Takes that of torch's optimizer of the same rule as well. Raises ValueError where it is another rule's.
+        Raises ValueError where it is another rule's.
         """
         given: dict[str, Any] = {}
 
         def understand(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
-            given.update(from_torch(loaded, self.torch_states, self.torch_flags))
+            given.update(self._understood(loaded))
             refuse_foreign(given, self._state_names())
             return given
 
@@ -112,6 +92,10 @@ class Checkpointed(torch.optim.Optimizer):
                 if isinstance(value, Tensor):
                     home = self.state[p][name].device if name == "step" else p.device
                     self.state[p][name] = self._restored(value.detach().clone().to(home), p)
+
+    def _understood(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A `state_dict` under the rule's own names of states."""
+        return given
 
     def _restored(self, x: Tensor, p: Tensor) -> Tensor:
         """A state of a parameter's, as it is kept."""

@@ -48,7 +48,8 @@ class Group(dict[str, Any]):
             raise ValueError(f"Invalid {name} value: {value!r}; it must have {len(own)} numbers, {', '.join(own)}")
         for i, (each, number) in enumerate(zip(own, values, strict=True)):
             if number is not None:  # as one of Adafactor's `eps` is in torch: whatever the default is
-                self._write(each, number, f"{name.removesuffix('s')} parameter at index {i}")
+                one = name if name == "eps" else name.removesuffix("s")
+                self._write(each, number, f"{one} parameter at index {i}")
 
     def _write(self, own: str, value: Any, words: str) -> None:
         super().__setitem__(own, value)

@@ -39,7 +39,7 @@ RULES = {
 }
 INFOS = [info for info in common.optim_db if info.optim_cls.__name__ in RULES]
 FUSED = [info for info in INFOS if "fused" in info.supported_impls]
-OTHERWISE = ("nesterov", "ns_coefficients", "adjust_lr_fn")
+OTHERWISE = ("adjust_lr_fn",)
 """Settings of torch's that are another rule with us."""
 
 every = pytest.mark.parametrize("info", INFOS, ids=lambda info: info.optim_cls.__name__)

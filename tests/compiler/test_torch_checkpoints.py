@@ -1,4 +1,4 @@
-"""What torch's own optimizers have saved, read by ours: it goes on as torch's goes on."""
+"""What torch's own optimizers have saved, read by ours, and the other way: each goes on as the other goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAIRS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "adamw, amsgrad": ("adamw", torch.optim.AdamW, {"amsgrad": True}),
     "amsgrad": ("amsgrad", torch.optim.Adam, {"amsgrad": True}),
     "asgd": ("asgd", torch.optim.ASGD, {"t0": 2}),
-    "muon": ("muon", torch.optim.Muon, {"momentum": 0.8}),
+    "muon": ("muon", torch.optim.Muon, {"nesterov": False, "ns_coefficients": (3.0, -3.2, 1.2)}),
     "nadam": ("nadam", torch.optim.NAdam, {"momentum_decay": 0.01}),
     "nesterov": ("nesterov", torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
     "radam": ("radam", torch.optim.RAdam, {}),
@@ -69,6 +69,37 @@ def test_ours_goes_on_from_what_torchs_has_saved(name: str) -> None:
     tolerance = ROUNDED.get(name, 1e-10)
     for p, q in zip(ours, theirs, strict=True):
         torch.testing.assert_close(p, q, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if name != "asgd"])
+def test_torchs_goes_on_from_what_ours_has_saved(name: str) -> None:
+    rule, cls, given = PAIRS[name]
+    theirs, ours = parameters(rule), parameters(rule)
+    kept = given if rule not in ("amsgrad", "nesterov") else {}  # there these are the rule
+    optimizer, other = load(zoo(rule))(ours, lr=0.01, **kept), cls(theirs)  # type: ignore[call-arg]
+    run(optimizer, 0)
+    for p, q in zip(theirs, ours, strict=True):
+        p.data.copy_(q.data)
+    other.load_state_dict(copy.deepcopy(optimizer.torch_state_dict()))  # type: ignore[attr-defined]  # torch shares it
+    assert other.param_groups[0].keys() >= cls(theirs).param_groups[0].keys()
+    run(optimizer, 4)
+    run(other, 4)
+    tolerance = ROUNDED.get(name, 1e-10)
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p, q, rtol=tolerance, atol=tolerance)
+
+
+def test_what_torch_has_no_place_for_is_refused() -> None:
+    adamw, muon = load(zoo("adamw")), load(zoo("muon"))
+    cases: list[tuple[Any, str]] = [
+        (load(zoo("asgd"))(parameters("asgd")), "torch's ASGD keeps eta, mu, and this rule does not"),
+        (adamw(parameters("adamw"), state_dtype="8bit"), "nothing for m_scale, v_scale"),  # type: ignore[call-arg]
+        (muon(parameters("adamw")), "nothing for m, v"),
+    ]
+    for optimizer, message in cases:
+        run(optimizer, 0, 1)
+        with pytest.raises(ValueError, match=message):
+            optimizer.torch_state_dict()
 
 
 def test_arguments_have_torchs_order() -> None:

@@ -62,14 +62,14 @@ def evolved(theta: Any, g: Any, s: dict[str, Any], t: int, h: Any) -> Any:
 def muon(theta: Any, g: Any, s: dict[str, Any], t: int, h: Any) -> Any:
     """Jordan et al. 2024: Nesterov momentum, rounded once to bfloat16, through the quintic Newton-Schulz iteration."""
     buffer = average(s, "b", h.mu, g)
-    blended = g + h.mu * (buffer - g)
+    blended = g + h.mu * (buffer - g) if h.nesterov else buffer
     X = torch.tensor(blended).to(torch.float32).to(torch.bfloat16).double().numpy()
     tall = X.shape[0] > X.shape[1]
     X = X.T if tall else X
-    X = X / max(np.sqrt((X * X).sum()), 1e-7)
+    X = X / max(np.sqrt((X * X).sum()), h.eps)
     for _ in range(h.steps):
         gram = X @ X.T
-        X = 3.4445 * X + (-4.7750 * gram + 2.0315 * (gram @ gram)) @ X
+        X = h.a1 * X + (h.a3 * gram + h.a5 * (gram @ gram)) @ X
     rows, cols = theta.shape
     return (1 - h.lr * h.wd) * theta - h.lr * max(1.0, rows / cols) ** 0.5 * (X.T if tall else X)
 
