@@ -19,7 +19,8 @@ from .inline import imports, needed, source
 from .kernel import FACTS, KEYS, PARTIALS, emit_kernel, emit_measure
 from .layout import docstring
 from .live import emit_live
-from .native import emit_native, has_native
+from .native import has_native
+from .native_walk import emit_native
 from .optimizer_class import emit_class, emit_program, programs, quantised
 from .parts import HELPERS, PARTS, RUNTIME, runtime
 from .scalars import emit_condition, emit_flags, emit_scalars

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 
 from ...dsl.rule import Param
 from ..plan.names import snake
-from ..plan.passes import LINES, NUMBERS, Passes
+from ..plan.passes import LINES, NUMBERS, Column, Passes, cut
 from ..plan.plan import QUANTISED, Memory, Plan, Segment
 from ..plan.split import FUSED, Parts
 from ..plan.torch_peers import peer_of, positional, torch_names
 from .layout import STEP, WIDTH, docstring, wrapped
-from .native import c_name, exact, has_native
+from .native import c_name, exact, has_native, wide
+from .native_walk import settles
 from .parts import PARTS, Option
 from .scalars import reads_sizes, structural
 from .triton import Fused
@@ -131,18 +132,37 @@ def _split(plan: Plan, prefix: str, parts: Parts) -> list[str]:
 def _native(plan: Plan, prefix: str) -> str:
     args = [f"{prefix.upper()}C_SOURCE", _tuple([_text(c_name(name)) for name in plan.step.inputs])]
     args += [f"flags={_tuple([_text(c_name(flag.name)) for flag in plan.flags])}"] if plan.flags else []
-    return f"native=Native({', '.join([*args, f'exact={exact(plan)}'])})"
+    args += [f"exact={exact(plan)}"] + ["wide=True"] * wide(plan)
+    if not plan.elementwise:
+        args += _native_passes(cut(plan)) + ["settles=True"] * settles(plan)
+    return "\n".join(wrapped("native=Native", args, "", STEP)).lstrip()
+
+
+def _native_passes(passes: Passes) -> list[str]:
+    measures = [_tuple([_column(c) for c in m.columns]) for m in passes.measures]
+    out = ["call=SummingCall", "run=step_in_passes"] + ["tiled=True"] * passes.tiled
+    out += [f"measures={_tuple(measures)}"] if measures else []
+    return [*out, *_counts(passes)]
+
+
+def _column(c: Column) -> str:
+    """A reduction's number, whether it is the largest, and what there is one for."""
+    return f"({c.index}, {c.op == 'max_of'}, {_text(c.per)})"
+
+
+def _counts(passes: Passes) -> list[str]:
+    return [f"counts={_tuple([_text(x) for x in passes.counts])}"] if len(passes.counts) > 1 else []
 
 
 def _kernels(plan: Plan, prefix: str, passes: Passes) -> list[str]:
     out = [f"kernel={prefix}kernel"]
     out += [] if plan.elementwise else ["reduce=run_reduced"]
     if passes.measures:
-        columns = [[f"({c.index}, {c.op == 'max_of'}, {_text(c.per)})" for c in m.columns] for m in passes.measures]
+        columns = [[_column(c) for c in m.columns] for m in passes.measures]
         out += _table("measures", [f"({prefix}measure{i}, {_tuple(those)})" for i, those in enumerate(columns, 1)])
     numbers = [str(i) for i, m in enumerate(plan.memories) if m.scope in NUMBERS]
     out += [f"numbers={_tuple(numbers)}"] if numbers else []
-    out += [f"counts={_tuple([_text(x) for x in passes.counts])}"] if len(passes.counts) > 1 else []
+    out += _counts(passes)
     if passes.tiled:
         olds = _tuple([str(i) for i, m in enumerate(plan.memories) if m.scope in LINES and m.written])
         lines = [f"({c.index}, {_text(c.op)}, {_text(c.of)}, {_text(c.per)})" for c in passes.lines]

@@ -31,6 +31,8 @@ RUNTIME = {
     "../dsl/cache.py": "where finished things are kept",
     "runtime/cc.py": "a C compiler",
     "runtime/look_native.py": "many tensors at one look of C",
+    "runtime/native_call.py": "native code and its tables",
+    "runtime/native_sums.py": "native code in passes",
     "runtime/native.py": "running it as native code",
     "runtime/memory.py": "numbers around a step, and what kernels find in memory",
     "runtime/numbers.py": "memory that holds numbers",

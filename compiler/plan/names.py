@@ -11,7 +11,7 @@ TAKEN = frozenset(
 )
 """What a generated module needs for itself; the helpers that it holds are added by `Names(reserved)`."""
 
-OURS = re.compile(r"_(at|type|old|scales)$|^(reduced|term|terms|measure|noise|given|matrix)\d+$")
+OURS = re.compile(r"_(at|type|old|scales)$|^(reduced|term|terms|measure|noise|given|known|matrix)\d+$")
 """Names that kernels make up of others, or number."""
 
 

@@ -224,6 +224,11 @@ def sliced(body: tuple[Statement, ...], outputs: set[str]) -> tuple[Statement, .
     return _slice(body, outputs)[0]
 
 
+def needed(body: tuple[Statement, ...], outputs: set[str]) -> set[str]:
+    """The names whose values before the statements those of some names behind them depend on."""
+    return _slice(body, outputs)[1]
+
+
 def _slice(body: tuple[Statement, ...], needed: set[str]) -> tuple[tuple[Statement, ...], set[str]]:
     """Those statements that some names depend on, and the names that these in turn depend on."""
     kept: list[Statement] = []

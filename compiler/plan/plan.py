@@ -7,7 +7,7 @@ every part that needs no tensor has become a slot: one column of the scalar tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,8 +95,8 @@ class Segment:
     outputs: tuple[str, ...]
 
     def binds(self) -> Iterator[Bind]:
-        """Every binding, those inside blocks too, in textual order."""
-        yield from _binds(self.body)
+        """Every binding."""
+        yield from binds(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +172,16 @@ class Plan:
         return any(isinstance(part, Noise) for b in self.step.binds() for part in walk(b.value))
 
 
-def _binds(body: tuple[Statement, ...]) -> Iterator[Bind]:
+def binds(body: Iterable[Statement]) -> Iterator[Bind]:
+    """Every binding of a block, those inside its blocks too, in textual order."""
     for s in body:
         if isinstance(s, Bind):
             yield s
         elif isinstance(s, Branch):
-            yield from _binds(s.then)
-            yield from _binds(s.otherwise)
+            yield from binds(s.then)
+            yield from binds(s.otherwise)
         else:
-            yield from _binds(s.body)
+            yield from binds(s.body)
 
 
 def verify(plan: Plan) -> Plan:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class CompiledC:
         command = ["sh", "-c", SCRIPT, "sh", made, str(self.path), compiler, *options]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._said, stderr=self._said)
         assert process.stdin is not None
-        with process.stdin as stream:
+        with suppress(BrokenPipeError), process.stdin as stream:  # who ends without reading has said why
             stream.write(source.encode())
         self._process = process
 

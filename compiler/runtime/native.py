@@ -1,4 +1,4 @@
-"""Runs a program's step as native code: one call a thread for all tensors that share dtypes. It knows no rule.
+"""Decides what of a program's step native code does: where there is some, of what it can walk. It knows no rule.
 
 This file's text is part of each generated module that has native code.
 """
@@ -6,24 +6,21 @@ This file's text is part of each generated module that has native code.
 from __future__ import annotations
 
 import ctypes
-import os
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .blocks import run_in_blocks
 from .cc import CompiledC, compiled_c
-from .rule import Table
-from .torch import written
+from .native_call import Call, step_each_call
+from .rule import Function, Table
+from .torch import run_torch
 from .work import Batch, Work
-
-Step = Callable[..., None]
 
 STORED = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
@@ -36,21 +33,28 @@ CALLS = 1 << 12
 LARGE = 1 << 18
 """Elements for which rules whose bits would change are compiled, whatever was stepped before."""
 
-PART = 1 << 16
-"""Elements that a thread gets at least: tens of microseconds of work, several times what handing it over takes."""
-
 
 @dataclass(frozen=True)
 class Native:
     """A rule's step in C; the dtypes of its operands and the values of its flags are macros.
 
-    `exact` says that it gives the bits of eager torch, so that at any step either may run.
+    `exact` says that it gives the bits of eager torch, so that at any step either may run, `wide` that its arithmetic
+    is always float64, `tiled` that it knows rows from columns. `call` and `run` step by it; `measures` are the passes
+    before, by the reductions that each makes: their number, whether they are the largest and not sums, and what there
+    is one for. `counts` says what is counted in every tensor, `settles` whether there are states to write at the end.
     """
 
     source: str
     operands: tuple[str, ...]
     flags: tuple[str, ...] = ()
     exact: bool = False
+    wide: bool = False
+    tiled: bool = False
+    call: Any = Call
+    run: Function = step_each_call
+    measures: tuple[tuple[tuple[int, bool, str], ...], ...] = ()
+    counts: tuple[str, ...] = ("element",)
+    settles: bool = False
 
 
 SPENT: dict[Native, int] = {}
@@ -75,7 +79,7 @@ def run_when_ready(batches: list[Batch], table: Table) -> None:
     run_mixed(batches, table, code_when_worth)
 
 
-def code_when_worth(batch: Batch) -> Step | None:
+def code_when_worth(batch: Batch) -> ctypes.CDLL | None:
     native, elements = batch.program.native, sum(work.theta.numel() for work in batch.works)
     SPENT[native] = SPENT.get(native, 0) + elements + CALLS * len(batch.works)
     if SPENT[native] < WORTH if native.exact else elements < LARGE:
@@ -83,25 +87,20 @@ def code_when_worth(batch: Batch) -> Step | None:
     return told(variant(batch), wait=not native.exact)
 
 
-def insisted(batch: Batch) -> Step:
+def insisted(batch: Batch) -> ctypes.CDLL:
     code = variant(batch)
     library = code.get(wait=True)
     if library is None:
         raise RuntimeError(f"backend='native' has no code to run: {code.reason}")
-    return step_of(library)
+    return library
 
 
-def told(code: CompiledC, wait: bool) -> Step | None:
+def told(code: CompiledC, wait: bool) -> ctypes.CDLL | None:
     """The code where it is to be had. Warns, once for each reason, where it is not."""
     library = code.get(wait)
     if code.reason:
         tell(code.reason)
-    return None if library is None else step_of(library)
-
-
-def step_of(library: ctypes.CDLL) -> Step:
-    library.step.restype = None
-    return library.step
+    return library
 
 
 @cache
@@ -109,30 +108,40 @@ def tell(reason: str) -> None:
     warnings.warn(f"no native code for steps on the CPU, so eager torch runs them: {reason}", stacklevel=2)
 
 
-def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], Step | None]) -> None:
-    """Native code for the tensors that it can walk, where there is any; eager torch for the rest."""
-    left = []
+def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], ctypes.CDLL | None]) -> None:
+    """Native code for the tensors that it can walk, where there is any; eager torch for the rest.
+
+    A value over all tensors needs them in one run, and of one structure, since a branch may have a value over those
+    alone that take it.
+    """
+    program, left = batches[0].program, []
     for batch in batches:
         if batch.settled and batch.grads_at is not None:
             batch.prepared.take(batch.grads_at)
         elif batch.prepared is None or batch.moved:
             batch.settled = False
             left += set_up(batch, code)
-        if batch.prepared is not None:
-            batch.prepared(table)
+    if program.lockstep is not None and (left or any(batch.flags != batches[0].flags for batch in batches)):
+        for batch in batches:
+            batch.prepared, batch.settled = None, False
+        run_torch(batches, table)
+        return
+    calls = [batch.prepared for batch in batches if batch.prepared is not None]
+    if calls:
+        program.native.run(calls, table)
     if left:
         run_in_blocks(left, table)
 
 
-def set_up(batch: Batch, code: Callable[[Batch], Step | None]) -> list[Batch]:
+def set_up(batch: Batch, code: Callable[[Batch], ctypes.CDLL | None]) -> list[Batch]:
     """Sets up the call for what native code can do of a batch; returns what it cannot."""
     fit, rest = ([], batch.works) if torch.is_grad_enabled() else parted(batch.works)
     own = batch if not rest else replace(batch, works=fit)
-    step = code(own) if fit else None
-    if step is None:
+    library = code(own) if fit else None
+    if library is None:
         batch.prepared = None
         return [batch]
-    batch.prepared = Call(step, own)
+    batch.prepared = batch.program.native.call(library, own)
     batch.settled = not rest and not batch.program.inputs
     return [replace(batch, works=rest)] if rest else []
 
@@ -144,7 +153,7 @@ def variant(batch: Batch) -> CompiledC:
     stored = zip(native.operands, (torch.float32 if x is None else x.dtype for x in tensors), strict=True)
     macros = [f"{name}_type={STORED[dtype]}" for name, dtype in stored]
     macros += [f"{name}={int(value)}" for name, value in zip(native.flags, batch.flags, strict=True)]
-    macros += ["DOUBLE"] if batch.works[0].theta.dtype == torch.float64 else []
+    macros += ["DOUBLE"] if native.wide or batch.works[0].theta.dtype == torch.float64 else []
     return compiled_c(native.source, (*macros, f"MAXIMIZE={int(batch.maximize)}"))
 
 
@@ -164,56 +173,20 @@ def parted(works: list[Work]) -> tuple[list[Work], list[Work]]:
 
 
 def walkable(work: Work) -> bool:
-    """Whether the operands are ordinary memory, laid out alike and without gaps, of dtypes that native code has."""
-    stride, wide = work.theta.stride(), work.theta.dtype == torch.float64
-    for x in work.tensors():
-        if x is None:
-            continue
-        if type(x) not in (Tensor, torch.nn.Parameter) or x.device.type != "cpu" or x.stride() != stride:
+    """Whether the operands are ordinary memory, laid out alike and without gaps, of dtypes that native code has.
+
+    Where rows and columns count, or elements are numbered, that layout must be the order of memory.
+    """
+    theta, native = work.theta, work.program.native
+    wide, states = native.wide or theta.dtype == torch.float64, zip(work.states, work.program.states, strict=True)
+    alike = [work.grad, *work.extra, *(x for x, state in states if state.scope == "element" and x is not None)]
+    for x in (x for x in work.tensors() if x is not None):
+        if type(x) not in (Tensor, torch.nn.Parameter) or x.device.type != "cpu":
             return False
         if x.dtype not in STORED or (x.dtype == torch.float64 and not wide):
             return False
-    return work.theta.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(work.theta)
-
-
-class Call:
-    """Native code and its tables, which hold for as long as no tensor moves."""
-
-    def __init__(self, step: Step, batch: Batch) -> None:
-        operands = [work.tensors() for work in batch.works]
-        sizes = [work.theta.numel() for work in batch.works]
-        tables = (sizes, [work.row for work in batch.works], [address(x) for xs in operands for x in xs])
-        self.step, self.total = step, sum(sizes)
-        self.tables = [torch.tensor(table, dtype=torch.int64) for table in tables]
-        self.given = [ctypes.c_int64(len(operands)), *map(pointer, self.tables)]
-        self.changed = [x for work in batch.works for x in (work.theta, *written(batch, work))]
-
-    def take(self, gradients: Tensor) -> None:
-        """Gradients of the same kind as before, from other addresses."""
-        self.tables[2].view(len(gradients), -1)[:, 1] = gradients
-
-    def __call__(self, table: Table) -> None:
-        """Each thread takes an equal share of the elements, as if all tensors were laid end to end."""
-        scalars = torch.as_tensor(table, dtype=torch.float64).contiguous()
-        given = [*self.given, pointer(scalars)]
-        threads = max(1, min(torch.get_num_threads(), self.total // PART))
-        ends = [ctypes.c_int64(self.total * i // threads) for i in range(threads + 1)]
-        helped = [pool(os.getpid()).submit(self.step, *given, *share) for share in pairwise(ends[1:])]
-        self.step(*given, *ends[:2])
-        for job in helped:
-            job.result()
-        torch.autograd.graph.increment_version(self.changed)  # so that autograd notices, as with any in-place operation
-
-
-def address(x: Tensor | None) -> int:
-    return 0 if x is None else x.data_ptr()
-
-
-def pointer(x: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(x.data_ptr())
-
-
-@cache
-def pool(process: int) -> ThreadPoolExecutor:
-    """Threads that wait for their share. `process` is asked for since a forked process has none of its parent's."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix=f"optc-{process}")
+    if any(x.stride() != theta.stride() for x in alike):
+        return False
+    if native.tiled or work.program.noisy:
+        return all(x is None or x.is_contiguous() for x in work.tensors())
+    return theta.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(theta)

@@ -9,7 +9,6 @@ needs it. It knows no rule.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
@@ -21,7 +20,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .memory import random_keys, through_memory
-from .rule import Program, Table
+from .rule import Program, Table, how_many
 from .tables import CAPTURED, Tables
 from .torch import run_torch
 from .triton import (
@@ -200,7 +199,9 @@ def number(launches: list[Launch]) -> None:
 
 def fact_table(program: Program, works: list[Work]) -> Tensor:
     """float64: counts, the states of one number, seed, place and step. Row 0 is about all tensors, then one each."""
-    counts = torch.tensor([[float(how_many(work, of)) for of in program.counts] for work in works], dtype=torch.float64)
+    counts = torch.tensor(
+        [[float(how_many(work.theta, of)) for of in program.counts] for work in works], dtype=torch.float64
+    )
     table = torch.zeros(1 + len(works), len(program.counts) + len(program.numbers) + 3 * program.noisy).double()
     table[:, : len(program.counts)] = torch.cat([counts.sum(0, keepdim=True), counts])
     if program.noisy:
@@ -217,24 +218,6 @@ def renew(facts: Tensor, program: Program, works: list[Work]) -> None:
         facts[1:, -1] = torch.stack([torch.as_tensor(work.t) for work in works])
     elif program.noisy:
         facts[1:, -1] = torch.tensor([float(work.t) for work in works], dtype=torch.float64)
-
-
-def how_many(work: Work, of: str) -> int:
-    """How many elements, rows, columns or matrices a parameter has; it is one tensor."""
-    matrices, rows, cols = extents(work.theta)
-    return {
-        "element": matrices * rows * cols,
-        "row": matrices * rows,
-        "col": matrices * cols,
-        "matrix": matrices,
-        "tensor": 1,
-    }[of]
-
-
-def extents(theta: Tensor) -> tuple[int, int, int]:
-    """How many matrices a parameter is, of how many rows and columns; a vector is one row."""
-    rows, cols = (theta.shape[-2] if theta.ndim > 1 else 1), (theta.shape[-1] if theta.ndim else 1)
-    return math.prod(theta.shape[:-2]), rows, cols
 
 
 def reduced_table(program: Program, works: list[Work]) -> Tensor:

@@ -5,6 +5,7 @@ This file's text is part of each generated module, so it needs torch alone, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -210,6 +211,19 @@ def sizes(theta: Tensor) -> tuple[int, int, int, int]:
     shape = theta.shape
     rows, cols = (shape[-2] if len(shape) > 1 else 1), (shape[-1] if shape else 1)
     return len(shape), rows, cols, theta.numel()
+
+
+def extents(theta: Tensor) -> tuple[int, int, int]:
+    """How many matrices a parameter is, of how many rows and columns; a vector is one row."""
+    _, rows, cols, _ = sizes(theta)
+    return math.prod(theta.shape[:-2]), rows, cols
+
+
+def how_many(theta: Tensor, of: str) -> int:
+    """How many elements, rows, columns or matrices a parameter has; it is one tensor."""
+    matrices, rows, cols = extents(theta)
+    lines = {"row": matrices * rows, "col": matrices * cols, "matrix": matrices, "tensor": 1}
+    return theta.numel() if of == "element" else lines[of]
 
 
 def scalar_rows(table: Table, conditions: tuple[int, ...], like: Tensor) -> list[Row]:

@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .reduced import Launch, extents
+from .reduced import Launch
+from .rule import extents
 from .triton import BLOCK, address_table, aligned_in, flat
 from .work import Batch, Work
 

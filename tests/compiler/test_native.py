@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from optc.compiler.emit.native import NATIVE, RESERVED, ROUNDED_ALIKE, c_name, emit_native, exact, has_native
+from optc.compiler.emit.native import NATIVE, RESERVED, ROUNDED_ALIKE, c_name, exact, has_native
+from optc.compiler.emit.native_walk import emit_native
 from optc.compiler.load import load
 from optc.compiler.plan.lower import lower
 from optc.dsl.algebra.simplify import simplify
