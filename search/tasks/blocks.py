@@ -102,4 +102,4 @@ def _call(name: str, dtype: torch.dtype, *arguments: Tensor | float | None) -> N
 
 
 def _compiled(name: str, dtype: torch.dtype) -> CompiledC:
-    return compiled("blocks.c", f"FORMAT={FORMATS[dtype]}", f"{name}=step")
+    return compiled(("blocks.c",), f"FORMAT={FORMATS[dtype]}", f"{name}=step")

@@ -11,15 +11,15 @@ from torch import Tensor
 from ...compiler.runtime import cc
 
 
-def compiled(file: str, *macros: str) -> cc.CompiledC:
-    """The library of a C file, behind the prelude that generated kernels have; compiled once, and kept on disk."""
-    return cc.compiled_c(_source(file), macros)
+def compiled(files: tuple[str, ...], *macros: str) -> cc.CompiledC:
+    """The library of C files, behind the prelude that generated kernels have; compiled once, and kept on disk."""
+    return cc.compiled_c(_source(files), macros)
 
 
 @cache
-def _source(file: str) -> str:
+def _source(files: tuple[str, ...]) -> str:
     prelude = Path(cc.__file__).parents[1] / "prelude" / "native.h"
-    return prelude.read_text() + Path(__file__).with_name(file).read_text()
+    return "".join(path.read_text() for path in (prelude, *map(Path(__file__).with_name, files)))
 
 
 def passed(argument: Tensor | float | None) -> object:

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from .native import compiled, passed
 
+FILES = ("winograd_tiles.c", "winograd.c")
 CHANNELS = 32
 """Channels on both sides are a multiple of this."""
 LAST = torch.channels_last
@@ -35,7 +36,7 @@ def served(x: Tensor, filters: Tensor) -> bool:
 @cache
 def available() -> bool:
     """Whether this machine can; the first call compiles, which takes a second and is kept on disk."""
-    library = compiled("winograd.c").get(wait=True)
+    library = compiled(FILES).get(wait=True)
     return library is not None and bool(library.supported())
 
 
@@ -74,7 +75,7 @@ def _sizes(x: Tensor) -> tuple[int, int, int, int]:
 
 
 def _call(name: str, *arguments: Tensor | float | None) -> None:
-    library = compiled("winograd.c").get(wait=True)
+    library = compiled(FILES).get(wait=True)
     assert library is not None
     if not library[name](*map(passed, arguments)):
         raise MemoryError(f"no memory for a convolution of {arguments[4]} images")
