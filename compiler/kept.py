@@ -36,17 +36,18 @@ def key_of(kind: str, target: str, sources: Iterable[object]) -> str | None:
 
 
 def _text(source: object) -> str | None:
-    """What a rule says, unless it reads other files of its user's."""
+    """What a rule says, and its file's name, which may name the class; None if it reads files of its user's."""
+    name = ""
     if isinstance(source, str) and ("\n" in source or not (source.endswith(".opt") or is_file(source))):
         text = source
     elif isinstance(source, str | Path):
         try:
-            text = Path(source).read_bytes().decode()
+            text, name = Path(source).read_bytes().decode(), Path(source).stem
         except (OSError, ValueError):
             return None
     else:
         return None
-    return None if not text or ("use" in text and '"' in text) else text
+    return None if not text or ("use" in text and '"' in text) else f"{name}\0{text}"
 
 
 def is_file(text: str) -> bool:

@@ -12,7 +12,7 @@ from ...dsl.diagnostics import Diagnostic, OptError, render_all
 from ...dsl.load import decode
 from ...dsl.report import Found
 from ...dsl.review import review
-from .files import STDIN, base_of, bytes_of, files_at, name_of, replace
+from .files import STDIN, base_of, bytes_of, files_at, name_of, put
 
 POLL = 0.2
 """Seconds between two looks at the files that are watched."""
@@ -58,7 +58,7 @@ def _fixed(path: str, data: bytes, text: str, pedantic: bool) -> str:
     if path == STDIN:
         click.echo(better, nl=False)
     elif count:
-        replace(Path(path), better, "\r\n" if b"\r\n" in data else "\n")
+        put(Path(path), (better.replace("\n", "\r\n") if b"\r\n" in data else better).encode())
         click.echo(f"fixed {count} problem{'s' * (count != 1)} in {path}", err=True)
     return better
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 from ..emit.parts import PARTS
-from .files import STDIN, rule_of
+from .files import STDIN, put, rule_of
 
 SUFFIX = {"python": ".py", "ir": ".plan"}
 EMITTED = ("python", "ir", "ttir", "ptx", "sass", "cubin", "amdgcn", "hsaco", "report")
 BINARY = ("cubin", "hsaco")
+HIDES = {*sys.stdlib_module_names, "torch", "triton", "numpy"}
+"""Modules that a file of this name would hide from itself, and from everything else in its folder."""
 
 
 @click.command("compile")
@@ -87,7 +90,9 @@ def compile_(
         click.echo(made, nl=kind != "python")
         return
     path = (output or Path()) / Path("rule" if rule == STDIN else rule).with_suffix(SUFFIX.get(kind, f".{kind}")).name
-    _write(path, made if isinstance(made, bytes) else made.encode())
+    if path.suffix == ".py" and path.stem in HIDES:
+        raise click.ClickException(f"{path} would hide the module `{path.stem}` from what imports it; rename the rule")
+    put(path, made if isinstance(made, bytes) else made.encode())
     click.echo(f"wrote {path}", err=True)
 
 
@@ -123,12 +128,3 @@ def _emitted(
     from ..target import assemble
 
     return assemble(simple, kind, arch, Kept(**kept))
-
-
-def _write(path: Path, made: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(made)
-    except OSError as error:
-        click.echo(f"error: cannot write {path}: {error.strerror or error}", err=True)
-        raise SystemExit(1) from None

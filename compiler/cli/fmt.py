@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...dsl.diagnostics import OptError
-from .files import STDIN, bytes_of, files_at, replace, tree_of
+from .files import STDIN, bytes_of, files_at, put, tree_of
 
 
 @click.command()
@@ -39,7 +39,7 @@ def fmt(paths: tuple[str, ...], only_check: bool, diff: bool, expand: bool) -> i
         elif path == STDIN:
             click.echo(text, nl=False)
         elif not same:
-            replace(Path(path), text)
+            put(Path(path), text.encode())
             click.echo(f"reformatted {path}")
     return 1 if status or ((only_check or diff) and changed) else 0
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 
 class ConfigError(Exception):
@@ -23,20 +34,20 @@ class Search(Section):
     """How rules are bred. The defaults are those of arXiv:2512.11853; `Space.defaults` has a space's own."""
 
     space: str = "paper"
-    population: int = Field(default=50, ge=2, le=100_000)
-    generations: int = Field(default=50, ge=1, le=1_000_000)
-    elites: int = Field(default=3, ge=0)
-    tournament: int = Field(default=4, ge=1)
+    population: StrictInt = Field(default=50, ge=2, le=100_000)
+    generations: StrictInt = Field(default=50, ge=1, le=1_000_000)
+    elites: StrictInt = Field(default=3, ge=0)
+    tournament: StrictInt = Field(default=4, ge=1)
     selection: str = "tournament"
-    children: int = Field(default=0, ge=0)
-    crossover: float = Field(default=1.0, ge=0, le=1)
-    islands: int = Field(default=4, ge=2)
-    restart: int = Field(default=10, ge=1)
+    children: StrictInt = Field(default=0, ge=0)
+    crossover: StrictFloat = Field(default=1.0, ge=0, le=1)
+    islands: StrictInt = Field(default=4, ge=2)
+    restart: StrictInt = Field(default=10, ge=1)
     objectives: tuple[str, ...] = ("fitness", "complexity", "memory")
     control: str = ""
-    tune_every: int = Field(default=0, ge=0)
-    tune_top: int = Field(default=1, ge=1)
-    tune_trials: int = Field(default=16, ge=1)
+    tune_every: StrictInt = Field(default=0, ge=0)
+    tune_top: StrictInt = Field(default=1, ge=1)
+    tune_trials: StrictInt = Field(default=16, ge=1)
     founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
 
@@ -112,13 +123,13 @@ class Training(Section):
     """
 
     tasks: tuple[str, ...] = ("digits",)
-    steps: int = Field(default=500, ge=1)
-    batch: int = Field(default=128, ge=1)
-    seeds: int = Field(default=2, ge=1)
+    steps: StrictInt = Field(default=500, ge=1)
+    batch: StrictInt = Field(default=128, ge=1)
+    seeds: StrictInt = Field(default=2, ge=1)
     rungs: tuple[float, ...] = ()
-    hurdle: float = Field(default=0.5, ge=0, le=1)
-    train_images: int = Field(default=0, ge=0)
-    validation_images: int = Field(default=0, ge=0)
+    hurdle: StrictFloat = Field(default=0.5, ge=0, le=1)
+    train_images: StrictInt = Field(default=0, ge=0)
+    validation_images: StrictInt = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @field_validator("tasks")
@@ -148,13 +159,13 @@ class Machine(Section):
 
     pool: Literal["processes", "inline", "ray"] = "processes"
     address: str = ""
-    together: int = Field(default=0, ge=0, le=1024)
-    workers: int = Field(default=0, ge=0, le=1024)
-    threads: int = Field(default=1, ge=1, le=256)
+    together: StrictInt = Field(default=0, ge=0, le=1024)
+    workers: StrictInt = Field(default=0, ge=0, le=1024)
+    threads: StrictInt = Field(default=1, ge=1, le=256)
     device: str = "auto"
-    timeout: float = Field(default=3600.0, ge=0)
-    memory: float = Field(default=0.0, ge=0)
-    cache: bool = False
+    timeout: StrictFloat = Field(default=3600.0, ge=0)
+    memory: StrictFloat = Field(default=0.0, ge=0)
+    cache: StrictBool = False
 
     @field_validator("device")
     @classmethod
@@ -174,7 +185,7 @@ class Config(Section):
     """A whole run. Equal configurations give equal halls of fame, whatever the number of workers."""
 
     name: str = Field(default="search", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seed: int = Field(default=0, ge=0)
+    seed: StrictInt = Field(default=0, ge=0)
     search: Search = Search()
     training: Training = Training()
     machine: Machine = Machine()
@@ -219,7 +230,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    data.setdefault("name", path.stem)
+    data.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-_.") or "search")
     for override in overrides:
         _apply(data, override)
     return checked(data, str(path))

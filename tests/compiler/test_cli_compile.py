@@ -66,6 +66,25 @@ def test_what_it_cannot_do_is_said_in_words(
     assert not done.exception or isinstance(done.exception, SystemExit)
 
 
+@pytest.mark.parametrize("name", ["torch", "triton", "math"])
+def test_a_file_hides_no_module_from_itself(name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.opt").write_text("sign(g)")
+    done = CliRunner().invoke(compile_, [str(tmp_path / f"{name}.opt"), "-o", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "rename the rule" in done.output
+    assert not (tmp_path / f"{name}.py").exists()
+
+
+def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "lion.py").write_text("as it was")
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+    command = f"{limited} from optc.compiler.cli import main; sys.argv[1:] = ['compile', 'lion', '-o', '.']; main()"
+    done = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot write lion.py: File too large" in done.stderr
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("lion.py", "as it was")]
+
+
 def test_it_does_not_wait_for_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from optc.compiler.cli.compile import compile_\n"

@@ -120,6 +120,12 @@ def test_a_rule_that_uses_files_of_its_user_s_is_always_read(tmp_path: Path) -> 
     assert kept.key_of("optimizer", "auto", [rule]) is None
 
 
+def test_files_of_one_text_give_classes_of_their_own_names(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.opt").write_text("0.5*g")
+        assert optc.load(tmp_path / f"{name}.opt").__name__ == name.capitalize()
+
+
 def test_no_text_and_no_file_have_no_key(tmp_path: Path) -> None:
     for source in ("", "no/such.opt", tmp_path, "g\0.opt", optc.zoo("adamw")):
         assert kept.key_of("optimizer", "auto", [source]) is None

@@ -27,6 +27,14 @@ def test_an_empty_file_is_the_papers_search_on_digits(write):
     assert (config.training.steps, config.training.batch, config.training.seeds) == (500, 128, 2)
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("my config ü.toml", "my-config"), ("run 1.toml", "run-1"), ("поиск.toml", "search")]
+)
+def test_a_file_of_any_name_names_a_run(tmp_path, file, name):
+    (tmp_path / file).write_text("")
+    assert read_config(tmp_path / file).name == name
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_examples_are_valid_and_survive_being_written(path, write):
     config = read_config(path)
@@ -59,6 +67,10 @@ FAULTS = {
     "[training]\ntasks = ['digits', 'digits']": "named twice",
     "[training]\nprecision = 'float8'": "'float32' or 'bfloat16'",
     "[machine]\ndevice = 'gpu'": "no such device here: `gpu`",
+    "seed = true": "seed: input should be a valid integer",
+    "[search]\npopulation = '20'": "search.population: input should be a valid integer",
+    "[machine]\ncache = 'yes'": "machine.cache: input should be a valid boolean",
+    "[machine]\ntimeout = true": "machine.timeout: input should be a valid number",
     "seed = -1": "greater than or equal to 0",
     "name = '../x'": "name",
     "search = 3": "search",
