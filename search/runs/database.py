@@ -75,6 +75,8 @@ def speaking_of(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if "decode" in str(error):  # and the error holds the whole text
+            raise StoreError(f"{folder / FILE} is damaged: a text in it is no UTF-8") from error
         raise StoreError(
             f"{folder / FILE} cannot be used: {error}. What is recorded is safe; once that is mended, go on with: "
             f"optsearch resume {folder}"

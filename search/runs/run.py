@@ -27,6 +27,8 @@ from ..spaces.founders import founder_texts, opened_by
 from ..spaces.gates import Gatekeeper
 from ..spaces.space import SPACES
 from ..spaces.trees import named, tidied, unplaced
+from ..tasks.data import DataError
+from ..tasks.own import is_own
 from ..tasks.task import TASKS
 from ..training.fitness import DIVERGED
 from ..training.pool import make_pool
@@ -86,8 +88,13 @@ def _founders_of(store: Store) -> dict[str, str]:
 
 def _splits(config: Config, task: str) -> dict[str, npt.NDArray[np.int32]]:
     training = config.training
-    splits = TASKS[task].splits(config.seed, training.train_images, training.validation_images)
-    return {f"{TASKS[task].name}_{part}": indices.astype(np.int32) for part, indices in splits.items()}
+    try:
+        splits = TASKS[task].splits(config.seed, training.train_images, training.validation_images)
+        return {f"{TASKS[task].name}_{part}": np.asarray(indices, np.int32) for part, indices in splits.items()}
+    except Exception as error:  # a task of the user's may do anything
+        if not is_own(task):
+            raise
+        raise DataError(f"the splits of {task} cannot be had: {type(error).__name__}: {error}") from error
 
 
 def _versions() -> dict[str, str]:

@@ -26,11 +26,13 @@ def own_task(reference: str) -> Task:
         raise DataError(f"{path} has no `{name}`")
     try:
         task = found() if isinstance(found, type) else found
-    except TypeError as error:
-        raise DataError(f"`{name}` of {path} cannot be made without arguments: {error}") from None
+    except (Exception, SystemExit) as error:  # the class is the user's, and may do anything
+        raise DataError(f"`{name}` of {path} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         missing = [method for method in ("name", "problem", "splits") if not hasattr(task, method)]
         raise DataError(f"`{name}` of {path} is no task: it lacks {', '.join(missing)} (see docs/search.md)")
+    if not isinstance(task.name, str):
+        raise DataError(f"`{name}` of {path} is no task: its name is no text")
     return task
 
 
@@ -56,6 +58,6 @@ def _module(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the file is the user's, and may do anything
+    except (Exception, SystemExit) as error:  # the file is the user's, and may do anything
         raise DataError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     return module

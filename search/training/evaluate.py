@@ -27,6 +27,8 @@ from .train import Curve, divergence, train_together
 
 Company = tuple[str | int, ...]
 """What jobs have in common that can be trained side by side: task, number of the seed, steps, …"""
+MOST_SAID = 300
+"""Letters of an exception's first line that are kept as the reason of a failure."""
 NO_LOSSES = np.zeros(0, np.float32)
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -101,6 +103,8 @@ class Evaluator:
             curves = self._foreseen(jobs) or self._curves(jobs)
         except Exception as error:  # whatever a rule does wrong costs its own score, not the search
             curves = [error] * len(jobs)
+        except SystemExit:  # of a task of the user's; the search would end as if it were done
+            curves = [RuntimeError("the task ended the program, as by sys.exit()")] * len(jobs)
         seconds = (time.perf_counter() - start) / len(jobs)
         return [_outcome(curve, seconds) for curve in curves]
 
@@ -169,7 +173,8 @@ def _curve(losses: npt.NDArray[np.float32], accuracy: float) -> Curve:
 
 def _outcome(curve: Curve | Exception, seconds: float) -> Outcome:
     if isinstance(curve, Exception):
-        return replace(failure(f"{type(curve).__name__}: {curve}", seconds), fault=fault_of(curve))
+        said = next(iter(str(curve).strip().splitlines()), "")[:MOST_SAID]
+        return replace(failure(f"{type(curve).__name__}: {said}", seconds), fault=fault_of(curve))
     accuracy = None if curve.diverged else curve.accuracy
     return Outcome(fitness(curve), accuracy, curve.losses, seconds, curve.diverged)
 

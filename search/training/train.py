@@ -140,7 +140,7 @@ class _Team:
         for optimizer in self._optimizers() if recorded else ():
             let_be_recorded(optimizer)
         graph: Graph | None = None
-        for step, batch in zip(range(1, steps + 1), batches, strict=False):
+        for step, batch in _numbered(batches, steps):
             if recorded and step == STEPS_BEFORE_RECORDING + 1:
                 graph = self._record(batch)
             if graph is None:
@@ -215,10 +215,20 @@ class _Team:
         member.model.eval()
         try:
             with self.lowered:
-                accuracy = self.problem.accuracy(member.model)
+                accuracy = float(self.problem.accuracy(member.model))
         except Exception as error:  # as in `join`
             return error
         return Curve(losses, accuracy, "" if np.isfinite(accuracy) else "the trained network's output is not finite")
+
+
+def _numbered(batches: Iterator[Any], steps: int) -> Iterator[tuple[int, Any]]:
+    """The batches of all steps, from 1. Raises ValueError where there are fewer: shorter curves compare with none."""
+    given = iter(batches)
+    for step in range(1, steps + 1):
+        try:
+            yield step, next(given)
+        except StopIteration:
+            raise ValueError(f"the task's batches ended after {step - 1} of {steps} steps") from None
 
 
 def divergence(losses: Tensor) -> str:

@@ -82,6 +82,7 @@ def test_a_disk_that_is_full_at_once_leaves_no_half_run(finished, tmp_path, opts
 DAMAGES = {
     "UPDATE about SET value = 'x = ' WHERE key = 'config'": "no TOML",
     "UPDATE about SET value = 'search = 3' WHERE key = 'config'": "has a fault",
+    "UPDATE about SET value = CAST(x'ff' AS TEXT) WHERE key = 'config'": "no UTF-8",
     "DELETE FROM about WHERE key = 'config'": "does not say its config",
     "UPDATE about SET value = '{' WHERE key = 'founders'": "founders cannot be read",
     "UPDATE runs SET fitness = 'much' WHERE replicate = 1": "damaged",

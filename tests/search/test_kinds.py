@@ -17,7 +17,7 @@ from optc.search.tasks.data import DataError
 from optc.search.tasks.sources import test_examples as unseen_examples
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import TASKS, problem
-from optc.search.training.evaluate import Job
+from optc.search.training.evaluate import Evaluator, Job
 from optc.search.training.pool import Processes
 from optc.search.training.train import train
 
@@ -269,13 +269,52 @@ def test_the_example_of_an_own_task_is_searched_on(monkeypatch, tmp_path, optsea
         ("Spiral = 7", "mine.py:Spiral", "is no task: it lacks name, problem, splits"),
         ("def", "mine.py:Spiral", "cannot be run: SyntaxError"),
         ("1/0", "mine.py:Spiral", "cannot be run: ZeroDivisionError"),
-        ("class Spiral:\n    def __init__(self, x): pass", "mine.py:Spiral", "cannot be made without arguments"),
+        ("class Spiral:\n    def __init__(self, x): pass", "mine.py:Spiral", "cannot be made: TypeError"),
+        ("class Spiral:\n    def __init__(self): raise SystemExit(0)", "mine.py:Spiral", "cannot be made: SystemExit"),
+        ("raise SystemExit(0)", "mine.py:Spiral", "cannot be run: SystemExit"),
+        ("class Spiral:\n    name, problem, splits = 7, print, print", "mine.py:Spiral", "its name is no text"),
     ],
 )
 def test_a_bad_own_task_is_refused_in_words(tmp_path, text, name, message):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(ConfigError, match=message):
         own(f"{tmp_path}/{name}")
+
+
+MISBEHAVIOURS = {
+    "Spirals.loss = lambda self, model, batch: sys.exit(0)": "ended the program",
+    "Spirals.batches = lambda self, size, draw: iter([points(size, draw)])": "batches ended after 1 of 6 steps",
+    "Spirals.accuracy = lambda self, model: None": "TypeError: float",
+    "Spirals.model = lambda self: int('one\\ntwo')": "ValueError: invalid literal",
+}
+
+
+@pytest.mark.parametrize("text", MISBEHAVIOURS)
+def test_a_task_that_misbehaves_fails_in_words(tmp_path, tiny, text):
+    (tmp_path / "mine.py").write_text(f"{SPIRAL.read_text()}\nimport sys\n{text}\n")
+    config = read_config(tiny)
+    rule = next(iter(founder_texts(config).values()))
+    (found,) = Evaluator(config).together([Job("k", rule, f"{tmp_path}/mine.py:Spiral", 0, 6)])
+    assert found.fitness == -1
+    assert MISBEHAVIOURS[text] in found.reason and "\n" not in found.reason
+
+
+def test_an_accuracy_may_be_a_tensor(tmp_path, tiny):
+    text = "Spirals.accuracy = lambda self, model: torch.tensor(0.5)"
+    (tmp_path / "mine.py").write_text(f"{SPIRAL.read_text()}\n{text}\n")
+    config = read_config(tiny)
+    rule = next(iter(founder_texts(config).values()))
+    (found,) = Evaluator(config).together([Job("k", rule, f"{tmp_path}/mine.py:Spiral", 0, 6)])
+    assert type(found.accuracy) is float and found.accuracy == 0.5
+
+
+@pytest.mark.parametrize("splits", ["None", "{'train': ['a']}", "1/0"])
+def test_splits_that_cannot_be_had_are_said_in_words(tmp_path, tiny, optsearch, splits):
+    text = f"Spiral.splits = lambda *given: {splits}"
+    (tmp_path / "mine.py").write_text(f"{SPIRAL.read_text()}\n{text}\n")
+    status, _, errors = optsearch("run", tiny, "--set", f"training.tasks=['{tmp_path}/mine.py:Spiral']")
+    assert status == 1 and "splits of" in errors and "cannot be had" in errors
+    assert not (tmp_path / "runs").exists()
 
 
 HUNGRY = """
