@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -68,6 +69,19 @@ def assignment(name: str, value: Expr, speller: Speller, names: Names, indent: s
         *assignment(part, args[largest], speller, names, indent),
         *assignment(name, rest, speller, names, indent),
     ]
+
+
+def number(value: float | bool) -> str:
+    """A number as Python reads it."""
+    return {math.inf: "math.inf", -math.inf: "-math.inf"}.get(value) or repr(value)
+
+
+def tuple_of(items: Sequence[str]) -> str:
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
+
+
+def quoted(value: str) -> str:
+    return f'"{value}"'
 
 
 def docstring(text: str, indent: str = "") -> list[str]:

@@ -21,8 +21,9 @@ from .layout import docstring
 from .live import emit_live
 from .native import has_native
 from .native_walk import emit_native
-from .optimizer_class import emit_class, emit_program, programs, quantised
+from .optimizer_class import emit_class, programs, quantised
 from .parts import HELPERS, PARTS, RUNTIME, runtime
+from .program import emit_program
 from .scalars import emit_condition, emit_flags, emit_scalars
 from .torch import emit_torch
 from .triton import Fused, emit_block, emit_terms, fuse, refusal

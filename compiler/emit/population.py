@@ -15,8 +15,9 @@ from ..plan.torch_peers import common_names
 from .layout import STEP
 from .module import Target, module, reserved
 from .native import has_native
-from .optimizer_class import emit_backends, emit_names, emit_program
+from .optimizer_class import emit_backends, emit_names
 from .parts import PARTS
+from .program import emit_program
 from .triton import fuse, refusal
 
 NAME = "Population"

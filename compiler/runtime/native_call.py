@@ -6,11 +6,12 @@ This file's text is part of each generated module that has native code. It knows
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from array import array
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from itertools import chain, pairwise
 
 import torch
@@ -55,7 +56,7 @@ class Call:
 
     def entry(self, name: str, *taken: type[ctypes.c_int64]) -> Function:
         """A function of the code: over all tensors, or over those tiles that it is told to take."""
-        return partial(ctypes.CFUNCTYPE(None, ctypes.c_void_p, *taken)((name, self.library)), self.told)
+        return functools.partial(ctypes.CFUNCTYPE(None, ctypes.c_void_p, *taken)((name, self.library)), self.told)
 
     def _cut(self) -> None:
         """Cuts all tensors into tiles, and tiles into the shares of threads, of about as many elements each."""
