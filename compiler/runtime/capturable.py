@@ -20,9 +20,9 @@ class CapturableOptimizer(RuleOptimizer):
         return any(group["capturable"] for group in self.param_groups)
 
     def _structure(self, group: dict[str, Any]) -> list[Any]:
-        names = [program.hyperparameters[i].name for program in self.programs for i in program.structural]
-        for name in names:
-            if isinstance(group[name], Tensor) and group[name].is_cuda and capturing():
+        for name in self._deciding:
+            value = group[name]
+            if not isinstance(value, bool | float) and isinstance(value, Tensor) and value.is_cuda and capturing():
                 raise RuntimeError(f"{name} decides which code runs: in a graph it must be a number, not a tensor")
         return super()._structure(group)
 

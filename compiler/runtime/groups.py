@@ -11,6 +11,9 @@ from typing import Any
 Names = Mapping[str, str | tuple[str, ...]]
 """Each of torch's names with the rule's own for the same: one, or those of the numbers in a tuple."""
 
+WORDS = {"lr": "learning rate", "eps": "epsilon value"}
+"""What torch's messages call values otherwise than by their names."""
+
 
 class Group(dict[str, Any]):
     """A dictionary that also takes and gives torch's names; it keeps and lists the rule's own alone.
@@ -27,7 +30,7 @@ class Group(dict[str, Any]):
 
     def words(self, own: str) -> str:
         """What a message about a value calls it."""
-        return self.said.get(own, f"{own} value")
+        return self.said.get(own, in_words(own))
 
     def __missing__(self, name: str) -> Any:  # and so the rule's own names are read as fast as in any dictionary
         own = self.names.get(name)
@@ -38,7 +41,7 @@ class Group(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         own = self.names.get(name, name)
         if isinstance(own, str):
-            self._write(own, value, f"{name} value")
+            self._write(own, value, in_words(name))
             return
         try:
             values = tuple(value)
@@ -79,3 +82,8 @@ class Group(dict[str, Any]):
         new = dict(*given, **named)
         for name in sorted(new, key=self.names.__contains__):
             self[name] = new[name]
+
+
+def in_words(name: str) -> str:
+    """What a message calls a value."""
+    return WORDS.get(name, f"{name} value")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -170,9 +171,13 @@ class RuleOptimizer(Checkpointed):
 
     def _structure(self, group: dict[str, Any]) -> list[Any]:
         """What of a group decides how its parameters are stepped, and not only by which numbers."""
-        names = [program.hyperparameters[i].name for program in self.programs for i in program.structural]
-        others = (dict.get(group, name) for name in ("maximize", "seed", "capturable", *self.left_out))
-        return [*others, *(float(group[name]) for name in names)]
+        others = [dict.get(group, name) for name in ("maximize", "seed", "capturable", *self.left_out)]
+        return [*others, *map(float, map(group.__getitem__, self._deciding))]
+
+    @cached_property
+    def _deciding(self) -> tuple[str, ...]:
+        """The hyperparameters that decide which code runs."""
+        return tuple(program.hyperparameters[i].name for program in self.programs for i in program.structural)
 
     def _gather(self) -> list[Job]:
         """All work that there is, one job for each program, and for each device where these count."""

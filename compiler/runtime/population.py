@@ -163,8 +163,7 @@ class PopulationOptimizer(RuleOptimizer):
     def _structure(self, group: dict[str, Any]) -> list[Any]:
         self._refuse_precision(group)
         self._take_each(group)
-        names = {program.hyperparameters[i].name for program in self.programs for i in program.structural}
-        values = [torch.as_tensor(group[name]).tolist() for name in sorted(names)]
+        values = [torch.as_tensor(group[name]).tolist() for name in sorted({*self._deciding})]
         return [group["maximize"], group["seed"], group["capturable"], *values]
 
     def _gather(self) -> list[Job]:

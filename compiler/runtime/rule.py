@@ -150,7 +150,7 @@ class Program:
 
     def settings(self, group: dict[str, Any]) -> Settings:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""
-        return tuple((bool if h.type is bool else float)(group[h.name]) for h in self.hyperparameters)
+        return tuple([(bool if h.type is bool else float)(group[h.name]) for h in self.hyperparameters])
 
     def structure(self, settings: Settings, theta: Tensor) -> tuple[Any, ...]:
         """The values of the flags for a parameter."""

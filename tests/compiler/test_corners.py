@@ -72,7 +72,7 @@ def test_a_parameter_that_is_listed_twice_is_stepped_once() -> None:
 
 
 def test_a_text_is_no_rate() -> None:
-    with pytest.raises(TypeError, match=r"Invalid lr value: '0\.1'; it must be a number"):
+    with pytest.raises(TypeError, match=r"Invalid learning rate: '0\.1'; it must be a number"):
         ADAMW([one(3)], lr="0.1")
 
 

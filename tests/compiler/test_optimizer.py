@@ -19,9 +19,9 @@ from .optimizers import BACKENDS, SGD, AdamW, Evolved, parameter, steps
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": -1.0}, r"Invalid lr value: -1.0; it must be in \[0, inf\)"),
+        ({"lr": -1.0}, r"Invalid learning rate: -1.0; it must be in \[0, inf\)"),
         ({"beta1": 1.5}, r"Invalid beta1 value: 1.5; it must be in \[0, 1\)"),
-        ({"eps": float("nan")}, r"Invalid eps value: nan"),
+        ({"eps": float("nan")}, r"Invalid epsilon value: nan"),
         ({"wd": float("inf")}, r"Invalid wd value: inf"),
         ({"lr": torch.tensor([1e-3, 1e-3])}, "Tensor lr must be 1-element"),
         ({"backend": "numpy"}, "Invalid backend value: 'numpy'"),
@@ -33,7 +33,7 @@ def test_a_setting_outside_its_interval_is_a_value_error(settings: dict[str, Any
 
 
 def test_a_setting_that_is_no_number_or_no_setting_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="Invalid lr value: 'fast'"):
+    with pytest.raises(TypeError, match="Invalid learning rate: 'fast'"):
         AdamW([parameter(2)], lr="fast")
     with pytest.raises(TypeError, match="nesterov"):
         AdamW([parameter(2)], nesterov=True)
