@@ -49,7 +49,7 @@ class Board:
         self.live.start()
 
     def scored(self, candidate: Candidate, fitness: float, fresh: bool) -> None:
-        self.tally.add(fitness, fresh)
+        self.tally.add(candidate, fitness, fresh)
         self.number = candidate.generation
         failed = [TRAINING_FAILED] if fitness <= DIVERGED else []
         # A resumed run counts again what it was told of the first time, since it breeds again.
@@ -59,7 +59,7 @@ class Board:
             self.front = tuple(front([*self.front, entry], lambda e: e[0], lambda e: e[1]))
 
     def stopped(self, candidate: Candidate, merit: Merit) -> None:
-        self.tally.add(None, True)
+        self.tally.add(candidate, None, True)
         self.number = candidate.generation
         why = [] if candidate.operators == TRIAL else [STOPPED.format(merit.rung + 1)]
         self.reasons = self.reasons + Counter([*(r.reason for r in candidate.refused), *why])

@@ -33,14 +33,20 @@ class Tally:
     def __init__(self, individuals: int) -> None:
         self.individuals = individuals
         self.start = time.monotonic()
-        self.done = self.trained = 0
+        self.born: set[str] = set()
+        self.trained = 0
         self.best = float("-inf")
 
-    def add(self, fitness: float | None, fresh: bool) -> None:
-        self.done += 1
+    def add(self, candidate: Candidate, fitness: float | None, fresh: bool) -> None:
+        """What became of a candidate; a trial that is then judged is heard of twice."""
+        self.born.add(candidate.id)
         self.trained += fresh
         if fitness is not None:
             self.best = max(self.best, fitness)
+
+    @property
+    def done(self) -> int:
+        return len(self.born)
 
     @property
     def seconds(self) -> float:
@@ -65,7 +71,7 @@ class Lines:
         print(f"searching {individuals} individuals{again}", flush=True)
 
     def scored(self, candidate: Candidate, fitness: float | None, fresh: bool) -> None:
-        self.tally.add(fitness, fresh)
+        self.tally.add(candidate, fitness, fresh)
         if time.monotonic() - self.spoke > SECONDS_BETWEEN_LINES:
             self._say(f"generation {candidate.generation}")
 
