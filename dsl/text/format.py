@@ -207,7 +207,7 @@ class _Writer:
         run: list[tuple[s.Item, _Row]] = []
         for item in items:
             row = _row(item)
-            breaks = self._gap(previous, item)
+            breaks = self._gap(previous, item) or (row is not None and bool(self._inside(item)))
             if run and (row is None or breaks or row.kind != run[0][1].kind or not row.kind):
                 self._flush(run, depth)
                 run = []
@@ -230,6 +230,11 @@ class _Writer:
         between = [c for c in self.comments if c.alone and self.last_line(previous) < c.line < here]
         return bool(between) or here - self.last_line(previous) > 1
 
+    def _inside(self, item: s.Item) -> list[s.Comment]:
+        """The comments between the first and the last line of a statement."""
+        first, last = self.first_line(item), self.last_line(item)
+        return [c for c in self.comments if first <= c.line < last]
+
     def _flush(self, run: list[tuple[s.Item, _Row]], depth: int) -> None:
         if not run:
             return
@@ -239,6 +244,8 @@ class _Writer:
         width = max((len(t) for t, (_, row) in zip(texts, run, strict=True) if row.doc), default=0)
         for text, (item, row) in zip(texts, run, strict=True):
             self._comments_before(self.first_line(item), depth)
+            for _ in self._inside(item):  # a statement becomes one line, so these go above it
+                self.line(INDENT * depth + self.comments.pop(0).text)
             remark = self._trailing(self.last_line(item))
             docs = row.doc.split("\n") if row.doc else []
             beside = docs[:1] if not remark else []  # after a comment there is no room for documentation

@@ -86,7 +86,7 @@ def tokenize(table: Table, source: Source) -> Tokens:
         if len(out.tokens) > MAX_TOKENS:
             message = f"this file has more than {MAX_TOKENS:,} words and signs"
             raise OptError(Diagnostic("E003", message, raw.span, help="a rule is a page of text"))
-    out.tokens = list(_join_lines(out.tokens))
+    out.tokens = _join_blocks(_join_lines(out.tokens))
     return out
 
 
@@ -124,6 +124,19 @@ def _join_lines(tokens: list[Located]) -> Iterator[Located]:
             raise OptError(Diagnostic("E004", message, token.span, help=hint))
         previous = token.type
         yield token
+
+
+def _join_blocks(tokens: Iterator[Located]) -> list[Located]:
+    """Drop the newlines before `{`, and between `}` and `else`."""
+    out: list[Located] = []
+    for token in tokens:
+        end = len(out)
+        while token.type in ("_ELSE", "LBRACE") and end and out[end - 1].type == "_NL":
+            end -= 1
+        if end and (token.type == "LBRACE" or out[end - 1].type == "RBRACE"):
+            del out[end:]
+        out.append(token)
+    return out
 
 
 STATEMENT_WORDS = frozenset(

@@ -69,6 +69,22 @@ def test_same_tree_and_idempotent(text: str) -> None:
     assert format_file(parse(once)) == once
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "let a = (  # 1\n  1\n  # 2\n  + b)  # 3\nlet c = a\nupdate = c",
+        "let a = 1  # 1\n\nlet b = (2\n  # 2\n  )\nupdate = a",
+        "when ndim == 2 {  # 1\n update = g\n}\n# 2\nelse {  # 3\n update = a\n}",
+        "when ndim == 2  # 1\n{  # 2\n  update = g\n\n}  # 3\n\n# 4\nelse\n{\n  update = a\n}  # 5",
+    ],
+)
+def test_comments_inside_a_statement_are_kept_and_stay_where_they_are_put(text: str) -> None:
+    once = format_file(parse(text))
+    assert format_file(parse(once)) == once
+    assert [c.text for c in parse(once).comments] == [c.text for c in parse(text).comments]
+    assert parse(once).items == parse(text).items
+
+
 @pytest.mark.parametrize("path", sorted(ZOO.parent.rglob("*.opt")), ids=lambda p: p.stem)
 def test_what_we_ship_is_formatted(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
