@@ -56,7 +56,8 @@ class _Walk:
     def source(self) -> list[str]:
         passes = self.passes
         size = TILES["tiled" if passes.tiled else "summed" if passes.measures else "alone"]
-        headers = ["native.h"] + ["native_sums.h"] * bool(passes.measures) + ["native_noise.h"] * bool(passes.noises)
+        headers = ["native.h", "native_tiles.h"]
+        headers += ["native_sums.h"] * bool(passes.measures) + ["native_noise.h"] * bool(passes.noises)
         out = [f"#define {name} {n}" for name, n in zip(("HEIGHT", "WIDTH"), size, strict=True)]
         for header in headers:
             out += ["", *HERE.joinpath("prelude", header).read_text(encoding="utf-8").rstrip().splitlines()]
