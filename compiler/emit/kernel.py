@@ -160,7 +160,7 @@ class _Kernel:
         where = self.at.element
         noises = self.passes.noises
         out += [f"{indent}{noise_name(i)} = block_noise({where}, fact + {key}, {i}, compute)" for i in noises]
-        return [*out, f"{indent}if maximize:", f"{indent}{STEP}g = -g"]
+        return [*out, f"{indent}if maximize:", f"{indent}{STEP}g = g * -1.0"]
 
     def _load(self, name: str, memory: Memory | None, mask: str, indent: str) -> list[str]:
         scope = "element" if memory is None else memory.scope

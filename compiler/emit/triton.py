@@ -11,11 +11,12 @@ from ..plan.passes import Column, Measure, Passes, UncutError, cut, noise_name
 from ..plan.plan import Plan
 from ..plan.split import Parts, has_matrices, split
 from .layout import STEP, docstring, returned, statements, wrapped
-from .spell import ARITHMETIC, IF, ON_TENSORS, Speller, Spelling, call
+from .spell import ARITHMETIC, IF, ON_TENSORS, PRODUCT, Speller, Spelling, call
 
 TRITON: dict[str, Spelling] = {
     **ARITHMETIC,
     **ON_TENSORS,
+    "neg": Spelling("{} * -1.0", PRODUCT, (PRODUCT,)),  # up to Triton 3.6 -x is 0 - x, which is never -0
     "div": call("block_div", 2),
     "mod": call("block_mod", 2),
     "pow": call("block_pow", 2),

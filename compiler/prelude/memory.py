@@ -279,6 +279,6 @@ def block_dithered(x, dtype: tl.constexpr, place, at, key, stream: tl.constexpr)
         bits = x.to(tl.int32, bitcast=True)
         near = ((bits + (random & 8191)) & -8192).to(tl.float32, bitcast=True)
         small = block_up(tl.abs(x) * 16777216.0, random) * 5.9604644775390625e-08
-        near = tl.where(tl.abs(x) < 6.103515625e-05, tl.where(bits < 0, -small, small), near)
+        near = tl.where(tl.abs(x) < 6.103515625e-05, tl.where(bits < 0, small * -1.0, small), near)
         x = tl.where(tl.abs(x) <= 65504.0, near, x)
     return x

@@ -76,7 +76,7 @@ def block_pow(x, y):
     odd = whole & (tl.floor(half) != half)
     negative = (base < 0) | ((base == 0) & (1.0 / base < 0))
     undefined = (base < 0) & (whole == 0)
-    signed = tl.where(undefined, float("nan"), tl.where(negative & odd, -size, size))
+    signed = tl.where(undefined, float("nan"), tl.where(negative & odd, size * -1.0, size))
     one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
     return tl.where(one, 1.0, signed).to(x.dtype)
 
