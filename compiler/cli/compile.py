@@ -20,7 +20,7 @@ HIDES = {*sys.stdlib_module_names, "torch", "triton", "numpy"}
 
 @click.command("compile")
 @click.argument("rule", metavar="RULE")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is written.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write: a file, or a folder for it.")
 @click.option("--target", type=click.Choice(["auto", "triton", "torch"]), default="auto", show_default=True)
 @click.option("--emit", "kind", type=click.Choice(EMITTED), default="python", show_default=True)
 @click.option(
@@ -66,11 +66,12 @@ def compile_(
 ) -> None:
     """Compile RULE to a Python file that holds a torch optimizer and needs nothing of optc.
 
-    RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current folder,
-    or into the one given by -o. The file steps parameters of all dtypes, by Triton on a GPU and by torch elsewhere;
-    `--with shards` adds DTensors and distributed checkpoints, `precision` rounding at random, float32 masters and the
-    dtypes of states, `graphs` steps that a CUDA graph can replay, `native` C code on a CPU. What a file was compiled
-    without, it refuses in words.
+    RULE is a file, a name of the zoo, or - for standard input. Writes RULE's name with `.py` into the current
+    folder, into the folder given by -o, or the file given by -o, if its name ends in `.py`. The file steps
+    parameters of all dtypes, by Triton on a GPU and by torch elsewhere; `--with shards` adds DTensors and
+    distributed checkpoints, `precision` rounding at random, float32 masters and the dtypes of states, `graphs`
+    steps that a CUDA graph can replay, `native` C code on a CPU. What a file was compiled without, it refuses in
+    words.
 
     The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard input go to the standard output
     unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA GPU: registers, spills, local and
@@ -80,7 +81,7 @@ def compile_(
     from ...dsl.diagnostics import OptError
 
     if kind in BINARY and output is None:
-        raise click.UsageError(f"--emit {kind} gives bytes: say with -o which folder they go to")
+        raise click.UsageError(f"--emit {kind} gives bytes: say with -o where they go")
     try:
         made = _emitted(rule, target, kind, more, arch, style, kept)
     except OptError as error:
@@ -89,11 +90,17 @@ def compile_(
     if output is None and (kind != "python" or rule == STDIN):
         click.echo(made, nl=kind != "python")
         return
-    path = (output or Path()) / Path("rule" if rule == STDIN else rule).with_suffix(SUFFIX.get(kind, f".{kind}")).name
+    path = _path(output or Path(), "rule" if rule == STDIN else rule, SUFFIX.get(kind, f".{kind}"))
     if path.suffix == ".py" and path.stem in HIDES:
         raise click.ClickException(f"{path} would hide the module `{path.stem}` from what imports it; rename the rule")
     put(path, made if isinstance(made, bytes) else made.encode())
     click.echo(f"wrote {path}", err=True)
+
+
+def _path(output: Path, rule: str, suffix: str) -> Path:
+    """The file that is written: the one that is named, or one of the rule's name in the folder that is."""
+    named = output.suffix == suffix and not output.is_dir()
+    return output if named else output / Path(rule).with_suffix(suffix).name
 
 
 def parts_of(given: tuple[str, ...]) -> tuple[str, ...]:

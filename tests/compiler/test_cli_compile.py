@@ -21,6 +21,14 @@ def test_it_writes_a_file_named_after_the_rule_s(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "lion.py").read_text() == emit(simplify(zoo("lion")), parts=())
 
 
+def test_a_file_may_be_named_and_a_folder_may_look_like_one(tmp_path: Path) -> None:
+    (tmp_path / "folder.py").mkdir()
+    for output, written in (("new/my.py", "new/my.py"), ("folder.py", "folder.py/lion.py")):
+        done = CliRunner().invoke(compile_, ["lion", "-o", str(tmp_path / output)])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / written).read_text() == emit(simplify(zoo("lion")), parts=())
+
+
 def test_the_torch_target_knows_no_triton(tmp_path: Path) -> None:
     CliRunner().invoke(compile_, [str(ZOO / "lion.opt"), "-o", str(tmp_path), "--target", "torch"])
     text = (tmp_path / "lion.py").read_text()
