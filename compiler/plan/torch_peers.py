@@ -54,8 +54,7 @@ PEERS = {
     "ASGD": Peer({"ax": "average"}, lacks=("eta", "mu")),
     "Muon": Peer(
         {"momentum_buffer": "b"},
-        names={"ns_coefficients": ("a1", "a3", "a5"), "ns_steps": "steps"},
-        flags={"adjust_lr_fn": None},
+        names={"ns_coefficients": ("a1", "a3", "a5"), "ns_steps": "steps", "adjust_lr_fn": "scale"},
         order=("lr", "weight_decay", "momentum", "nesterov"),
     ),
     "NAdam": Peer({**MOMENTS, "mu_product": "product"}, names={"momentum_decay": "psi", **DECAY}),

@@ -14,6 +14,9 @@ Names = Mapping[str, str | tuple[str, ...]]
 WORDS = {"lr": "learning rate", "eps": "epsilon value"}
 """What torch's messages call values otherwise than by their names."""
 
+SPOKEN = {"adjust_lr_fn": {None: 0, "original": 0, "match_rms_adamw": 1, "spectral_unclamped": 2}}
+"""Torch's words for what are numbers here; the first word of each is what is read."""
+
 
 class Group(dict[str, Any]):
     """A dictionary that also takes and gives torch's names; it keeps and lists the rule's own alone.
@@ -36,12 +39,14 @@ class Group(dict[str, Any]):
         own = self.names.get(name)
         if own is None:
             raise KeyError(name)
-        return self[own] if isinstance(own, str) else tuple(self[each] for each in own)
+        if not isinstance(own, str):
+            return tuple(self[each] for each in own)
+        return next((word for word, value in SPOKEN.get(name, {}).items() if value == self[own]), self[own])
 
     def __setitem__(self, name: str, value: Any) -> None:
         own = self.names.get(name, name)
         if isinstance(own, str):
-            self._write(own, value, in_words(name))
+            self._write(own, understood(name, value), in_words(name))
             return
         try:
             values = tuple(value)
@@ -87,3 +92,13 @@ class Group(dict[str, Any]):
 def in_words(name: str) -> str:
     """What a message calls a value."""
     return WORDS.get(name, f"{name} value")
+
+
+def understood(name: str, value: Any) -> Any:
+    """A value without torch's words for it. Raises ValueError where torch has no such word either."""
+    words = SPOKEN.get(name)
+    if words is None or not isinstance(value, str | None):
+        return value
+    if value not in words:
+        raise ValueError(f"Invalid {name} value: {value!r}; it must be one of {', '.join(map(repr, words))}")
+    return words[value]

@@ -39,9 +39,6 @@ RULES = {
 }
 INFOS = [info for info in common.optim_db if info.optim_cls.__name__ in RULES]
 FUSED = [info for info in INFOS if "fused" in info.supported_impls]
-OTHERWISE = ("adjust_lr_fn",)
-"""Settings of torch's that are another rule with us."""
-
 every = pytest.mark.parametrize("info", INFOS, ids=lambda info: info.optim_cls.__name__)
 equal = TestCase().assertEqual
 """As PyTorch's own checks compare, state_dicts too."""
@@ -53,10 +50,10 @@ def ours(name: str) -> Any:
 
 
 def given(info: Any, *skip: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Our class with each of PyTorch's inputs, ways of running included, that mean something to the rule."""
+    """Our class with each of PyTorch's inputs, ways of running included."""
     cls = ours(info.optim_cls.__name__)
     inputs = common._get_optim_inputs_including_global_cliquey_kwargs("cpu", torch.float32, info, skip=skip)
-    yield from ((cls, each.kwargs) for each in inputs if not each.kwargs.keys() & set(OTHERWISE))
+    yield from ((cls, each.kwargs) for each in inputs)
 
 
 def named(params: list[Any], names: bool) -> list[Any]:
@@ -379,7 +376,7 @@ def test_parameters_without_memory_are_refused_and_may_get_some(info: Any) -> No
     optimizer.step()
 
 
-TORCHS_OWN = r"as a Tensor is not supported|either both floats or both Tensors|Invalid eta values|adjust_lr_fn|Adjust"
+TORCHS_OWN = r"as a Tensor is not supported|either both floats or both Tensors|Invalid eta values|Adjust"
 TORCHS_OWN += r"|epsilon1|Clipping threshold|beta2_decay should|only supports 2D|complex"
 """Errors of torch's about what ours can do, what is another rule with us, and what ours says in words of its own."""
 

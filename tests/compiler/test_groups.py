@@ -120,3 +120,13 @@ def test_schedules_of_the_momentum(name: str, schedule: Callable[[Any], Any]) ->
             optimizer.step()
             scheduler.step()
     torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+def test_torchs_words_for_a_number() -> None:
+    muon: Any = load(zoo("muon"))
+    p = torch.nn.Parameter(torch.ones(2, 3))
+    for given, own, read in ((None, 0, None), ("original", 0, None), ("match_rms_adamw", 1, "match_rms_adamw")):
+        (group,) = muon([{"params": [p], "adjust_lr_fn": given}]).param_groups
+        assert (group["scale"], group["adjust_lr_fn"]) == (own, read)
+    with pytest.raises(ValueError, match="Invalid adjust_lr_fn value: 'largest'; it must be one of None, 'original'"):
+        muon([p], adjust_lr_fn="largest")

@@ -71,7 +71,8 @@ def muon(theta: Any, g: Any, s: dict[str, Any], t: int, h: Any) -> Any:
         gram = X @ X.T
         X = h.a1 * X + (h.a3 * gram + h.a5 * (gram @ gram)) @ X
     rows, cols = theta.shape
-    return (1 - h.lr * h.wd) * theta - h.lr * max(1.0, rows / cols) ** 0.5 * (X.T if tall else X)
+    size = 0.2 * max(rows, cols) ** 0.5 if h.scale == 1 else max(1.0, rows / cols) ** 0.5
+    return (1 - h.lr * h.wd) * theta - h.lr * size * (X.T if tall else X)
 
 
 def soap(theta: Any, g: Any, s: dict[str, Any], t: int, h: Any) -> Any:
