@@ -2,8 +2,8 @@
 
 Only what a step takes from the step before (a state, theta where it decays) is worked out step by step; everything else
 is a few numpy calls on arrays with an axis for the steps. The meaning is `interpret.py`'s, in the same float64
-arithmetic; sums of a reduction are added up in another order. Rules with blocks, loops, inputs or matrix operations
-are left to the interpreter.
+arithmetic; sums of a reduction are added up in another order. Rules with loops, inputs or matrix operations are left to
+the interpreter.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..rule import Rule, Value
 from . import matrices
 from .interpret import default_noise, initial_states, reduction, state_shape, step
 from .operators import OPERATORS
+from .settle import settled
 
 Array = NDArray[np.float64]
 THETA = "theta"
@@ -30,6 +31,8 @@ def trajectories(rule: Rule, setting: Mapping[str, Value], theta: Array, gradien
 
     `theta` is a matrix, `gradients` one for every trajectory and step. None for a rule that only the interpreter runs.
     """
+    rows, cols = theta.shape
+    rule = settled(rule, {**setting, "ndim": 2, "rows": rows, "cols": cols, "numel": theta.size})
     traced = trace(rule)
     live = reachable(traced.graph.nodes, [traced.roots[THETA]], {n: m.nodes() for n, m in traced.states.items()})
     if rule.inputs or any(not _runs(traced.graph.nodes[i]) for i in live):

@@ -1,14 +1,15 @@
-"""Rule → the rule with its switches where they are by default: no `when` is left that hyperparameters alone decide."""
+"""Rule → the rule with its switches where they are, by default or as given: no `when` is left that they decide."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
 
-from ..rule import Rule, RuleStatement
+from ..rule import Rule, RuleStatement, Value
 from ..text.syntax import Apply, Bool, Expr, Name, Number, Output, Repeat, Statement, When
 from .operators import OPERATORS
 
@@ -16,15 +17,20 @@ NO_DECAY = Output("decay", Number(0.0, "0"))
 """What an arm without decay says where the other has some, and a rule on its own need not say."""
 
 
-def settled(rule: Rule) -> Rule:
-    """The rule as it runs by default. Hyperparameters that only the other arms read go, and so do their states."""
-    defaults = {p.name: p.default for p in rule.params if p.default is not None}
+def settled(rule: Rule, given: Mapping[str, Value] = MappingProxyType({})) -> Rule:
+    """The rule as it runs under some values of hyperparameters and sizes, else at its defaults.
+
+    Hyperparameters that only the other arms read go, and so do their states.
+    """
+    if all(s.when is None for s in rule.states) and not any(isinstance(s, When) for s in rule.statements()):
+        return rule
+    values = {**{p.name: p.default for p in rule.params if p.default is not None}, **given}
     states = tuple(
         replace(s, when=None if value is True else s.when)
         for s in rule.states
-        if (value := None if s.when is None else decided(s.when, defaults)) is not False
+        if (value := None if s.when is None else decided(s.when, values)) is not False
     )
-    body = cast(tuple[RuleStatement, ...], tuple(s for s in _settled(rule.body, defaults) if s != NO_DECAY))
+    body = cast(tuple[RuleStatement, ...], tuple(s for s in _settled(rule.body, values) if s != NO_DECAY))
     out = replace(rule, states=states, body=body)
     gone = rule.reads() - out.reads()
     return replace(out, params=tuple(p for p in rule.params if p.name not in gone))
