@@ -169,6 +169,8 @@ STATEMENTS = {
     "if": "write `when condition { ... }` for a static choice, `where(condition, x, y)` for a choice by element",
     "for": "write `repeat n { ... }`",
     "while": "write `repeat n { ... }`",
+    "class": "write `optimizer NAME`; a rule is no Python",
+    "from": 'write `use zoo.adamw` or `use "./lib.opt"`',
     "import": 'write `use zoo.adamw` or `use "./lib.opt"`',
     "function": "write `def f(x) = expression`",
     "const": "write `let name = expression`",

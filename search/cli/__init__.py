@@ -100,8 +100,18 @@ def resume(run: Path, pool: str | None) -> None:
 
     store = Store.open(run, write=True)
     config = config_of(store)
+    if _edited(store):
+        click.echo(f"note: {run}/config.toml was changed; the run goes on as it was started", err=True)
     machine = config.machine.model_copy(update={} if pool is None else {"pool": pool})
     search(store, config.model_copy(update={"machine": machine}))
+
+
+def _edited(store: Store) -> bool:
+    """Whether the copy of the configuration that lies in a run's folder to be read says something else by now."""
+    try:
+        return (store.folder / "config.toml").read_text(encoding="utf-8") != store.about("config")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def search(store: Store, config: Config) -> None:

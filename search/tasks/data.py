@@ -62,20 +62,28 @@ def as_images(inputs: Array, targets: Array, where: str, split: str) -> Examples
 
 def as_table(inputs: Array, targets: Array, where: str, split: str) -> Examples:
     """Rows of numbers, and their classes or the number to predict of each. Raises DataError."""
-    if inputs.ndim != 2 or inputs.dtype.kind not in "iufb" or not np.isfinite(inputs).all():
+    rows = _float32(inputs) if inputs.ndim == 2 else None
+    if rows is None:
+        holes = " with NaN, infinity or what is infinite in float32" if inputs.dtype.kind == "f" else ""
         raise DataError(
             f"{where}: x_{split} must be finite numbers of shape (N, columns), "
-            f"not {inputs.dtype} of shape {inputs.shape}{_holes(inputs)}"
+            f"not {inputs.dtype} of shape {inputs.shape}{holes if inputs.ndim == 2 else ''}"
         )
     if targets.dtype.kind != "f":
-        return Examples(inputs.astype(np.float32), _classes(targets, len(inputs), where, split))
-    if targets.shape != inputs.shape[:1] or len(inputs) == 0 or not np.isfinite(targets).all():
+        return Examples(rows, _classes(targets, len(rows), where, split))
+    numbers = _float32(targets)
+    if targets.shape != inputs.shape[:1] or len(inputs) == 0 or numbers is None:
         raise DataError(f"{where}: y_{split} must hold one finite number for each of the {len(inputs)} rows")
-    return Examples(inputs.astype(np.float32), targets.astype(np.float32))
+    return Examples(rows, numbers)
 
 
-def _holes(inputs: Array) -> str:
-    return " with NaN or infinity in it" if inputs.dtype.kind == "f" and not np.isfinite(inputs).all() else ""
+def _float32(values: Array) -> Array | None:
+    """Numbers in float32; None where they are none, or not finite."""
+    if values.dtype.kind not in "iufb":
+        return None
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if np.isfinite(narrow).all() else None
 
 
 def _classes(targets: Array, count: int, where: str, split: str) -> Array:
@@ -86,4 +94,9 @@ def _classes(targets: Array, count: int, where: str, split: str) -> Array:
         )
     if count == 0 or targets.min() < 0:
         raise DataError(f"{where}: x_{split} must not be empty and y_{split} must count classes from 0")
+    if split == "train" and targets.max() >= count:
+        raise DataError(
+            f"{where}: y_{split} names class {targets.max()}, and there are {count} examples; "
+            "numbers to be predicted are floats"
+        )
     return targets.astype(np.int64)

@@ -104,6 +104,14 @@ def test_damaged_rows_are_said_in_words(spoilt, optsearch, damage):
     assert all(status in (0, 1) and "Traceback" not in errors for status, _, errors in said)
 
 
+def test_a_configuration_that_was_changed_is_said_to_be_unread(spoilt, optsearch):
+    path = spoilt / "config.toml"
+    path.write_text(path.read_text().replace("generations = 3", "generations = 9"))
+    status, output, errors = optsearch("resume", spoilt)
+    assert status == 0 and "config.toml was changed" in errors
+    assert "generation 2 done" in output and "generation 3" not in output
+
+
 def test_a_lost_page_is_said_in_words(spoilt, optsearch):
     path = spoilt / FILE
     whole = bytearray(path.read_bytes())

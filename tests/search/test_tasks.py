@@ -59,6 +59,7 @@ BROKEN = {
     "flat": ({"x_train": np.zeros((60, 784), np.uint8)}, "shape"),
     "too few labels": ({"y_train": np.zeros(59, np.int64)}, "one whole number for each of the 60"),
     "labels that are no numbers": ({"y_train": np.array(["cat"] * 60)}, "one whole number"),
+    "numbers in place of classes": ({"y_train": np.full(60, 250_000)}, "numbers to be predicted are floats"),
     "negative labels": ({"y_train": np.full(60, -1)}, "from 0"),
     "pickled objects": ({"y_train": np.array([None] * 60)}, "not a readable .npz"),
     "empty": ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, np.int64)}, "empty"),
