@@ -109,10 +109,13 @@ def same(ours: list[Any], wanted: list[Any], exact: bool = True) -> None:
 
 
 def as_unsharded(rule: Rule, mesh: DeviceMesh, **how: Any) -> None:
-    """Parameters and states are what they are in one process, and states are sharded as their parameters are."""
+    """Parameters and states are what they are in one process, and states are sharded as their parameters are.
+
+    The last bit of a matrix operation may depend on how memory is aligned: in torch 2.11 that of an eigenbasis does.
+    """
     params, optimizer = trained(rule, mesh, **how)
     wanted, alone = trained(rule, None, **how)
-    exact = all(program.shards != "reduced" for program in rule.type.programs)
+    exact = all(program.shards != "reduced" and program.split is None for program in rule.type.programs)
     same(params, wanted, exact)
     per_element = {s.name for program in rule.type.programs for s in program.states if s.scope == "element"}
     for p, q in zip(params, wanted, strict=True):
