@@ -26,7 +26,7 @@ class Counting:
             if len(self.jobs) == self.after:
                 raise KeyboardInterrupt
             self.jobs.append(job)
-            yield job, Outcome(self.fitness(job), 0.5, np.linspace(2, 1, 250, dtype=np.float32), 0.1)
+            yield [(job, Outcome(self.fitness(job), 0.5, np.linspace(2, 1, 250, dtype=np.float32), 0.1))]
 
     def close(self):
         pass
