@@ -27,7 +27,7 @@ OURS = ("dsl", "compiler", "grammar")
 
 
 def key_of(kind: str, target: str, sources: Iterable[object]) -> str | None:
-    """The key of rules, each a text or a path; None if the module may depend on more, or none can be read."""
+    """The key of rules, each a text, a path or a checked rule; None if the module may depend on more, or none is read."""
     texts = [_text(source) for source in sources]
     if not texts or any(text is None for text in texts):
         return None
@@ -36,7 +36,10 @@ def key_of(kind: str, target: str, sources: Iterable[object]) -> str | None:
 
 
 def _text(source: object) -> str | None:
-    """What a rule says, and its file's name, which may name the class; None if it reads files of its user's."""
+    """What a rule says, and its file's name, which may name the class; None if it reads files of its user's.
+
+    A checked rule has read all that there is to read, and is data of which `repr` leaves nothing out.
+    """
     name = ""
     if isinstance(source, str) and ("\n" in source or not (source.endswith(".opt") or is_file(source))):
         text = source
@@ -46,7 +49,7 @@ def _text(source: object) -> str | None:
         except (OSError, ValueError):
             return None
     else:
-        return None
+        return f"checked\0{source!r}"
     return None if not text or ("use" in text and '"' in text) else f"{name}\0{text}"
 
 

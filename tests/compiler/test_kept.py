@@ -15,7 +15,7 @@ import optc
 from optc.compiler import kept
 from optc.compiler import load as loading
 from optc.compiler.load import rule_of
-from optc.dsl.load import ZOO
+from optc.dsl.load import ZOO, rule_from_text
 
 LOAD = """
 import sys
@@ -126,8 +126,18 @@ def test_files_of_one_text_give_classes_of_their_own_names(tmp_path: Path) -> No
         assert optc.load(tmp_path / f"{name}.opt").__name__ == name.capitalize()
 
 
+def test_a_checked_rule_is_known_by_all_that_it_holds(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ("param lr = 0.1\nupdate = g", "param lr = 0.1\nupdate = 2*g", "param lr = 0.2\nupdate = g")
+    rules = [rule_from_text(text) for text in texts]
+    assert len({kept.key_of("optimizer", "auto", [rule]) for rule in rules}) == 3
+    assert kept.key_of("optimizer", "auto", rules[:1]) != kept.key_of("optimizer", "auto", [repr(rules[0])])
+    made = optc.load(rules[0])
+    monkeypatch.setattr("optc.compiler.emit.module.emit", None)
+    assert optc.load(rule_from_text(texts[0])) is made
+
+
 def test_no_text_and_no_file_have_no_key(tmp_path: Path) -> None:
-    for source in ("", "no/such.opt", tmp_path, "g\0.opt", optc.zoo("adamw")):
+    for source in ("", "no/such.opt", tmp_path, "g\0.opt"):
         assert kept.key_of("optimizer", "auto", [source]) is None
     assert kept.key_of("optimizer", "auto", [ZOO / "adamw.opt"]) is not None
     assert kept.key_of("population", "auto", []) is None
