@@ -27,7 +27,7 @@ OURS = ("dsl", "compiler", "grammar")
 
 
 def key_of(kind: str, target: str, sources: Iterable[object]) -> str | None:
-    """The key of rules, each a text, a path or a checked rule; None if the module may depend on more, or none is read."""
+    """The key of rules, texts, paths or checked rules; None if the module may depend on more, or one is not read."""
     texts = [_text(source) for source in sources]
     if not texts or any(text is None for text in texts):
         return None
