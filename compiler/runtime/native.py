@@ -18,7 +18,7 @@ from torch import Tensor
 from .blocks import run_in_blocks
 from .cc import CompiledC, compiled_c
 from .native_call import Call, step_each_call
-from .rule import Function, Table
+from .rule import Function, Table, how_many
 from .torch import run_torch
 from .work import Batch, Work
 
@@ -32,6 +32,9 @@ CALLS = 1 << 12
 
 LARGE = 1 << 18
 """Elements for which rules whose bits would change are compiled, whatever was stepped before."""
+
+WIDE = 8
+"""Elements of an average row below which rules with rows and columns stay eager: loops over so few are no vectors."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def code_when_worth(batch: Batch) -> ctypes.CDLL | None:
     native, elements = batch.program.native, sum(work.theta.numel() for work in batch.works)
     SPENT[native] = SPENT.get(native, 0) + elements + CALLS * len(batch.works)
     if SPENT[native] < WORTH if native.exact else elements < LARGE:
+        return None
+    if native.tiled and elements < WIDE * sum(how_many(work.theta, "row") for work in batch.works):
         return None
     return told(variant(batch), wait=not native.exact)
 

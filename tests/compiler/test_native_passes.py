@@ -141,3 +141,13 @@ def test_a_branch_that_is_not_taken_leaves_a_state_as_it_was() -> None:
     text = "param lr = 1\nstate r : per row = 1\nwhen cols >= 4 {\n r <- r + sum(g per row)\n}\nupdate = r*g"
     found, expected = (stepped(rule_from_text(text), how, ((3, 2), (3, 5))) for how in (NATIVE, EAGER))
     assert apart(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize(("shape", "native"), [((300, 1000), True), ((1000, 100, 3, 1), False)])
+def test_short_rows_stay_eager(shape: tuple[int, ...], native: bool) -> None:
+    p = nn.Parameter(torch.ones(shape))
+    p.grad = torch.ones(shape)
+    optimizer: Any = load("param lr = 1\nupdate = sum(g per row)")([p])  # type: ignore[arg-type]
+    optimizer.step()
+    (batch,) = (batch for job in optimizer._round.jobs for batch in job.batches)
+    assert (batch.prepared is not None) == native
