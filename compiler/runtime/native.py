@@ -123,7 +123,7 @@ def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], ctypes
     for batch in batches:
         if batch.settled and batch.grads_at is not None:
             batch.prepared.take(batch.grads_at)
-        elif batch.prepared is None or batch.moved:
+        elif batch.moved or not batch.settled:
             batch.settled = False
             left += set_up(batch, code)
     if program.lockstep is not None and (left or any(batch.flags != batches[0].flags for batch in batches)):
@@ -190,8 +190,13 @@ def walkable(work: Work) -> bool:
             return False
         if x.dtype not in STORED or (x.dtype == torch.float64 and not wide):
             return False
-    if any(x.stride() != theta.stride() for x in alike):
+    if any(strides(x) != strides(theta) for x in alike):
         return False
     if native.tiled or work.program.noisy:
         return all(x is None or x.is_contiguous() for x in work.tensors())
     return theta.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(theta)
+
+
+def strides(x: Tensor) -> list[int]:
+    """How far apart neighbours are; an axis of one has none, whatever it says."""
+    return [step for step, length in zip(x.stride(), x.shape, strict=True) if length != 1]
