@@ -121,9 +121,9 @@ class Builder:
         return s.Evaluate(str(name), value, cover(word, value), name.span)
 
     def when(self, word: Located, condition: s.Expr, block: Any, otherwise: Any) -> s.When:
-        then, end = block
-        other, end = otherwise or ((), end)
-        return s.When(condition, then, other, word.span.to(end))
+        then, then_span = block
+        other, end = otherwise or ((), then_span)
+        return s.When(condition, then, other, word.span.to(end), then_span)
 
     def else_(self, block: Any) -> Any:
         return block

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from ..diagnostics import Span
 from ..rule import Applies, Interval, Param, Prior, Rule, State
 from . import syntax as s
 from .spelling import format_expr, number
@@ -192,7 +193,10 @@ class _Writer:
         return above > 0 and not remarks and not item.span.source.line(above).strip()
 
     def last_line(self, item: s.Item) -> int:
-        return item.span.source.position(item.span.end)[0] if self.typed else 0
+        return self._end(item.span)
+
+    def _end(self, span: Span) -> int:
+        return span.source.position(span.end)[0] if self.typed else 0
 
     def line(self, text: str) -> None:
         self.lines.append(text)
@@ -275,34 +279,33 @@ class _Writer:
         self._comments_before(self.first_line(item), depth)
         match item:
             case s.Def():
-                self._body(f"def {item.name}({', '.join(item.parameters)}) {{", item.body, item, depth)
+                self._body(f"def {item.name}({', '.join(item.parameters)}) {{", item.body, item.span, depth)
                 for line in item.doc.split("\n") if item.doc else ():
                     self.line(INDENT * depth + f"## {line}".rstrip())
             case s.Repeat():
-                self._body(f"repeat {format_expr(item.count)} {{", item.body, item, depth)
+                self._body(f"repeat {format_expr(item.count)} {{", item.body, item.span, depth)
             case s.When():
                 self._when(item, "", depth)
 
     def _when(self, item: s.When, before: str, depth: int) -> None:
         head = f"{before}when {format_expr(item.condition)} {{"
         if not item.otherwise:
-            self._body(head, item.then, item, depth)
+            self._body(head, item.then, item.span, depth)
             return
-        self._body(head, item.then, None, depth, close="")
+        self._body(head, item.then, item.then_span, depth, close="")
         match item.otherwise:
             case (s.When() as nested,):
                 self._when(nested, "} else ", depth)
             case _:
-                self._body("} else {", item.otherwise, item, depth)
+                self._body("} else {", item.otherwise, item.span, depth)
 
-    def _body(self, head: str, body: tuple[s.Item, ...], whole: s.Item | None, depth: int, close: str = "}") -> None:
-        start = self.first_line(body[0]) - 1 if body else 0
+    def _body(self, head: str, body: tuple[s.Item, ...], span: Span, depth: int, close: str = "}") -> None:
+        start, end = self.first_line(body[0]) - 1 if body else 0, self._end(span)
         self.line(INDENT * depth + head + (self._trailing(start) if start > 0 else ""))
         self.items(body, depth + 1)
-        if whole is not None:
-            self._comments_before(self.last_line(whole), depth + 1)
+        self._comments_before(end, depth + 1)
         if close:
-            self.line(INDENT * depth + close + (self._trailing(self.last_line(whole)) if whole is not None else ""))
+            self.line(INDENT * depth + close + self._trailing(end))
 
     def rest(self) -> None:
         """The comments after the last statement."""

@@ -269,6 +269,7 @@ class When:
     then: tuple[Statement, ...]
     otherwise: tuple[Statement, ...] = ()
     span: Span = _span()
+    then_span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)

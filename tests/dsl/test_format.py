@@ -85,6 +85,23 @@ def test_comments_inside_a_statement_are_kept_and_stay_where_they_are_put(text: 
     assert parse(once).items == parse(text).items
 
 
+def test_comments_stay_in_the_arm_that_they_stand_in() -> None:
+    arms = """
+when t == 1 {  # first
+  m <- g
+  # ends the first
+} else when t == 2 {
+  m <- m + g
+  # ends the second
+} else {
+  # begins the third
+  m <- 0.5*m + g
+  # ends the third
+}  # behind all"""
+    text = f"param lr = 1\nstate m = 0\n{arms}\nupdate = m\n"
+    assert format_file(parse(text)) == text
+
+
 @pytest.mark.parametrize("path", sorted(ZOO.parent.rglob("*.opt")), ids=lambda p: p.stem)
 def test_what_we_ship_is_formatted(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
