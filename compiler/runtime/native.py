@@ -33,7 +33,7 @@ CALLS = 1 << 12
 LARGE = 1 << 18
 """Elements for which rules whose bits would change are compiled, whatever was stepped before."""
 
-WIDE = 8
+SHORT = 8
 """Elements of an average row below which rules with rows and columns stay eager: loops over so few are no vectors."""
 
 
@@ -87,7 +87,7 @@ def code_when_worth(batch: Batch) -> ctypes.CDLL | None:
     SPENT[native] = SPENT.get(native, 0) + elements + CALLS * len(batch.works)
     if SPENT[native] < WORTH if native.exact else elements < LARGE:
         return None
-    if native.tiled and elements < WIDE * sum(how_many(work.theta, "row") for work in batch.works):
+    if native.tiled and elements < SHORT * sum(how_many(work.theta, "row") for work in batch.works):
         return None
     return told(variant(batch), wait=not native.exact)
 

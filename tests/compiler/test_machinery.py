@@ -96,7 +96,7 @@ def test_a_step_that_fails_counts_nothing() -> None:
 
 def test_states_put_in_place_by_hand_are_used() -> None:
     p, q = parameter(2), parameter(2)
-    a, b = SGD([p], lr=0.1), SGD([q], lr=0.1)
+    a, b = SGD([p], lr=0.1, momentum=0.9), SGD([q], lr=0.1, momentum=0.9)
     steps(a, 2)
     steps(b, 2)
     a.state[p]["b"] = torch.full((2,), 7.0)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from optc.compiler import beside
+from optc.compiler import beside, kept
 from optc.compiler.cli.verify import verify_
 from optc.compiler.emit import module, native_walk
 from optc.compiler.emit import torch as emit_torch
@@ -37,6 +37,12 @@ def test_the_zoo_holds(name: str) -> None:
     assert [c for c in checks if not c.ok] == []
     assert all(c.backend in ("native", "triton") for c in checks if c.skipped)
     assert len({(c.backend, c.dtype) for c in checks}) == 12
+
+
+@pytest.fixture(autouse=True)
+def made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is spoiled on purpose is neither taken from the cache nor kept there."""
+    monkeypatch.setattr(kept, "key_of", lambda *_: None)
 
 
 def test_a_wrong_backend_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

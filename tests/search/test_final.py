@@ -119,10 +119,10 @@ def test_a_reading_that_was_interrupted_is_on_record_and_goes_on(searched, optse
     run_all = Inline.run
 
     def interrupted(self, jobs):
-        for k, pair in enumerate(run_all(self, jobs)):
-            if pair[0].part == "test" and k == 1:
+        for k, pairs in enumerate(run_all(self, jobs)):
+            if pairs[0][0].part == "test" and k == 1:
                 raise KeyboardInterrupt
-            yield pair
+            yield pairs
 
     with monkeypatch.context() as patch:
         patch.setattr(Inline, "run", interrupted)

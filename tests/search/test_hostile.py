@@ -59,7 +59,7 @@ def limited(size, *arguments):
 
 def test_a_disk_that_fills_up_loses_nothing(finished, tmp_path, optsearch):
     folder = tmp_path / "run"
-    done = limited(300_000, "run", finished / "small.toml", "--out", folder)
+    done = limited(200_000, "run", finished / "small.toml", "--out", folder)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "optsearch resume" in done.stderr and "Traceback" not in done.stderr
     store = Store.open(folder)

@@ -103,6 +103,8 @@ def test_an_endless_job_is_given_up(tmp_path, cluster):
 class Hungry(Evaluator):
     """For a task that is a number it takes so many GiB of addresses before it trains."""
 
+    foresees = False
+
     def problem_of(self, job):
         if not job.task.isdigit():
             return super().problem_of(job)
