@@ -53,7 +53,7 @@ CONDITION = Fact(0.0, 1.0, infinite=False, nan=False, minus_zero=False)
 def literal(value: float) -> Fact:
     """The fact of one known number on the host."""
     is_nan = value != value
-    bounds = (-inf, inf) if is_nan else (value, value)
+    bounds = (-inf, inf) if is_nan else (value + 0.0, value + 0.0)
     return Fact(*bounds, value == 0, isinf(value), is_nan, value == 0 and str(value)[0] == "-", HOST)
 
 
@@ -248,7 +248,8 @@ def _tightened(f: Fact, shape: int) -> Fact:
     """What the bounds exclude, the flags exclude too."""
     zero = f.zero and f.low <= 0 <= f.high
     infinite = f.infinite and (f.low == -inf or f.high == inf)
-    return Fact(f.low, f.high, zero, infinite, f.nan, f.minus_zero and zero, shape)
+    # Facts are looked up by what they equal: a bound of -0.0 would be taken for 0.0, whichever came first.
+    return Fact(f.low + 0.0, f.high + 0.0, zero, infinite, f.nan, f.minus_zero and zero, shape)
 
 
 def observes_zero_sign(op: str, args: tuple[Fact, ...]) -> bool:

@@ -38,7 +38,7 @@ def bits(value: float) -> int:
     return int(struct.unpack("<Q", struct.pack("<d", value))[0])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def _seed(op: str, data: object) -> int:
     return word(op if data is None else f"{op} {data!r}")
 
