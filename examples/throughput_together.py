@@ -58,7 +58,6 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=500)
     arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
-    torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["OPTC_DATA"] = folder
         make_up(Path(folder))

@@ -41,7 +41,7 @@ class Kernel:
             return "TRITON_INTERPRET=1 runs kernels on tensors of a CPU alone"
         try:  # the driver is C code that Triton compiles on this machine, as it does what launches a kernel
             import_module("triton.runtime").driver.active.get_current_device()
-        except Exception as error:
+        except Exception as error:  # no GPU, no driver, no compiler: each vendor's part fails in its own way
             return f"{type(error).__name__}: {error}"
         return ""
 

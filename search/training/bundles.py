@@ -30,16 +30,6 @@ def on_cuda(config: Config) -> bool:
     return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
 
 
-def bundled(jobs: Sequence[Job], size: int) -> Iterator[Bundle]:
-    """The jobs in their order, those that can be trained side by side drawn together."""
-    groups: dict[tuple[object, ...], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(job.company, []).append(job)
-    for group in groups.values():
-        for start in range(0, len(group), size):
-            yield tuple(group[start : start + size])
-
-
 class Sizes:
     """How many jobs a worker is given at a time: those that are trained side by side, or as many as take no time.
 

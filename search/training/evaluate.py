@@ -23,7 +23,7 @@ from ..tasks.task import problem
 from .blame import Fault, fault_of
 from .build import MakeOptimizer, optimizer_of, setting_of
 from .fitness import DIVERGED, fitness
-from .train import Curve, divergence, train_together
+from .train import Curve, divergence, flushing, train_together
 
 Company = tuple[str | int, ...]
 """What jobs have in common that can be trained side by side: task, number of the seed, steps, …"""
@@ -127,7 +127,9 @@ class Evaluator:
         for job in jobs:
             try:
                 rule = rule_from_text(job.text)
-                known = problem.foresee(rule, setting_of(rule, job.steps), job.steps, self.seed_for(job))
+                setting = setting_of(rule, job.steps)
+                with flushing():
+                    known = problem.foresee(rule, setting, job.steps, self.seed_for(job))
             except Exception as error:  # one rule's fault is not the others'
                 found.append(error)
             else:
@@ -180,9 +182,10 @@ def _outcome(curve: Curve | Exception, seconds: float) -> Outcome:
 
 
 def settle(config: Config) -> None:
-    """Make this process's arithmetic depend on the configuration alone. Denormals, which slow CPUs down, become 0."""
+    """Make this process's arithmetic depend on the configuration alone."""
     torch.set_num_threads(config.machine.threads)
-    torch.set_flush_denormal(True)
+    with flushing():  # torch's further threads stay in the mode that they are made in, which is now
+        torch.zeros(2**20).add_(1)
     keep_memory()
 
 

@@ -14,8 +14,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
-import torch
-
 from ..runs.config import Config
 from .bundles import Bundle, Queue, Results, Sizes, on_cuda
 from .evaluate import Evaluator, Job, limit_memory, settle
@@ -52,16 +50,11 @@ class Inline:
 
     def __init__(self, config: Config, evaluator: type[Evaluator] = Evaluator) -> None:
         settle(config)
-        torch.set_flush_denormal(False)
         self.evaluator, self.sizes = evaluator(config), Sizes(config, 1)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Results]:
         for bundle in self.sizes.bundled(jobs):
-            torch.set_flush_denormal(True)
-            try:
-                results = list(zip(bundle, self.evaluator.together(bundle), strict=True))
-            finally:  # proofs about rules, and so their keys, know numbers that training takes for 0
-                torch.set_flush_denormal(False)
+            results = list(zip(bundle, self.evaluator.together(bundle), strict=True))
             self.sizes.learn(results)
             yield results
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ...compiler.runtime.compiled import flushes_subnormals
 from ..seeds import seed_of
 from ..tasks.layers import draw_from
 from ..tasks.protocol import Problem
@@ -81,8 +83,20 @@ def train_together(
         if stacked or (stacked is None and device.type == "cuda"):
             team.stack()
         draw = torch.Generator(device).manual_seed(seed_of(seed, "batches"))
-        team.train(problem.batches(batch_size, draw), steps)
-        return [team.curve(member) if isinstance(member, _Member) else member for member in found]
+        with flushing():
+            team.train(problem.batches(batch_size, draw), steps)
+            return [team.curve(member) if isinstance(member, _Member) else member for member in found]
+
+
+@contextmanager
+def flushing() -> Iterator[None]:
+    """Subnormal numbers, which slow CPUs down, are 0 in here; in proofs about rules, as that eps > 0, they are not."""
+    before = flushes_subnormals()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from optc.search.tasks.sources import test_examples as unseen_examples
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import TASKS, problem
 from optc.search.training.evaluate import Evaluator, Job
-from optc.search.training.pool import Inline, Processes
+from optc.search.training.pool import Processes
 from optc.search.training.train import train
 
 SPIRAL = Path(__file__).parents[2] / "examples" / "spiral.py"
@@ -345,11 +345,3 @@ def test_what_eats_memory_costs_its_own_score(tmp_path, tiny):
         pool.close()
     assert hungry.fitness == -1 and "memory" in hungry.reason
     assert fine.fitness > 0 and fine.reason == ""
-
-
-def test_inline_training_leaves_the_smallest_numbers_to_proofs(tmp_path):
-    """A rule's key rests on what is proven of it, such as that eps > 0."""
-    (tmp_path / "tiny.toml").write_text('[search]\n[training]\ntasks = ["quadratic_1e2"]\n[machine]\npool = "inline"\n')
-    pool = Inline(read_config(tmp_path / "tiny.toml"))
-    list(pool.run([Job("k", "param lr = 1e-3\nupdate = sign(g)", "quadratic_1e2", 0, 6)]))
-    assert torch.tensor(5e-324, dtype=torch.float64) * 1.0 > 0

@@ -1,9 +1,14 @@
 """Training: the same bits for the same seed, divergence as a value, the paper's fitness."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from optc.compiler.runtime.compiled import flushes_subnormals
 from optc.search.tasks.task import problem
 from optc.search.training.fitness import fitness, overall
 from optc.search.training.train import Curve, train
@@ -46,6 +51,44 @@ def test_the_global_generator_is_left_alone(digits):
     torch.manual_seed(0)
     train(adamw, digits, steps=2, batch_size=64, seed=1)
     assert torch.equal(torch.rand(3), expected)
+
+
+class Watched(torch.optim.SGD):
+    """Notes at every step whether numbers below float32's normal range are 0."""
+
+    def step(self, closure=None):
+        self.flushed = flushes_subnormals()
+        return super().step(closure)
+
+
+def test_subnormal_numbers_are_0_in_training_alone(digits):
+    """Proofs about rules know them: eps > 0 rests on them, and on it rests a rule's key."""
+    made, modes = [], []
+
+    def make(parameters, steps):
+        modes.append(flushes_subnormals())
+        made.append(Watched(parameters, lr=0.1))
+        return made[0]
+
+    train(make, digits, steps=1, batch_size=64, seed=1)
+    assert modes == [False] and made[0].flushed and not flushes_subnormals()
+
+
+def test_every_thread_of_a_worker_flushes_them():
+    """In a process of its own: threads keep the mode of the moment at which they are made."""
+    code = """
+import torch
+from optc.search.runs.config import checked
+from optc.search.training.evaluate import settle
+from optc.search.training.train import flushing
+settle(checked({"machine": {"threads": 2}}, "a test"))
+tiny = torch.full((1 << 20,), 1e-40)
+with flushing():
+    print(int((tiny * 1.0).count_nonzero()))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (ran.stdout, ran.returncode) == ("0\n", 0), ran.stderr
 
 
 def descent(lr):
