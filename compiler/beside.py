@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from ..dsl.meaning import interpret
 from ..dsl.meaning.matrices import rounded
 from ..dsl.rule import Rule, Value
-from ..dsl.text.syntax import Assign, Let, Matrix, Name, Prev, walk
+from ..dsl.text.expressions import Matrix, Name, Prev
+from ..dsl.text.syntax import Assign, Let
+from ..dsl.text.walking import walk
 from .load import load
 
 Array = NDArray[np.float64]

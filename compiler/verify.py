@@ -19,7 +19,9 @@ from ..dsl.algebra.simplify import simplify
 from ..dsl.meaning import interpret
 from ..dsl.meaning.matrices import rounded
 from ..dsl.rule import Rule, Value
-from ..dsl.text.syntax import Cast, Matrix, Node, walk
+from ..dsl.text.expressions import Cast, Matrix
+from ..dsl.text.syntax import Node
+from ..dsl.text.walking import walk
 from .beside import STORING, Apart, Beside
 from .plan.lower import lower
 from .plan.plan import QUANTISED, Plan

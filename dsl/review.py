@@ -8,8 +8,9 @@ from pathlib import Path
 from .checks.check import check
 from .checks.lint import lint
 from .diagnostics import Diagnostic, OptError
+from .text.expressions import Call, Name, Number
 from .text.parser import parse
-from .text.syntax import Call, Def, File, Let, Name, Number, Output, ParamDecl, Use
+from .text.syntax import Def, File, Let, Output, ParamDecl, Use
 
 
 def review(text: str, name: str, base: Path | None, pedantic: bool = False) -> tuple[Diagnostic, ...]:

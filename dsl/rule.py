@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .text.syntax import Assign, Expr, Let, Number, Output, Repeat, Scope, Use, When, names
+from .text.expressions import Expr, Number, Scope
+from .text.syntax import Assign, Let, Output, Repeat, Use, When
+from .text.walking import names
 
 ParamType = Literal["real", "int", "bool"]
 Value = float | int | bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...dsl.text.syntax import Scope
+from ...dsl.text.expressions import Scope
 from ..plan.passes import LINES, Column, Passes
 from ..plan.plan import Memory, Plan
 from .layout import STEP

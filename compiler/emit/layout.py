@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...dsl.text.syntax import Apply, Expr, Matrix, Name, Number
+from ...dsl.text.expressions import Apply, Expr, Matrix, Name, Number
 from ..plan.names import Names
 from ..plan.plan import Bind, Branch, Statement
 from .spell import Speller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ...dsl.text.syntax import Apply, Bool, Expr, Name, Number
+from ...dsl.text.expressions import Apply, Bool, Expr, Name, Number
 from ..plan.names import Names
 from ..plan.plan import HostLet, HostStatement, Plan
 from .layout import STEP, assignment, docstring, returned, wrapped

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...dsl.text.syntax import Apply, Cast, Expr, Matrix, Name, Noise, Number, Reduce, walk
+from ...dsl.text.expressions import Apply, Cast, Expr, Matrix, Name, Noise, Number, Reduce
+from ...dsl.text.walking import walk
 from ..plan.passes import UncutError, cut
 from ..plan.plan import Bind, Branch, Plan, Statement
 from .spell import AND, ARITHMETIC, ATOM, IF, OR, UNARY, Speller, Spelling, call

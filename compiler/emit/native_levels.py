@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ...dsl.text.syntax import Apply, Cast, Expr, Name, walk
+from ...dsl.text.expressions import Apply, Cast, Expr, Name
+from ...dsl.text.walking import walk
 from ..plan.plan import Bind, Branch, Loop, Statement, binds
 
 Axes = frozenset[str]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from ...dsl.text.syntax import Scope
+from ...dsl.text.expressions import Scope
 from ..plan.passes import NUMBERS, Column, Passes, needed, noise_name, sliced
 from ..plan.plan import Plan, Slot, Statement, binds
 from .native import c_name, c_statements

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from ...dsl.text.syntax import Name, Scope
+from ...dsl.text.expressions import Name, Scope
 from ..plan.passes import LINES, NUMBERS, Column, Measure, cut
 from ..plan.plan import Bind, Plan
 from .inline import HERE

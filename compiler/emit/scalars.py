@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...dsl.text.syntax import Expr, Name, walk
+from ...dsl.text.expressions import Expr, Name
+from ...dsl.text.walking import walk
 from ..plan.plan import GIVEN_SCALARS, HostLet, HostStatement, Plan, Segment
 from .layout import STEP, docstring, returned, wrapped
 from .spell import AND, ARITHMETIC, IF, NOT, OR, Speller, Spelling, call, infix, prefix

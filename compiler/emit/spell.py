@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ...dsl.text.syntax import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Reduce
+from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Reduce
 
 IF, OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, UNARY, ATOM = range(11)
 """How tightly Python binds, from loosest to tightest."""

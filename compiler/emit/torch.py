@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...dsl.text.syntax import Cast, Expr, Matrix, Noise, Reduce
+from ...dsl.text.expressions import Cast, Expr, Matrix, Noise, Reduce
 from ..plan.names import Names
 from ..plan.plan import Plan, Segment
 from .layout import STEP, docstring, returned, statements, wrapped

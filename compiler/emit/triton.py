@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...dsl.text.syntax import Cast, Expr
+from ...dsl.text.expressions import Cast, Expr
 from ..plan.names import Names
 from ..plan.passes import Column, Measure, Passes, UncutError, cut, noise_name
 from ..plan.plan import Plan

@@ -11,23 +11,9 @@ from typing import Literal
 
 from ...dsl.meaning.operators import OPERATORS, Kind
 from ...dsl.rule import Rule, RuleStatement
-from ...dsl.text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Noise,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    When,
-    walk,
-)
+from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Prev, Reduce
+from ...dsl.text.syntax import Assign, Let, Output, Repeat, When
+from ...dsl.text.walking import walk
 from .names import Names
 from .plan import GIVEN_SCALARS, Flag, HostLet, HostStatement, HostWhen
 

@@ -12,7 +12,8 @@ from math import inf
 from ...dsl.algebra.analysis import Analysis
 from ...dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ...dsl.rule import Rule, State
-from ...dsl.text.syntax import Apply, Assign, Bool, Expr, Name, Number
+from ...dsl.text.expressions import Apply, Bool, Expr, Name, Number
+from ...dsl.text.syntax import Assign
 from ..emit.optimizer_class import KEYWORDS
 from .homes import RESULT, Homes
 from .plan import QUANTISED, Memory, Plan, Segment, verify

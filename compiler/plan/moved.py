@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...dsl.text.syntax import Name, walk
+from ...dsl.text.expressions import Name
+from ...dsl.text.walking import walk
 from .homes import RESULT
 from .kept import BYTES, Kept
 from .passes import Passes, sliced

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_SCOPE, Shape, broadcast, reduced, shape_of
-from ...dsl.text.syntax import Apply, Cast, Expr, Name, Noise, Reduce, Scope, walk
+from ...dsl.text.expressions import Apply, Cast, Expr, Name, Noise, Reduce, Scope
+from ...dsl.text.walking import walk
 from .plan import Bind, Branch, Loop, Plan, Statement
 
 NUMBERS: tuple[Scope, ...] = ("tensor", "model")

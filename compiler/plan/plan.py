@@ -13,7 +13,8 @@ from typing import Literal
 
 from ...dsl.meaning.operators import Kind
 from ...dsl.rule import Param
-from ...dsl.text.syntax import Expr, Matrix, Name, Noise, Prev, Reduce, Scope, walk
+from ...dsl.text.expressions import Expr, Matrix, Name, Noise, Prev, Reduce, Scope
+from ...dsl.text.walking import walk
 
 QUANTISED = {"int8": "torch.int8", "fp8": "torch.float8_e4m3fn", "ufp8": "torch.uint8"}
 """The dtypes of states that are kept in blocks with a scale each, and what torch calls those of their codes."""

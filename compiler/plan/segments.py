@@ -11,22 +11,9 @@ from dataclasses import replace
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_GIVEN, OF_SCOPE, Shape, shape_of
 from ...dsl.meaning.operators import OPERATORS, Kind
 from ...dsl.rule import RuleStatement
-from ...dsl.text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Matrix,
-    Name,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    When,
-    walk,
-)
+from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Number, Prev, Reduce
+from ...dsl.text.syntax import Assign, Output, Repeat, When
+from ...dsl.text.walking import walk
 from .homes import RESULT, Homes
 from .plan import Bind, Branch, Loop, Segment, Slot, Statement
 

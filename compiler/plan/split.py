@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_SCOPE, Shape, shape_of
-from ...dsl.text.syntax import Apply, Cast, Expr, Matrix, Name, Noise, Reduce, Scope, walk
+from ...dsl.text.expressions import Apply, Cast, Expr, Matrix, Name, Noise, Reduce, Scope
+from ...dsl.text.walking import walk
 from .homes import RESULT
 from .passes import LINES, NUMBERS, UncutError, scope_of, sliced
 from .plan import Bind, Branch, Loop, Memory, Plan, Segment, Statement, verify

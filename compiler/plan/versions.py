@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ...dsl.text.syntax import Apply, Cast, Expr, Matrix, Name, Reduce
+from ...dsl.text.expressions import Apply, Cast, Expr, Matrix, Name, Reduce
 from .plan import Bind, Branch, Loop, Statement
 
 

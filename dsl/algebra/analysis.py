@@ -9,23 +9,8 @@ from collections.abc import Callable, Iterable
 from math import inf
 
 from ..rule import Rule, RuleStatement
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Noise,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, When
 from .facts import CONDITION, HOST, SHAPES, UNKNOWN, Fact, apply, literal, observes_zero_sign, reduced, rounded
 from .leaf_facts import GIVEN, NOISE, of_param
 

@@ -9,23 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..rule import Rule
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Noise,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, When
 from .analysis import Analysis
 from .facts import HOST, SHAPES, Fact
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import cast
 
 from ..rule import Rule, RuleStatement
-from ..text.syntax import Assign, Expr, Let, Output, Repeat, Statement, When, names
+from ..text.expressions import Expr
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
+from ..text.walking import names
 
 
 def live_names(rule: Rule) -> frozenset[str]:

@@ -13,23 +13,8 @@ from typing import Any, NamedTuple
 from ..meaning.operators import GIVEN
 from ..recent import remembering
 from ..rule import Rule
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Noise,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, When
 from .analysis import assigned
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..diagnostics import NOWHERE, Span
-from ..text.syntax import Apply, Expr, Number
+from ..text.expressions import Apply, Expr, Number
 from . import cost
 from .facts import HOST, Fact, apply, literal
 

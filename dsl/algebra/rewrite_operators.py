@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ..text.syntax import Bool
+from ..text.expressions import Bool
 from .cost import NODE
 from .facts import literal
 from .known import Builder, Known, joined

@@ -12,22 +12,9 @@ from dataclasses import replace
 from typing import cast
 
 from ..rule import Rule, RuleStatement
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Number,
-    Output,
-    Reduce,
-    Repeat,
-    Statement,
-    When,
-    walk,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Number, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
+from ..text.walking import walk
 from . import cost
 from .analysis import Analysis
 from .dead import without_dead
@@ -70,7 +57,7 @@ def _is_small(rule: Rule) -> bool:
 
 
 def _depth(root: Expr | Statement) -> int:
-    from ..text.syntax import children
+    from ..text.walking import children
 
     depth, level = 0, [root]
     while level and depth <= MAX_DEPTH:

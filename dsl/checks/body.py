@@ -13,21 +13,9 @@ from math import inf
 
 from ..diagnostics import Diagnostic, Fix, Label, OptError, Span
 from ..rule import RuleStatement
-from ..text.syntax import (
-    OUTPUTS,
-    Assign,
-    Evaluate,
-    Expr,
-    Let,
-    Name,
-    Output,
-    Repeat,
-    Return,
-    StateDecl,
-    Statement,
-    When,
-    walk,
-)
+from ..text.expressions import Expr, Name
+from ..text.syntax import OUTPUTS, Assign, Evaluate, Let, Output, Repeat, Return, StateDecl, Statement, When
+from ..text.walking import walk
 from .inline import Inliner
 from .resolve import Resolver, Typed
 from .scope import Entity, declared_twice, nearest, slip

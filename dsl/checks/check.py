@@ -17,20 +17,17 @@ from ..diagnostics import MAX_ERRORS, Diagnostic, Label, OptError, Span
 from ..rule import Applies as RuleApplies
 from ..rule import Interval, Param, Rule, RuleStatement, State, Value, flattened
 from ..text.expand import expand
+from ..text.expressions import Apply, Expr, Name, Number
 from ..text.syntax import (
     OUTPUTS,
     Applies,
-    Apply,
     Assign,
     Def,
     Evaluate,
-    Expr,
     File,
     InputDecl,
     Item,
     Let,
-    Name,
-    Number,
     Optimizer,
     Output,
     ParamDecl,
@@ -40,8 +37,8 @@ from ..text.syntax import (
     StateDecl,
     Use,
     When,
-    walk,
 )
+from ..text.walking import walk
 from . import declare
 from .body import Body, state_entity
 from .library import Library, bring

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..diagnostics import Diagnostic
 from ..meaning.operators import OPERATORS
-from ..text.syntax import Apply, Bool, Expr, Name, Number
+from ..text.expressions import Apply, Bool, Expr, Name, Number
 
 FLOAT32_MAX = 3.4028234663852886e38
 FLOAT32_TINY = 2.0**-150

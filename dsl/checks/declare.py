@@ -10,7 +10,8 @@ from typing import TypeVar, cast
 
 from ..diagnostics import Diagnostic, Label, Span
 from ..rule import Interval, Param, ParamType, Prior, Rule, State, Value
-from ..text.syntax import DTYPES, STATE_SCOPES, Apply, Call, Expr, Number, ParamDecl, Scope, StateDecl
+from ..text.expressions import DTYPES, Apply, Call, Expr, Number, Scope
+from ..text.syntax import STATE_SCOPES, ParamDecl, StateDecl
 from ..text.syntax import Interval as IntervalNode
 from ..text.syntax import Prior as PriorNode
 from . import constants

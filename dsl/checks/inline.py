@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..diagnostics import Diagnostic, Label, OptError
-from ..text.syntax import Call, Def, Let, Name, Return, Statement, When
+from ..text.expressions import Call, Name
+from ..text.syntax import Def, Let, Return, Statement, When
 from .resolve import Typed, wrong
 from .scope import GIVENS, Entity
 from .static import require_static

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ..diagnostics import Diagnostic, OptError, Span
 from ..rule import Rule
-from ..text.syntax import Call, Def, Use
+from ..text.expressions import Call
+from ..text.syntax import Def, Use
 from .scope import nearest
 
 Report = Callable[[Diagnostic], None]

@@ -16,24 +16,10 @@ from ..diagnostics import Diagnostic, Fix, Label, Span
 from ..insight.probe import Pole, Probe, kept_fraction
 from ..meaning.dtypes import CODE_BYTES
 from ..rule import Rule, State
+from ..text.expressions import Apply, Call, Name
 from ..text.spelling import format_expr
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Call,
-    Def,
-    File,
-    Let,
-    Name,
-    Node,
-    Output,
-    ParamDecl,
-    Repeat,
-    StateDecl,
-    When,
-    names,
-    walk,
-)
+from ..text.syntax import Assign, Def, File, Let, Node, Output, ParamDecl, Repeat, StateDecl, When
+from ..text.walking import names, walk
 
 PEDANTIC = frozenset(("W511", "W512", "W513", "W514"))
 

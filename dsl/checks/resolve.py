@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 
 from ..diagnostics import Diagnostic, OptError, Span
 from ..meaning.operators import FUNCTIONS, MATRIX, OPERATORS, REDUCTIONS, Operator
-from ..text.syntax import (
+from ..text.expressions import (
     DTYPES,
     MAX_DEPTH,
     SCOPES,
@@ -22,7 +22,6 @@ from ..text.syntax import (
     Bool,
     Call,
     Cast,
-    Def,
     Expr,
     Matrix,
     Name,
@@ -31,6 +30,7 @@ from ..text.syntax import (
     Prev,
     Reduce,
 )
+from ..text.syntax import Def
 from . import constants
 from .scope import GIVENS, Entity, unknown_function, unknown_name
 from .shapes import ELEMENT, HOST, Shape, ShapeError, broadcast, matrix, reduced

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
-from ..text.syntax import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce, Scope
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce, Scope
 
 Level = Literal["host", "model", "tensor", "matrix"]
 LEVELS: tuple[Level, ...] = ("host", "model", "tensor", "matrix")

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from ..diagnostics import Diagnostic
-from ..text.syntax import Apply, Call, Expr, Name, Noise, Number, Prev, Reduce, walk
+from ..text.expressions import Apply, Call, Expr, Name, Noise, Number, Prev, Reduce
+from ..text.walking import walk
 from .resolve import Resolver
 
 SIZES = frozenset(("ndim", "rows", "cols", "numel", "pi", "inf"))

@@ -11,23 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..rule import Rule
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    Statement,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Number, Prev, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 
 Known = float | None
 """A number (a condition is 0 or 1), or None: it cannot be told."""

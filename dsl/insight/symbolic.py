@@ -12,7 +12,7 @@ from typing import Any
 from ..algebra.graph import Node, Traced
 from ..meaning.operators import OPERATORS
 from ..rule import Rule
-from ..text.syntax import Apply, Expr, Name, Number
+from ..text.expressions import Apply, Expr, Name, Number
 
 Sym = Any
 """A sympy expression; sympy has no types to speak of."""

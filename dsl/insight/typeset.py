@@ -6,23 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..rule import Rule
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Noise,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, When
 from .glyphs import GLYPHS, Glyphs, symbol
 
 OR, AND, NOT, COMPARE, SUM, PRODUCT, NEGATION, POWER, ATOM = range(9)

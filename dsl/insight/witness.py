@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..meaning.interpret import initial_states, settings, step
 from ..rule import Param, Rule, RuleStatement, Value
-from ..text.syntax import Number, Output
+from ..text.expressions import Number
+from ..text.syntax import Output
 
 Array = NDArray[np.float64]
 SHAPE = (4, 6)

@@ -15,24 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rule import Rule, RuleStatement, Value
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Noise,
-    Number,
-    Output,
-    Prev,
-    Reduce,
-    Repeat,
-    Scope,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce, Scope
+from ..text.syntax import Assign, Let, Output, Repeat, When
 from . import matrices
 from .operators import OPERATORS
 

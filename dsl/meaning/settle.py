@@ -10,7 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from ..rule import Rule, RuleStatement, Value
-from ..text.syntax import Apply, Bool, Expr, Name, Number, Output, Repeat, Statement, When
+from ..text.expressions import Apply, Bool, Expr, Name, Number
+from ..text.syntax import Output, Repeat, Statement, When
 from .operators import OPERATORS
 
 NO_DECAY = Output("decay", Number(0.0, "0"))

@@ -7,22 +7,8 @@ from dataclasses import replace
 from typing import cast
 
 from ..rule import Rule, RuleStatement, Value
-from ..text.syntax import (
-    Apply,
-    Assign,
-    Bool,
-    Cast,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Number,
-    Output,
-    Reduce,
-    Repeat,
-    Statement,
-    When,
-)
+from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Number, Reduce
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 
 
 def literal(value: Value) -> Expr:

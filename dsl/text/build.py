@@ -8,6 +8,7 @@ from typing import Any
 from ..diagnostics import Span
 from ..meaning.operators import INFIX
 from . import syntax as s
+from .expressions import Apply, Bool, Call, Expr, Matrix, Name, Number
 
 
 class Located(str):
@@ -54,7 +55,7 @@ class Builder:
     def quoted(self, text: Located) -> Located:
         return Located("STRING", text[1:-1], text.span)
 
-    def applies(self, word: Located, _: Located, condition: s.Expr, otherwise: s.Call | None) -> s.Applies:
+    def applies(self, word: Located, _: Located, condition: Expr, otherwise: Call | None) -> s.Applies:
         return s.Applies(condition, otherwise, cover(word, condition, otherwise))
 
     def param(self, word: Located, name: Located, kind: Located | None, *rest: Any) -> s.ParamDecl:
@@ -63,7 +64,7 @@ class Builder:
         type_ = None if kind is None else str(kind)
         return s.ParamDecl(str(name), type_, default, interval, prior, "", span, name.span)
 
-    def state(self, word: Located, name: Located, annotation: Any, init: s.Expr, *when: Any) -> s.StateDecl:
+    def state(self, word: Located, name: Located, annotation: Any, init: Expr, *when: Any) -> s.StateDecl:
         scope, dtype, spans = annotation or (None, None, ())
         condition = when[1]
         span = cover(word, name, init, condition)
@@ -77,7 +78,7 @@ class Builder:
     def dtype_only(self, dtype: Located) -> tuple[None, str, tuple[Span, ...]]:
         return None, str(dtype), (dtype.span,)
 
-    def interval(self, word: Located, opens: Located, low: s.Expr, high: s.Expr, closes: Located) -> s.Interval:
+    def interval(self, word: Located, opens: Located, low: Expr, high: Expr, closes: Located) -> s.Interval:
         return s.Interval(low, high, opens == "(", closes == ")", cover(opens, closes))
 
     def prior(self, tilde: Located, one: Located | None, _: Any, family: Located, __: Any, *rest: Any) -> s.Prior:
@@ -100,27 +101,27 @@ class Builder:
         given = tuple(str(p) for p in parameters if p is not None)
         return s.Def(str(name), given, body, brief, "", word.span.to(end), name.span)
 
-    def short(self, value: s.Expr) -> s.Short:
+    def short(self, value: Expr) -> s.Short:
         return s.Short(value, value.span)
 
     # ------------------------------------------------------------ statements
 
-    def let(self, word: Located, name: Located, value: s.Expr) -> s.Let:
+    def let(self, word: Located, name: Located, value: Expr) -> s.Let:
         return s.Let(str(name), value, False, "", cover(word, value), name.span)
 
-    def var(self, word: Located, name: Located, value: s.Expr) -> s.Let:
+    def var(self, word: Located, name: Located, value: Expr) -> s.Let:
         return s.Let(str(name), value, True, "", cover(word, value), name.span)
 
-    def assign(self, name: Located, value: s.Expr) -> s.Assign:
+    def assign(self, name: Located, value: Expr) -> s.Assign:
         return s.Assign(str(name), value, cover(name, value), name.span)
 
-    def output(self, name: Located, value: s.Expr) -> s.Output:
+    def output(self, name: Located, value: Expr) -> s.Output:
         return s.Output(str(name), value, cover(name, value), name.span)
 
-    def evaluate(self, word: Located, name: Located, value: s.Expr) -> s.Evaluate:
+    def evaluate(self, word: Located, name: Located, value: Expr) -> s.Evaluate:
         return s.Evaluate(str(name), value, cover(word, value), name.span)
 
-    def when(self, word: Located, condition: s.Expr, block: Any, otherwise: Any) -> s.When:
+    def when(self, word: Located, condition: Expr, block: Any, otherwise: Any) -> s.When:
         then, then_span = block
         other, end = otherwise or ((), then_span)
         return s.When(condition, then, other, word.span.to(end), then_span)
@@ -128,15 +129,15 @@ class Builder:
     def else_(self, block: Any) -> Any:
         return block
 
-    def else_when(self, word: Located, condition: s.Expr, block: Any, otherwise: Any) -> Any:
+    def else_when(self, word: Located, condition: Expr, block: Any, otherwise: Any) -> Any:
         nested = self.when(word, condition, block, otherwise)
         return (nested,), nested.span
 
-    def repeat(self, word: Located, count: s.Expr, block: Any) -> s.Repeat:
+    def repeat(self, word: Located, count: Expr, block: Any) -> s.Repeat:
         body, end = block
         return s.Repeat(count, body, word.span.to(end))
 
-    def return_(self, word: Located, value: s.Expr) -> s.Return:
+    def return_(self, word: Located, value: Expr) -> s.Return:
         return s.Return(value, cover(word, value))
 
     def block(self, opens: Located, *rest: Any) -> tuple[tuple[s.Statement, ...], Span]:
@@ -145,35 +146,35 @@ class Builder:
 
     # ------------------------------------------------------------ expressions
 
-    def binary(self, x: s.Expr, symbol: Located, y: s.Expr) -> s.Expr:
+    def binary(self, x: Expr, symbol: Located, y: Expr) -> Expr:
         if symbol.type == "AT":
-            return s.Matrix("matmul", (x, y), cover(x, y))
-        return s.Apply(INFIX[str(symbol)], (x, y), cover(x, y))
+            return Matrix("matmul", (x, y), cover(x, y))
+        return Apply(INFIX[str(symbol)], (x, y), cover(x, y))
 
-    def unary(self, symbol: Located, x: s.Expr) -> s.Expr:
-        return s.Apply("not" if symbol.type == "NOT" else "neg", (x,), cover(symbol, x))
+    def unary(self, symbol: Located, x: Expr) -> Expr:
+        return Apply("not" if symbol.type == "NOT" else "neg", (x,), cover(symbol, x))
 
-    def attribute(self, x: s.Expr, name: Located) -> s.Expr:
+    def attribute(self, x: Expr, name: Located) -> Expr:
         if name == "T":
-            return s.Matrix("transpose", (x,), cover(x, name))
-        return s.Call(f".{name}", (x,), (), None, cover(x, name), name.span)
+            return Matrix("transpose", (x,), cover(x, name))
+        return Call(f".{name}", (x,), (), None, cover(x, name), name.span)
 
-    def number(self, text: Located) -> s.Number:
-        return s.Number(float(text), str(text), text.span)
+    def number(self, text: Located) -> Number:
+        return Number(float(text), str(text), text.span)
 
-    def name(self, name: Located) -> s.Name:
-        return s.Name(str(name), name.span)
+    def name(self, name: Located) -> Name:
+        return Name(str(name), name.span)
 
-    def true(self, word: Located) -> s.Bool:
-        return s.Bool(True, word.span)
+    def true(self, word: Located) -> Bool:
+        return Bool(True, word.span)
 
-    def false(self, word: Located) -> s.Bool:
-        return s.Bool(False, word.span)
+    def false(self, word: Located) -> Bool:
+        return Bool(False, word.span)
 
-    def group(self, opens: Located, value: s.Expr, closes: Located) -> s.Expr:
+    def group(self, opens: Located, value: Expr, closes: Located) -> Expr:
         return replace(value, span=cover(opens, closes))
 
-    def call(self, function: Located, opens: Located, *rest: Any) -> s.Call:
+    def call(self, function: Located, opens: Located, *rest: Any) -> Call:
         *given, closes = rest
         args, keywords, scope, scope_span = [], [], None, function.span
         for part in given:
@@ -188,10 +189,10 @@ class Builder:
                 case _:
                     args.append(part)
         span = cover(function, closes)
-        return s.Call(str(function), tuple(args), tuple(keywords), scope, span, function.span, scope_span)
+        return Call(str(function), tuple(args), tuple(keywords), scope, span, function.span, scope_span)
 
-    def scoped(self, value: s.Expr, scope: Located) -> Any:
+    def scoped(self, value: Expr, scope: Located) -> Any:
         return "per", value, scope
 
-    def keyword(self, name: Located, value: s.Expr) -> Any:
+    def keyword(self, name: Located, value: Expr) -> Any:
         return "key", name, value

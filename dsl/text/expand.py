@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from .syntax import Assign, File, Item, Output, ParamDecl, Short, StateDecl, names
+from .syntax import Assign, File, Item, Output, ParamDecl, Short, StateDecl
+from .walking import names
 
 STANDARD = Path(__file__).parents[2] / "grammar" / "std" / "standard.opt"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..diagnostics import Span
 from ..rule import Applies, Interval, Param, Prior, Rule, State
 from . import syntax as s
+from .expressions import Apply, Bool, Call, Expr, Name, Number
 from .spelling import format_expr, number
 
 INDENT = "  "
@@ -51,17 +52,17 @@ def _applies_lines(applies: Applies | None) -> list[s.Item]:
         return []
     if applies.otherwise is None or applies.use is None or applies.use.quoted:
         return [s.Applies(applies.condition)]
-    call = s.Call(applies.use.rule, (), tuple((name, literal(value)) for name, value in applies.settings))
+    call = Call(applies.use.rule, (), tuple((name, literal(value)) for name, value in applies.settings))
     return [applies.use, s.Applies(applies.condition, call)]
 
 
-def literal(value: float | bool) -> s.Expr:
+def literal(value: float | bool) -> Expr:
     """The expression that a constant is written as."""
     if isinstance(value, bool):
-        return s.Bool(value)
+        return Bool(value)
     if value < 0:
-        return s.Apply("neg", (literal(-value),))
-    return s.Name("inf") if value == float("inf") else s.Number(float(value), number(value))
+        return Apply("neg", (literal(-value),))
+    return Name("inf") if value == float("inf") else Number(float(value), number(value))
 
 
 def _param_decl(p: Param) -> s.ParamDecl:

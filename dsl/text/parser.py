@@ -11,11 +11,13 @@ from functools import cache
 
 from ..diagnostics import MAX_ERRORS, Diagnostic, OptError, Source, Span
 from .build import Builder, Located
+from .expressions import MAX_DEPTH, Call, Expr
 from .machine import Machine
 from .mistakes import explain
-from .syntax import MAX_DEPTH, Call, Comment, Expr, File, Item, Node, children
+from .syntax import Comment, File, Item, Node
 from .table import table
 from .tokens import Tokens, tokenize
+from .walking import children
 
 
 @cache

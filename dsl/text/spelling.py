@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..meaning.operators import OPERATORS
-from . import syntax as s
+from .expressions import Apply, Bool, Call, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
 
 # How tightly each form binds; a part is bracketed where it binds less tightly than its place asks.
 OR, AND, NOT, COMPARE, SUM, PRODUCT, UNARY, POWER, POSTFIX = range(9)
@@ -31,49 +31,49 @@ def _significant(plain: str) -> int:
     return max(1, len(digits.rstrip("0") if "." in plain else digits))
 
 
-def format_expr(e: s.Expr) -> str:
+def format_expr(e: Expr) -> str:
     """An expression as text."""
     return _at(e, OR)
 
 
-def _at(e: s.Expr, place: int) -> str:
+def _at(e: Expr, place: int) -> str:
     text, binds = _spell(e)
     return f"({text})" if binds < place else text
 
 
-def _spell(e: s.Expr) -> tuple[str, int]:
+def _spell(e: Expr) -> tuple[str, int]:
     match e:
-        case s.Number():
+        case Number():
             return (e.text or number(e.value)), POSTFIX
-        case s.Bool():
+        case Bool():
             return ("true" if e.value else "false"), POSTFIX
-        case s.Name():
+        case Name():
             return e.id, POSTFIX
-        case s.Apply():
+        case Apply():
             return _operator(e)
-        case s.Matrix(op="matmul", args=(a, b)):
+        case Matrix(op="matmul", args=(a, b)):
             return f"{_at(a, PRODUCT)} @ {_at(b, UNARY)}", PRODUCT
-        case s.Matrix(op="transpose", args=(a,)):
+        case Matrix(op="transpose", args=(a,)):
             return f"{_at(a, POSTFIX)}.T", POSTFIX
-        case s.Matrix():
+        case Matrix():
             return _call(e.op, e.args), POSTFIX
-        case s.Reduce():
+        case Reduce():
             scope = "" if e.scope == "tensor" else f" per {e.scope}"
             return f"{e.op}({', '.join(map(format_expr, e.args))}{scope})", POSTFIX
-        case s.Cast():
+        case Cast():
             return f"cast({format_expr(e.value)}, {e.dtype})", POSTFIX
-        case s.Prev():
+        case Prev():
             return f"prev({e.state})", POSTFIX
-        case s.Noise():
+        case Noise():
             return "noise()", POSTFIX
     return _user_call(e), POSTFIX
 
 
-def _call(function: str, args: tuple[s.Expr, ...]) -> str:
+def _call(function: str, args: tuple[Expr, ...]) -> str:
     return f"{function}({', '.join(map(format_expr, args))})"
 
 
-def _user_call(e: s.Call) -> str:
+def _user_call(e: Call) -> str:
     args = [format_expr(a) for a in e.args]
     if e.scope is not None and args:
         args[-1] += f" per {e.scope}"
@@ -83,7 +83,7 @@ def _user_call(e: s.Call) -> str:
     return f"{e.function}({', '.join(args)})"
 
 
-def _operator(e: s.Apply) -> tuple[str, int]:
+def _operator(e: Apply) -> tuple[str, int]:
     symbol, binds = OPERATORS[e.op].symbol, BINDING.get(e.op, POSTFIX)
     if symbol is None:
         return _call(e.op, e.args), POSTFIX

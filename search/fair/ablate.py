@@ -9,24 +9,12 @@ from typing import cast
 from ...dsl.algebra.dead import without_dead
 from ...dsl.checks.check import check
 from ...dsl.rule import Rule, RuleStatement
+from ...dsl.text.expressions import Apply, Expr, Matrix, Name, Number, Reduce
 from ...dsl.text.format import file_of, format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import format_expr
-from ...dsl.text.syntax import (
-    Apply,
-    Assign,
-    Expr,
-    Let,
-    Matrix,
-    Name,
-    Number,
-    Output,
-    Reduce,
-    Repeat,
-    Statement,
-    When,
-    walk,
-)
+from ...dsl.text.syntax import Assign, Let, Output, Repeat, Statement, When
+from ...dsl.text.walking import walk
 from ..runs.config import ConfigError
 from ..training.schedules import has_own_schedule, under
 from .contest import Contest

@@ -10,7 +10,9 @@ import numpy as np
 
 from ...dsl.meaning.interpret import settings, step
 from ...dsl.rule import Rule
-from ...dsl.text.syntax import Apply, Expr, Let, Name, Number, Output, children, names
+from ...dsl.text.expressions import Apply, Expr, Name, Number
+from ...dsl.text.syntax import Let, Output
+from ...dsl.text.walking import children, names
 from ..spaces.trees import filled
 
 NOMINAL_LENGTH = 1000

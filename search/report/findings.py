@@ -11,8 +11,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import stdtrit
 
+from ...dsl.text.expressions import Apply
 from ...dsl.text.parser import parse
-from ...dsl.text.syntax import Apply, File, Output, walk
+from ...dsl.text.syntax import File, Output
+from ...dsl.text.walking import walk
 from ..runs.config import Config
 from ..runs.export import formula
 from ..runs.run import config_of

@@ -12,8 +12,9 @@ from ...dsl.insight.glyphs import GLYPHS
 from ...dsl.insight.traffic import Traffic, traffic
 from ...dsl.insight.typeset import Line, typeset_expr, typeset_lines
 from ...dsl.rule import Rule, Value
+from ...dsl.text.expressions import Expr, Name
 from ...dsl.text.format import literal
-from ...dsl.text.syntax import Expr, File, Item, Name, Output, ParamDecl
+from ...dsl.text.syntax import File, Item, Output, ParamDecl
 from ..spaces.trees import filled, number, number_of, plain_sum
 
 DIGITS = 4

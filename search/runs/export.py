@@ -11,9 +11,11 @@ from typing import Any
 
 from ...dsl.algebra.simplify import simplify
 from ...dsl.load import rule_from_text
+from ...dsl.text.expressions import Apply, Expr
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import format_expr
-from ...dsl.text.syntax import Apply, Assign, Expr, File, Let, Output, ParamDecl, names
+from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl
+from ...dsl.text.walking import names
 from ..spaces.trees import filled, number, number_of, plain_sum, tidied
 from ..training.evaluate import Job, Outcome
 from .run import config_of, readable

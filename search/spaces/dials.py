@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
-from ...dsl.text.syntax import File, Number, ParamDecl
+from ...dsl.text.expressions import Number
+from ...dsl.text.syntax import File, ParamDecl
 from .priors import moved
 from .sites import Path, mended, parts, put, sites
 from .trees import live_names, number

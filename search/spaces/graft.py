@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...dsl.meaning.operators import OPERATORS
-from ...dsl.text.syntax import Expr, File, Let, Number, StateDecl
+from ...dsl.text.expressions import Expr, Number
+from ...dsl.text.syntax import File, Let, StateDecl
 from .growth import INNER, grown, leaf, small
 from .idioms import in_idiom
 from .memory import with_other_memory, with_state

@@ -8,7 +8,7 @@ from math import exp
 import numpy as np
 
 from ...dsl.meaning.operators import OPERATORS, Kind
-from ...dsl.text.syntax import Expr, Name
+from ...dsl.text.expressions import Expr, Name
 from .idioms import in_idiom
 from .priors import pick
 from .sites import applied

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...dsl.text.syntax import Expr, Output
+from ...dsl.text.expressions import Expr
+from ...dsl.text.syntax import Output
 from .priors import pick
 from .sites import reads
 from .trees import filled, fragment, number

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar, get_args
 
 from ...dsl.meaning.dtypes import BYTES
-from ...dsl.text.syntax import Apply, Assign, Call, Expr, File, Let, Name, Number, Output, ParamDecl, StateDecl, walk
+from ...dsl.text.expressions import Apply, Call, Expr, Name, Number
+from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
+from ...dsl.text.walking import walk
 
 DEFAULT_DTYPE = "float32"
 

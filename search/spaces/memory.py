@@ -11,7 +11,8 @@ from math import exp, log
 
 import numpy as np
 
-from ...dsl.text.syntax import Assign, Expr, File, Let, Name, Output, ParamDecl, StateDecl
+from ...dsl.text.expressions import Expr, Name
+from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 from .growth import small
 from .idioms import template
 from .priors import pick

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from ...dsl.recent import remembering
-from ...dsl.text.syntax import Apply, Assign, Expr, File, Item, Let, Name, Output, ParamDecl, StateDecl, names
+from ...dsl.text.expressions import Apply, Expr, Name
+from ...dsl.text.syntax import Assign, File, Item, Let, Output, ParamDecl, StateDecl
+from ...dsl.text.walking import names
 from .trees import fragment, number, number_of, renamed, rounded
 
 MAX_TERMS = 4

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ...dsl.meaning.operators import OPERATORS, Kind
-from ...dsl.text.syntax import Apply, Assign, Bool, Call, Expr, File, Let, Name, Output, ParamDecl, StateDecl
+from ...dsl.text.expressions import Apply, Bool, Call, Expr, Name
+from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 
 Path = tuple[int, ...]
 """Which argument to follow, from an expression's root down."""

@@ -7,27 +7,11 @@ from dataclasses import replace
 from functools import cache, lru_cache
 
 from ...dsl.diagnostics import NOWHERE
+from ...dsl.text.expressions import Apply, Call, Expr, Name, Number
 from ...dsl.text.format import literal
 from ...dsl.text.parser import parse
-from ...dsl.text.syntax import (
-    Apply,
-    Assign,
-    Call,
-    Expr,
-    File,
-    Item,
-    Let,
-    Name,
-    Number,
-    Optimizer,
-    Output,
-    ParamDecl,
-    Repeat,
-    StateDecl,
-    When,
-    names,
-    walk,
-)
+from ...dsl.text.syntax import Assign, File, Item, Let, Optimizer, Output, ParamDecl, Repeat, StateDecl, When
+from ...dsl.text.walking import names, walk
 
 DIGITS = 6
 NAMED = (ParamDecl, StateDecl, Let, Assign)

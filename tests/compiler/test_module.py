@@ -21,7 +21,8 @@ from optc.dsl.algebra.simplify import simplify
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import rule_from_text, zoo, zoo_names
 from optc.dsl.rule import Param, Rule
-from optc.dsl.text.syntax import Name, Output
+from optc.dsl.text.expressions import Name
+from optc.dsl.text.syntax import Output
 
 
 @pytest.mark.parametrize(("rule", "target"), [("adamw", "auto"), ("lion", "torch")])

@@ -20,7 +20,8 @@ from optc.compiler.emit.triton import TRITON
 from optc.compiler.load import load
 from optc.dsl.meaning.operators import MATRIX, OPERATORS, REDUCTIONS
 from optc.dsl.rule import Param, Rule
-from optc.dsl.text.syntax import Apply, Assign, Expr, Name, Number, Output
+from optc.dsl.text.expressions import Apply, Expr, Name, Number
+from optc.dsl.text.syntax import Assign, Output
 
 VALUES = (0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, 1e-30, -1e30, 7.25, np.inf, -np.inf, np.nan)
 INEXACT = {"pow", "cbrt", "exp", "log", "sin", "cos", "tanh", "erf"}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.rule import Interval, Param, Rule, State
-from optc.dsl.text.syntax import Apply, Assign, Expr, Let, Name, Number, Output
+from optc.dsl.text.expressions import Apply, Expr, Name, Number
+from optc.dsl.text.syntax import Assign, Let, Output
 
 DYADIC = (0.0, 0.5, 1.0, 2.0, 3.0, 0.25)
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, inf, -inf, nan)

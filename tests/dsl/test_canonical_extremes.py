@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from optc.dsl.algebra.canonical import canonical
 from optc.dsl.meaning.interpret import step
 from optc.dsl.rule import Interval, Param, Rule
+from optc.dsl.text.expressions import Apply, Expr, Name, Number
 from optc.dsl.text.format import format_expr
-from optc.dsl.text.syntax import Apply, Expr, Name, Number, Output
+from optc.dsl.text.syntax import Output
 
 Array = NDArray[np.float64]
 LARGE, SMALL, SUBNORMAL, LEAST = 2.0**664, 2.0**-664, 2.0**-1030, 2.0**-1074

@@ -19,8 +19,10 @@ from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.meaning.interpret import step
 from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.rule import Interval, Param, Rule, State
+from optc.dsl.text.expressions import Apply, Bool, Expr, Name, Number
 from optc.dsl.text.format import file_of, format_file
-from optc.dsl.text.syntax import Apply, Assign, Bool, Expr, Let, Name, Number, Output, names
+from optc.dsl.text.syntax import Assign, Let, Output
+from optc.dsl.text.walking import names
 
 from .strategies import EXACT, RULES, SPECIAL
 from .strategies import rule_of as drawn_rule_of

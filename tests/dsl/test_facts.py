@@ -12,7 +12,8 @@ from optc.dsl.load import rule_from_text
 from optc.dsl.meaning.interpret import initial_states, step
 from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.rule import Param, Rule
-from optc.dsl.text.syntax import Assign, Expr, Output
+from optc.dsl.text.expressions import Expr
+from optc.dsl.text.syntax import Assign, Output
 
 from .strategies import EXACT, INPUTS, SETTINGS, SMOOTH, rule_of
 from .trajectories import DRAWS

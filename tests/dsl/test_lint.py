@@ -15,8 +15,8 @@ from optc.dsl.meaning.dtypes import CODE_BYTES
 from optc.dsl.meaning.interpret import initial_states, settings, step
 from optc.dsl.meaning.operators import OPERATORS
 from optc.dsl.review import review
+from optc.dsl.text.expressions import DTYPES
 from optc.dsl.text.parser import parse
-from optc.dsl.text.syntax import DTYPES
 
 HEAD = "## A rule.\nparam lr = 0.1 in (0, inf)\nparam beta = 0.9 in [0, 1)\nparam eps = 1e-8 in (0, inf)\n"
 M = HEAD + "state m = 0\nm <- beta*m + (1 - beta)*g\n"

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from optc.dsl.checks.check import check
 from optc.dsl.diagnostics import OptError
 from optc.dsl.load import decode, rule_from_text
+from optc.dsl.text.expressions import Apply, Expr, Name, Number
 from optc.dsl.text.parser import parse
-from optc.dsl.text.syntax import Apply, Expr, File, Let, Name, Number, Short, children, walk
+from optc.dsl.text.syntax import File, Let, Short
 from optc.dsl.text.table import GRAMMAR
 from optc.dsl.text.tokens import KEYWORDS
+from optc.dsl.text.walking import children, walk
 
 
 def expr(text: str) -> Expr:

@@ -18,8 +18,9 @@ from optc.dsl.insight.witness import chosen
 from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.meaning.interpret import initial_states, step_all
 from optc.dsl.rule import Applies, Rule
+from optc.dsl.text.expressions import Apply, Bool, Name, Number
 from optc.dsl.text.format import format_expr
-from optc.dsl.text.syntax import Apply, Bool, Name, Number, Output
+from optc.dsl.text.syntax import Output
 
 from .strategies import RULES, rule_of
 from .trajectories import assert_same_values

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from optc.dsl.algebra.canonical import canonical
 from optc.dsl.checks.check import check
-from optc.dsl.text.syntax import Number, ParamDecl
+from optc.dsl.text.expressions import Number
+from optc.dsl.text.syntax import ParamDecl
 from optc.search.evolve.evolve import evolve
 from optc.search.evolve.population import TRIAL, Merit
 from optc.search.evolve.selection import Breeding

@@ -8,7 +8,9 @@ from pathlib import Path
 from optc.dsl.checks.library import GRAMMAR
 from optc.dsl.load import file_at, zoo
 from optc.dsl.rule import Rule
-from optc.dsl.text.syntax import Def, Name, walk
+from optc.dsl.text.expressions import Name
+from optc.dsl.text.syntax import Def
+from optc.dsl.text.walking import walk
 
 from .test_zoo import NAMES
 
