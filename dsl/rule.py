@@ -9,17 +9,16 @@ step leaves behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .text.expressions import Expr, Number, Scope
-from .text.syntax import Assign, Let, Output, Repeat, Use, When
+from .text.syntax import Assign, Let, Repeat, Statement, Use, When
 from .text.walking import names
 
 ParamType = Literal["real", "int", "bool"]
 Value = float | int | bool
-RuleStatement = Let | Assign | Output | When | Repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +95,13 @@ class Rule:
     name: str
     params: tuple[Param, ...] = ()
     states: tuple[State, ...] = ()
-    body: tuple[RuleStatement, ...] = ()
+    body: tuple[Statement, ...] = ()
     doc: str = ""
     inputs: tuple[str, ...] = ()
     applies: Applies | None = None
     evaluate: Expr | None = None
 
-    def statements(self) -> Iterator[RuleStatement]:
+    def statements(self) -> Iterator[Statement]:
         """Every statement, those inside blocks too, in textual order."""
         yield from flattened(self.body)
 
@@ -116,12 +115,17 @@ class Rule:
         return frozenset(n for part in (*exprs, *self.body) for n in names(part))
 
 
-def flattened(body: tuple[RuleStatement, ...]) -> Iterator[RuleStatement]:
+def flattened(body: Iterable[Statement]) -> Iterator[Statement]:
     """Every statement of a body, those inside blocks too, in textual order."""
     for s in body:
         yield s
         if isinstance(s, When):
-            yield from flattened(s.then)  # type: ignore[arg-type]
-            yield from flattened(s.otherwise)  # type: ignore[arg-type]
+            yield from flattened(s.then)
+            yield from flattened(s.otherwise)
         elif isinstance(s, Repeat):
-            yield from flattened(s.body)  # type: ignore[arg-type]
+            yield from flattened(s.body)
+
+
+def assigned(body: Iterable[Statement]) -> dict[str, None]:
+    """The names that a block gives values to, in blocks inside it too, in the order in which it first does."""
+    return dict.fromkeys(s.name for s in flattened(body) if isinstance(s, Let | Assign))

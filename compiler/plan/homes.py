@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Literal
 
 from ...dsl.meaning.operators import OPERATORS, Kind
-from ...dsl.rule import Rule, RuleStatement
+from ...dsl.rule import Rule
 from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Prev, Reduce
-from ...dsl.text.syntax import Assign, Let, Output, Repeat, When
+from ...dsl.text.syntax import Assign, Let, Output, Repeat, Statement, When
 from ...dsl.text.walking import walk
 from .names import Names
 from .plan import GIVEN_SCALARS, Flag, HostLet, HostStatement, HostWhen
@@ -59,7 +59,7 @@ class Homes:
             return "bool"
         return OPERATORS[value.op].gives if isinstance(value, Apply) else "real"
 
-    def _host_body(self, body: tuple[RuleStatement, ...]) -> tuple[HostStatement, ...]:
+    def _host_body(self, body: tuple[Statement, ...]) -> tuple[HostStatement, ...]:
         out: list[HostStatement] = []
         for s in body:
             if isinstance(s, Let | Output):
@@ -68,11 +68,11 @@ class Homes:
                 if s.name not in self.tensors:
                     out.append(HostLet(self.names.of(s.name), self.rename(s.value)))
             elif isinstance(s, When):
-                then, otherwise = self._host_body(s.then), self._host_body(s.otherwise)  # type: ignore[arg-type]
+                then, otherwise = self._host_body(s.then), self._host_body(s.otherwise)
                 if then or otherwise:
                     out.append(HostWhen(self.rename(s.condition), then, otherwise))
             elif isinstance(s, Repeat):
-                out += self._host_body(s.body)  # type: ignore[arg-type]
+                out += self._host_body(s.body)
         return tuple(out)
 
     def rename(self, value: Expr) -> Expr:

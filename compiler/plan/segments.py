@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_GIVEN, OF_SCOPE, Shape, shape_of
 from ...dsl.meaning.operators import OPERATORS, Kind
-from ...dsl.rule import RuleStatement
 from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Number, Prev, Reduce
-from ...dsl.text.syntax import Assign, Output, Repeat, When
+from ...dsl.text.syntax import Assign, Let, Output, Repeat, When
+from ...dsl.text.syntax import Statement as RuleStatement
 from ...dsl.text.walking import walk
 from .homes import RESULT, Homes
 from .plan import Bind, Branch, Loop, Segment, Slot, Statement
@@ -79,11 +79,12 @@ class Builder:
     def _statement(self, s: RuleStatement) -> list[Statement]:
         if isinstance(s, When):
             flag = self.homes.flag(s.condition, "bool")
-            then, otherwise = self.statements(s.then), self.statements(s.otherwise)  # type: ignore[arg-type]
+            then, otherwise = self.statements(s.then), self.statements(s.otherwise)
             return [Branch(flag, tuple(then), tuple(otherwise))] if then or otherwise else []
         if isinstance(s, Repeat):
             flag = self.homes.flag(s.count, "int")
-            return [Loop(flag, tuple(self.statements(s.body)))]  # type: ignore[arg-type]
+            return [Loop(flag, tuple(self.statements(s.body)))]
+        assert isinstance(s, Let | Assign | Output)
         if s.name not in self.homes.tensors:
             return []
         target = RESULT if isinstance(s, Assign) and s.name == "theta" else s.name

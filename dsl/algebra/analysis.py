@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import inf
 
-from ..rule import Rule, RuleStatement
+from ..rule import Rule, assigned
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
-from ..text.syntax import Assign, Let, Output, Repeat, When
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 from .facts import CONDITION, HOST, SHAPES, UNKNOWN, Fact, apply, literal, observes_zero_sign, reduced, rounded
 from .leaf_facts import GIVEN, NOISE, of_param
 
@@ -70,7 +70,7 @@ class Analysis:
         self.zero_signs_matter |= observes_zero_sign(op, args)
         return apply("square", args[:1]) if same and op == "mul" else apply(op, args)
 
-    def follow(self, s: RuleStatement, env: dict[str, Fact]) -> None:
+    def follow(self, s: Statement, env: dict[str, Fact]) -> None:
         """Bring `env` from before a statement to after it."""
         match s:
             case Let(name=name, value=value) | Assign(name=name, value=value):
@@ -90,13 +90,13 @@ class Analysis:
                 self.forget(body, env)
                 self._block(body, env)
 
-    def forget(self, body: Iterable[object], env: dict[str, Fact]) -> None:
+    def forget(self, body: Iterable[Statement], env: dict[str, Fact]) -> None:
         """Nothing is known any more of what a block gives values to."""
         env |= dict.fromkeys(assigned(body), UNKNOWN)
 
-    def _block(self, body: Iterable[object], env: dict[str, Fact]) -> None:
+    def _block(self, body: Iterable[Statement], env: dict[str, Fact]) -> None:
         for s in body:
-            self.follow(s, env)  # type: ignore[arg-type]
+            self.follow(s, env)
 
     def _find_states(self, rule: Rule) -> None:
         shapes = {s.name: SHAPES[s.scope] for s in rule.states}
@@ -122,20 +122,6 @@ def settle(initial: Facts, after: Callable[[Facts], Facts]) -> Facts:
             return facts
         facts = joined if attempt == 0 else {n: _widened(facts[n], joined[n]) for n in joined}
     return {name: UNKNOWN._replace(shape=fact.shape) for name, fact in facts.items()}
-
-
-def assigned(body: Iterable[object]) -> dict[str, None]:
-    """The names that a block gives values to, in blocks inside it too, in the order in which it first does."""
-    found: dict[str, None] = {}
-    for s in body:
-        match s:
-            case Let(name=name) | Assign(name=name):
-                found[name] = None
-            case When(then=then, otherwise=otherwise):
-                found |= assigned(then) | assigned(otherwise)
-            case Repeat(body=inner):
-                found |= assigned(inner)
-    return found
 
 
 def _widened(before: Fact, after: Fact) -> Fact:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ..rule import Rule
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
-from ..text.syntax import Assign, Let, Output, Repeat, When
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 from .analysis import Analysis
 from .facts import HOST, SHAPES, Fact
 
@@ -38,7 +38,7 @@ def cost(rule: Rule) -> float:
     return _block(rule.body, analysis, env)
 
 
-def _block(body: Iterable[object], analysis: Analysis, env: dict[str, Fact]) -> float:
+def _block(body: Iterable[Statement], analysis: Analysis, env: dict[str, Fact]) -> float:
     total = 0.0
     for s in body:
         match s:
@@ -49,7 +49,7 @@ def _block(body: Iterable[object], analysis: Analysis, env: dict[str, Fact]) -> 
                 total += _block(then, analysis, dict(env)) + _block(otherwise, analysis, dict(env))
             case Repeat(body=inner):
                 total += _block(inner, analysis, dict(env))
-        analysis.follow(s, env)  # type: ignore[arg-type]
+        analysis.follow(s, env)
     return total
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import cast
 
-from ..rule import Rule, RuleStatement
+from ..rule import Rule
 from ..text.expressions import Expr
 from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 from ..text.walking import names
@@ -56,7 +55,7 @@ def without_dead(rule: Rule) -> Rule:
     """The rule without states and values of the step that nothing depends on. Hyperparameters stay."""
     live = live_names(rule)
     states = tuple(s for s in rule.states if s.name in live)
-    return replace(rule, states=states, body=cast(tuple[RuleStatement, ...], _kept(rule.body, live)))
+    return replace(rule, states=states, body=_kept(rule.body, live))
 
 
 def _kept(body: Iterable[Statement], live: frozenset[str]) -> tuple[Statement, ...]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..meaning.operators import GIVEN
 from ..recent import remembering
-from ..rule import Rule
+from ..rule import Rule, assigned
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
-from ..text.syntax import Assign, Let, Output, Repeat, When
-from .analysis import assigned
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 
 
 class Node(NamedTuple):
@@ -26,7 +26,9 @@ class Node(NamedTuple):
     data: Any = None
 
 
-def reachable(nodes: Sequence[Node], starts: Iterable[int], memory: Mapping[str, Iterable[int]]) -> list[int]:
+def reachable(
+    nodes: Sequence[Node], starts: Iterable[int], memory: Mapping[str, Iterable[int]] = MappingProxyType({})
+) -> list[int]:
     """The nodes that some start depends on, at this step or through `memory`, a state's other nodes, at a later one."""
     found: set[int] = set()
     pending = list(starts)
@@ -34,7 +36,7 @@ def reachable(nodes: Sequence[Node], starts: Iterable[int], memory: Mapping[str,
         i = pending.pop()
         if i not in found:
             found.add(i)
-            pending += memory[nodes[i].data] if nodes[i].op == "state" else nodes[i].args
+            pending += memory.get(nodes[i].data, ()) if nodes[i].op == "state" else nodes[i].args
     return sorted(found)
 
 
@@ -136,35 +138,36 @@ class _Tracer:
             total = add("add", (total, add("mul", (env["decay ="], theta))))
         return add("sub", (theta, add("mul", (env["step_size ="], total))))
 
-    def block(self, body: Iterable[object], env: dict[str, int]) -> None:
+    def block(self, body: Iterable[Statement], env: dict[str, int]) -> None:
         for s in body:
             match s:
                 case Let(name=name, value=value) | Assign(name=name, value=value):
                     env[NEXT if name == "theta" else name] = self.value(value, env)
                 case Output(name=name, value=value):
                     env[f"{name} ="] = self.value(value, env)
-                case When(condition=condition, then=then, otherwise=otherwise):
-                    self.when(self.value(condition, env), then, otherwise, env)
-                case Repeat(count=count, body=inner):
-                    self.repeat(self.value(count, env), inner, env)
+                case When():
+                    self.when(s, env)
+                case Repeat():
+                    self.repeat(s, env)
 
-    def when(self, condition: int, then: Iterable[object], otherwise: Iterable[object], env: dict[str, int]) -> None:
-        left, right = dict(env), dict(env)
-        self.block(then, left)
-        self.block(otherwise, right)
+    def when(self, s: When, env: dict[str, int]) -> None:
+        condition, left, right = self.value(s.condition, env), dict(env), dict(env)
+        self.block(s.then, left)
+        self.block(s.otherwise, right)
         for name in sorted({*left, *right}):
             x, y = (arm[name] if name in arm else self.leaf(name) for arm in (left, right))
             env[name] = x if x == y else self.graph.add("when", (condition, x, y))
 
-    def repeat(self, count: int, body: tuple[object, ...], env: dict[str, int]) -> None:
+    def repeat(self, s: Repeat, env: dict[str, int]) -> None:
         """What the loop carries from round to round are leaves inside it."""
+        count = self.value(s.count, env)
         self.loops += 1
-        given = [NEXT if name == "theta" else name for name in assigned(body)]
+        given = [NEXT if name == "theta" else name for name in assigned(s.body)]
         carried = [name for name in given if name in env or name in self.kinds or name == NEXT]
         inside = dict(env)
         for i, name in enumerate(carried):
             inside[name] = self.graph.add("carried", (), (self.loops, i))
-        self.block(body, inside)
+        self.block(s.body, inside)
         before = (env[n] if n in env else self.leaf(n) for n in carried)
         parts = (count, *before, *(inside[n] for n in carried))
         loop = self.graph.add("repeat", parts, self.loops)

@@ -84,7 +84,7 @@ def facts_of_all(
     """(The facts of a rule's states as each step begins, of all nodes, whether nothing can tell the sign of a zero)."""
     shapes = {s.name: SHAPES[s.scope] for s in rule.states}
     starts = [i for m in memory.values() for i in (m.init, m.update)]
-    needed = reachable(nodes, starts, dict.fromkeys(shapes, ()))
+    needed = reachable(nodes, starts)
     facts: list[Fact] = [UNKNOWN] * len(nodes)
     start = _before_any_step(rule)
 
@@ -97,9 +97,9 @@ def facts_of_all(
         follow(states, needed)
         return {name: facts[m.update]._replace(shape=shapes[name]) for name, m in memory.items()}
 
-    follow({}, reachable(nodes, [m.init for m in memory.values()], dict.fromkeys(shapes, ())))
+    follow({}, reachable(nodes, [m.init for m in memory.values()]))
     states = settle({name: facts[m.init]._replace(shape=shapes[name]) for name, m in memory.items()}, after)
-    live = reachable(nodes, [*roots, *starts], dict.fromkeys(shapes, ()))
+    live = reachable(nodes, [*roots, *starts])
     follow(states, live)
     return states, facts, not any(_sees_zero_sign(nodes[i], facts) for i in live)
 

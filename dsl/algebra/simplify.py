@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import cast
 
-from ..rule import Rule, RuleStatement
-from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Number, Reduce
+from ..rule import Rule
+from ..text.expressions import Apply, Bool, Expr, Matrix, Number
 from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
-from ..text.walking import walk
+from ..text.walking import children, mapped, walk
 from . import cost
 from .analysis import Analysis
 from .dead import without_dead
@@ -57,8 +56,6 @@ def _is_small(rule: Rule) -> bool:
 
 
 def _depth(root: Expr | Statement) -> int:
-    from ..text.walking import children
-
     depth, level = 0, [root]
     while level and depth <= MAX_DEPTH:
         depth, level = depth + 1, [c for node in level for c in children(node)]  # type: ignore[misc]
@@ -79,7 +76,7 @@ class _Simplifier:
         return replace(
             self.given,
             states=states,
-            body=cast(tuple[RuleStatement, ...], body),
+            body=body,
             evaluate=None if evaluate is None else self.expression(evaluate, env),
         )
 
@@ -87,7 +84,7 @@ class _Simplifier:
         out: list[Statement] = []
         for s in body:
             out.extend(self.statement(s, env))
-            self.analysis.follow(cast(RuleStatement, s), env)
+            self.analysis.follow(s, env)
         return tuple(out)
 
     def statement(self, s: Statement, env: dict[str, Fact]) -> tuple[Statement, ...]:
@@ -119,12 +116,7 @@ class _Simplifier:
                 return Known(e, self.analysis.of(e, env), cost.NODE, value=value)
             case Apply(op=op, args=args, span=span):
                 return self.builder.make(op, *(self.known(a, env) for a in args), span=span)
-            case Reduce() | Matrix():
-                inside = tuple(self.known(a, env) for a in e.args)
-                return self.opaque(_plain_transpose(replace(e, args=tuple(k.expr for k in inside))), env)
-            case Cast():
-                return self.opaque(replace(e, value=self.expression(e.value, env)), env)
-        return self.opaque(e, env)
+        return self.opaque(_plain_transpose(mapped(e, lambda part: self.expression(part, env))), env)
 
     def opaque(self, e: Expr, env: dict[str, Fact]) -> Known:
         price, fact = cost.of_expression(e, self.analysis, env)

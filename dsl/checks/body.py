@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from ..diagnostics import Diagnostic, Fix, Label, OptError, Span
-from ..rule import RuleStatement
 from ..text.expressions import Expr, Name
 from ..text.syntax import OUTPUTS, Assign, Evaluate, Let, Output, Repeat, Return, StateDecl, Statement, When
 from ..text.walking import walk
@@ -35,7 +34,7 @@ class Body:
     taken: set[str] = field(default_factory=set)
     highest: dict[str, float] = field(default_factory=dict)
     capped: dict[str, float] = field(default_factory=dict)
-    out: list[RuleStatement] = field(default_factory=list)
+    out: list[Statement] = field(default_factory=list)
     done: dict[str, Span] = field(default_factory=dict)
     path: list[tuple[Expr, bool]] = field(default_factory=list)
     loops: int = 0
@@ -203,7 +202,7 @@ class Body:
     # ------------------------------------------------------------ blocks
 
     @contextmanager
-    def block(self) -> Iterator[list[RuleStatement]]:
+    def block(self) -> Iterator[list[Statement]]:
         outer, self.out = self.out, []
         try:
             yield self.out

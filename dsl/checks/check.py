@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..diagnostics import MAX_ERRORS, Diagnostic, Label, OptError, Span
 from ..rule import Applies as RuleApplies
-from ..rule import Interval, Param, Rule, RuleStatement, State, Value, flattened
+from ..rule import Interval, Param, Rule, State, Value, flattened
 from ..text.expand import expand
 from ..text.expressions import Apply, Expr, Name, Number
 from ..text.syntax import (
@@ -35,6 +35,7 @@ from ..text.syntax import (
     Return,
     Short,
     StateDecl,
+    Statement,
     Use,
     When,
 )
@@ -281,11 +282,11 @@ _PYTHON = frozenset(dir(builtins)) | {"torch", "triton", "tl", "math", "Optimize
 """What a class must not be called, since the module that it lives in speaks of these."""
 
 
-def _outputs(body: tuple[RuleStatement, ...]) -> list[Output]:
+def _outputs(body: tuple[Statement, ...]) -> list[Output]:
     return [s for s in flattened(body) if isinstance(s, Output)]
 
 
-def _surely(body: Iterable[object]) -> set[str]:
+def _surely(body: Iterable[Statement]) -> set[str]:
     """The outputs, and theta, that get a value whichever arms are taken."""
     out: set[str] = set()
     for s in body:
@@ -296,13 +297,13 @@ def _surely(body: Iterable[object]) -> set[str]:
     return out
 
 
-def _completed(body: Iterable[RuleStatement], default: Output) -> tuple[RuleStatement, ...]:
+def _completed(body: Iterable[Statement], default: Output) -> tuple[Statement, ...]:
     """The statements with an output on every path: its default where an arm lacks what the other gives, or all do."""
 
-    def arms(s: RuleStatement) -> RuleStatement:
+    def arms(s: Statement) -> Statement:
         if not isinstance(s, When) or all(default.name != o.name for o in _outputs((s,))):
             return s
-        return replace(s, then=_completed(s.then, default), otherwise=_completed(s.otherwise, default))  # type: ignore[arg-type]
+        return replace(s, then=_completed(s.then, default), otherwise=_completed(s.otherwise, default))
 
     out = tuple(map(arms, body))
     return out if default.name in _surely(out) else (*out, default)

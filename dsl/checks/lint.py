@@ -107,11 +107,11 @@ def _linear_codes(s: Subject) -> Iterator[Diagnostic]:
     coded = {state.name for state in s.rule.states if state.dtype == "int8"}
     if not coded:
         return
-    nodes, memory = trace(s.rule).graph.nodes, dict.fromkeys((state.name for state in s.rule.states), ())
-    divisors = reachable(nodes, [n.args[1] for n in nodes if n.op == "div"], memory)
+    nodes = trace(s.rule).graph.nodes
+    divisors = reachable(nodes, [n.args[1] for n in nodes if n.op == "div"])
     roots = [nodes[i] for i in divisors if nodes[i].op in ("sqrt", "pow")]
     roots += [n for n in nodes if n.op == "pow" and _negative(nodes[n.args[1]])]
-    under = {nodes[i].data for i in reachable(nodes, [n.args[0] for n in roots], memory) if nodes[i].op == "state"}
+    under = {nodes[i].data for i in reachable(nodes, [n.args[0] for n in roots]) if nodes[i].op == "state"}
     for name, decl in s.declarations(StateDecl).items():
         if name in coded & under:
             message = f"`{name}` is kept in int8, and a divisor takes its root"

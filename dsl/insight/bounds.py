@@ -60,7 +60,7 @@ class _Bounds:
         normal = s.normal
         _, self.normal_facts, _ = facts_of_all(rule, normal.graph.nodes, [normal.of[root]], _normal_memory(s))
         self.averages = {name: self._average(name) for name in s.traced.states}
-        for i in reachable(self.nodes, [root], dict.fromkeys(s.traced.states, ())):
+        for i in reachable(self.nodes, [root]):
             self.facts[i] = self._ratio(i) or fact_of(self.nodes[i], self.facts, leaf)
         self.fact = self.facts[root]
 

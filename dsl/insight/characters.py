@@ -118,7 +118,7 @@ class Weights:
         self.of: list[Weight] = [MIXED] * len(nodes)
         self.states: dict[str, Weight] = dict.fromkeys(memory, ZERO)
         self.carried: dict[tuple[int, int], Weight] = {}
-        live = reachable(nodes, range(len(nodes)), dict.fromkeys(memory, ()))
+        live = reachable(nodes, range(len(nodes)))
         # A weight only ever goes from ZERO to a number to MIXED, so this ends.
         for _ in range(2 * len(memory) + 4):
             for i in live:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ..rule import Rule
+from ..rule import Rule, flattened
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Number, Prev, Reduce
 from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 
@@ -55,7 +55,8 @@ class Probe:
                     self.values[s.name] = self.value(s.value)
                 case Repeat():
                     self._run(s.body)
-                    self.values |= dict.fromkeys(_written(s.body))
+                    written = (inner for inner in flattened(s.body) if isinstance(inner, Let | Assign | Output))
+                    self.values |= dict.fromkeys(inner.name for inner in written)
                 case When():
                     self._when(s)
 
@@ -156,19 +157,6 @@ _MEANING: dict[str, Callable[..., float]] = {
     "clip": lambda x, low, high: min(max(x, low), high),
     "lerp": lambda a, b, w: a + w * (b - a),
 }
-
-
-def _written(body: Iterable[Statement]) -> set[str]:
-    out: set[str] = set()
-    for s in body:
-        match s:
-            case Let(name=name) | Assign(name=name) | Output(name=name):
-                out.add(name)
-            case When():
-                out |= _written(s.then) | _written(s.otherwise)
-            case Repeat():
-                out |= _written(s.body)
-    return out
 
 
 def kept_fraction(probe: Probe, state: str, e: Expr) -> Known:

@@ -136,7 +136,7 @@ def _at_rest(s: Study) -> bool:
     facts: list[Fact] = [ANYWHERE] * len(s.nodes)
     assert s.direction is not None
     still = [s.direction, *(s.memory[name][1] for name in at_zero)]
-    for i in reachable(s.nodes, still, dict.fromkeys(s.memory, ())):
+    for i in reachable(s.nodes, still):
         facts[i] = fact_of(s.nodes[i], facts, leaf)
     return all(facts[i].low == facts[i].high == 0 and not facts[i].nan for i in still)
 

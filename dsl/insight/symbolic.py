@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..algebra.graph import Node, Traced
+from ..algebra.graph import Node, Traced, reachable
 from ..meaning.operators import OPERATORS
 from ..rule import Rule
 from ..text.expressions import Apply, Expr, Name, Number
@@ -51,7 +51,7 @@ class Symbolic:
 
     def of(self, root: int) -> Sym:
         """A node as sympy sees it. Raises UnknownError where it has no words for something below it."""
-        below = _below(self.nodes, root)
+        below = reachable(self.nodes, [root])
         if len(below) > MAX_NODES:
             raise UnknownError("too large")
         for i in below:
@@ -202,17 +202,6 @@ def _is_modest(base: Sym, exponent: Sym) -> bool:
     if base.is_Add:
         return bool(abs(exponent) <= 2)
     return bool(abs(exponent) <= MAX_EXPONENT) and base.count_ops() == 0
-
-
-def _below(nodes: list[Node], root: int) -> list[int]:
-    found: set[int] = set()
-    pending = [root]
-    while pending:
-        i = pending.pop()
-        if i not in found:
-            found.add(i)
-            pending += nodes[i].args
-    return sorted(found)
 
 
 # ---------------------------------------------------------------- back again

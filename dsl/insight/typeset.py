@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..meaning.operators import OPERATORS
 from ..rule import Rule
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
-from ..text.syntax import Assign, Let, Output, Repeat, When
+from ..text.spelling import BINDING, COMPARE, NOT, POWER, PRODUCT, UNARY
+from ..text.spelling import POSTFIX as ATOM
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 from .glyphs import GLYPHS, Glyphs, symbol
 
-OR, AND, NOT, COMPARE, SUM, PRODUCT, NEGATION, POWER, ATOM = range(9)
-INFIX = {
-    "or": ("or", OR), "and": ("and", AND), "lt": ("<", COMPARE), "le": ("<=", COMPARE), "gt": (">", COMPARE),
-    "ge": (">=", COMPARE), "eq": ("==", COMPARE), "ne": ("!=", COMPARE), "add": ("+", SUM), "sub": ("-", SUM),
-    "mul": ("*", PRODUCT), "mod": ("mod", PRODUCT),
-}  # fmt: skip
-"""Written between their arguments, and how tightly they bind."""
+INFIX = BINDING.keys() - {"div", "neg", "not", "pow"}
+"""What is written between its arguments in every style."""
 LATEX_INDENT = r"\quad "
 
 
@@ -69,7 +67,7 @@ def _bare(text: str) -> str:
     return "".join(c for c in text if not "\u0300" <= c <= "\u036f")
 
 
-def _block(body: Iterable[object], p: _Printer, depth: int) -> Iterable[Line]:
+def _block(body: Iterable[Statement], p: _Printer, depth: int) -> Iterable[Line]:
     for s in body:
         match s:
             case Let(name=name, value=value) | Output(name=name, value=value):
@@ -119,7 +117,7 @@ class _Printer:
         g = self.glyphs
         match e:
             case Number(value=value):
-                return g.number(_number(value)), ATOM if value >= 0 else NEGATION
+                return g.number(_number(value)), ATOM if value >= 0 else UNARY
             case Bool(value=value):
                 return g.word(str(value).lower()), ATOM
             case Name(id="inf"):
@@ -143,14 +141,14 @@ class _Printer:
     def apply(self, op: str, args: tuple[Expr, ...]) -> tuple[str, int]:
         g = self.glyphs
         if op in INFIX:
-            return self.infix(op, args), INFIX[op][1]
+            return self.infix(op, args), BINDING[op]
         match op, args:
             case "div", (a, b):
                 if g.stacked:
                     return g.fraction(self.text(a), self.text(b)), ATOM
-                return g.fraction(self.within(a, PRODUCT), self.within(b, NEGATION)), PRODUCT
+                return g.fraction(self.within(a, PRODUCT), self.within(b, UNARY)), PRODUCT
             case "neg", (x,):
-                return g.operator("-") + self.within(x, NEGATION), NEGATION
+                return g.operator("-") + self.within(x, UNARY), UNARY
             case "not", (x,):
                 return g.operator("not") + (" " if g.name != "mathml" else "") + self.within(x, NOT), NOT
             case "pow", (x, n):
@@ -171,13 +169,13 @@ class _Printer:
 
     def infix(self, op: str, args: tuple[Expr, ...]) -> str:
         g = self.glyphs
-        sign, binds = INFIX[op]
+        sign, binds = str(OPERATORS[op].symbol), BINDING[op]
         # The right side of a difference needs brackets where the left needs none.
         right = binds + (op in ("sub", "mod") or binds == COMPARE)
         left = binds + (binds == COMPARE)
         x, y = (
             self.within(args[0], left),
-            self.within(args[1], NEGATION + 1 if op == "mul" and _signed(args[1]) else right),
+            self.within(args[1], UNARY + 1 if op == "mul" and _signed(args[1]) else right),
         )
         if op == "mul" and g.name == "latex" and isinstance(args[1], Number):
             return rf"{x} \cdot {y}"

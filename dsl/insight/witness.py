@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..meaning.interpret import initial_states, settings, step
-from ..rule import Param, Rule, RuleStatement, Value
+from ..rule import Param, Rule, Value
 from ..text.expressions import Number
-from ..text.syntax import Output
+from ..text.syntax import Output, Statement
 
 Array = NDArray[np.float64]
 SHAPE = (4, 6)
@@ -54,11 +54,11 @@ def updates(rule: Rule, factor: float = 1.0, zero: bool = False) -> list[Array] 
     return out
 
 
-def _is(s: RuleStatement, output: str) -> bool:
+def _is(s: Statement, output: str) -> bool:
     return isinstance(s, Output) and s.name == output
 
 
-def _alone(s: RuleStatement) -> RuleStatement:
+def _alone(s: Statement) -> Statement:
     """A statement with the step's size put to 1."""
     return replace(s, value=Number(1.0)) if isinstance(s, Output) and s.name == "step_size" else s
 

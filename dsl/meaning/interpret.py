@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rule import Rule, RuleStatement, Value
+from ..rule import Rule, Value
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce, Scope
-from ..text.syntax import Assign, Let, Output, Repeat, When
+from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 from . import matrices
 from .operators import OPERATORS
 
@@ -157,7 +157,7 @@ class _Run:
 
     # ------------------------------------------------------------ statements
 
-    def statements(self, body: Sequence[RuleStatement], on: list[int]) -> None:
+    def statements(self, body: Sequence[Statement], on: list[int]) -> None:
         for s in body:
             match s:
                 case Let(name=name, value=value) | Output(name=name, value=value):
@@ -169,11 +169,11 @@ class _Run:
                     arms = [self.static(s.condition, i) for i in on]
                     for body_, taken in ((s.then, True), (s.otherwise, False)):
                         if some := [i for i, arm in zip(on, arms, strict=True) if arm == taken]:
-                            self.statements(body_, some)  # type: ignore[arg-type]
+                            self.statements(body_, some)
                 case Repeat():
                     for n in range(max((int(self.static(s.count, i)) for i in on), default=0)):
                         some = [i for i in on if n < int(self.static(s.count, i))]
-                        self.statements(s.body, some)  # type: ignore[arg-type]
+                        self.statements(s.body, some)
 
     def _assign(self, s: Assign, on: list[int]) -> None:
         for i, x in zip(on, self.value(s.value, on), strict=True):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from ..rule import Rule, RuleStatement, Value
+from ..rule import Rule, Value
 from ..text.expressions import Apply, Bool, Expr, Name, Number
 from ..text.syntax import Output, Repeat, Statement, When
 from .operators import OPERATORS
@@ -31,7 +31,7 @@ def settled(rule: Rule, given: Mapping[str, Value] = MappingProxyType({})) -> Ru
         for s in rule.states
         if (value := None if s.when is None else decided(s.when, values)) is not False
     )
-    body = cast(tuple[RuleStatement, ...], tuple(s for s in _settled(rule.body, values) if s != NO_DECAY))
+    body = tuple(s for s in _settled(rule.body, values) if s != NO_DECAY)
     out = replace(rule, states=states, body=body)
     gone = rule.reads() - out.reads()
     return replace(out, params=tuple(p for p in rule.params if p.name not in gone))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from ..diagnostics import Span
 from ..rule import Applies, Interval, Param, Prior, Rule, State
 from . import syntax as s
-from .expressions import Apply, Bool, Call, Expr, Name, Number
-from .spelling import format_expr, number
+from .expressions import Call
+from .spelling import format_expr, literal
 
 INDENT = "  "
 
@@ -54,15 +54,6 @@ def _applies_lines(applies: Applies | None) -> list[s.Item]:
         return [s.Applies(applies.condition)]
     call = Call(applies.use.rule, (), tuple((name, literal(value)) for name, value in applies.settings))
     return [applies.use, s.Applies(applies.condition, call)]
-
-
-def literal(value: float | bool) -> Expr:
-    """The expression that a constant is written as."""
-    if isinstance(value, bool):
-        return Bool(value)
-    if value < 0:
-        return Apply("neg", (literal(-value),))
-    return Name("inf") if value == float("inf") else Number(float(value), number(value))
 
 
 def _param_decl(p: Param) -> s.ParamDecl:

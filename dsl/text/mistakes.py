@@ -12,34 +12,8 @@ from difflib import get_close_matches
 from ..diagnostics import Diagnostic, Fix, Label, Span
 from .build import Located
 from .foreign import foreign
+from .tokens import KEYWORDS
 
-WORDS = frozenset(
-    [
-        "OPTIMIZER",
-        "USE",
-        "APPLIES",
-        "PARAM",
-        "STATE",
-        "INPUT",
-        "DEF",
-        "LET",
-        "VAR",
-        "EVALUATE",
-        "WHEN",
-        "REPEAT",
-        "RETURN",
-        "TRUE",
-        "FALSE",
-        "IN",
-        "OR",
-        "AND",
-        "NOT",
-        "MOD",
-        "_OTHERWISE",
-        "_ELSE",
-        "_PER",
-    ]
-)
 FRIENDLY = {
     "NAME": "a name", "NUMBER": "a number", "EQUAL": "`=`", "_ARROW": "`<-`", "LPAR": "`(`", "RPAR": "`)`",
     "LSQB": "`[`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "COMMA": "`,`", "COLON": "`:`", "_NL": "a new line",
@@ -180,7 +154,7 @@ STATEMENTS = {
 
 
 def _reserved(slip: Slip) -> Diagnostic | None:
-    if slip.token.type not in WORDS or "NAME" not in slip.expected or not slip.before:
+    if slip.token not in KEYWORDS or "NAME" not in slip.expected or not slip.before:
         return None
     word = str(slip.token)
     return slip.error(f"`{word}` is a word of the language, not a name", f"choose another name, `{word}_` say")
@@ -188,7 +162,7 @@ def _reserved(slip: Slip) -> Diagnostic | None:
 
 def _unclosed(slip: Slip) -> Diagnostic | None:
     """The line ends, or a statement begins, inside a bracket."""
-    if slip.token.type not in ("_NL", "$END") and slip.token.type not in WORDS and not slip.begins_line:
+    if slip.token.type not in ("_NL", "$END") and slip.token not in KEYWORDS and not slip.begins_line:
         return None
     open_: list[Located] = []
     for t in slip.before:

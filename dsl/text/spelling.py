@@ -31,6 +31,15 @@ def _significant(plain: str) -> int:
     return max(1, len(digits.rstrip("0") if "." in plain else digits))
 
 
+def literal(value: float | bool) -> Expr:
+    """The expression that a constant is written as."""
+    if isinstance(value, bool):
+        return Bool(value)
+    if value < 0:
+        return Apply("neg", (literal(-value),))
+    return Name("inf") if value == float("inf") else Number(float(value), number(value))
+
+
 def format_expr(e: Expr) -> str:
     """An expression as text."""
     return _at(e, OR)

@@ -1,4 +1,4 @@
-"""Trees → the nodes in them, in the order of their text; an expression → the same one with other parts."""
+"""Trees → the nodes in them, in the order of their text; an expression or a statement → the same with other parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import cast, get_args
 
 from .expressions import Apply, Call, Cast, Expr, Matrix, Name, Prev, Reduce
-from .syntax import Node
+from .syntax import Assign, Let, Node, Output, Repeat, Statement, When
 
 _CHILDLESS = frozenset(("str", "str | None", "float", "bool", "int", "Scope", "Span", "tuple[str, ...]"))
 _HOLDERS: dict[type, tuple[str, ...]] = {
@@ -65,3 +65,16 @@ def mapped(e: Expr, made: Callable[[Expr], Expr]) -> Expr:
         case Cast():
             return replace(e, value=made(e.value))
     return e
+
+
+def with_values(s: Statement, made: Callable[[Expr], Expr]) -> Statement:
+    """The statement with each expression in it, those of its blocks too, replaced by what is made of it."""
+    match s:
+        case Let() | Assign() | Output():
+            return replace(s, value=made(s.value))
+        case When():
+            then, otherwise = (tuple(with_values(inner, made) for inner in arm) for arm in (s.then, s.otherwise))
+            return replace(s, condition=made(s.condition), then=then, otherwise=otherwise)
+        case Repeat():
+            return replace(s, count=made(s.count), body=tuple(with_values(inner, made) for inner in s.body))
+    return s

@@ -6,8 +6,6 @@ Transactions on Evolutionary Computation 6, 2002). Every objective is the larger
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -48,8 +46,3 @@ def by_merit(points: Floats) -> list[int]:
         here = [k for k, r in enumerate(rank) if r == front]
         room[here] = crowding(points[here])
     return sorted(range(len(points)), key=lambda k: (rank[k], -room[k], k))
-
-
-def front(points: Sequence[Sequence[float]]) -> list[int]:
-    """Which points none dominates."""
-    return [k for k, rank in enumerate(ranks(np.array(points, np.float64))) if rank == 0]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
 
 from ...dsl.algebra.dead import without_dead
 from ...dsl.checks.check import check
-from ...dsl.rule import Rule, RuleStatement
-from ...dsl.text.expressions import Apply, Expr, Matrix, Name, Number, Reduce
+from ...dsl.rule import Rule
+from ...dsl.text.expressions import Apply, Expr, Name, Number
 from ...dsl.text.format import file_of, format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import format_expr
-from ...dsl.text.syntax import Assign, Let, Output, Repeat, Statement, When
-from ...dsl.text.walking import walk
+from ...dsl.text.syntax import Assign, Let, Output, Statement
+from ...dsl.text.walking import mapped, walk, with_values
 from ..runs.config import ConfigError
 from ..training.schedules import has_own_schedule, under
 from .contest import Contest
@@ -130,7 +129,7 @@ def _place_of_update(rule: Rule) -> int | None:
     return place
 
 
-def _value(s: RuleStatement) -> Expr:
+def _value(s: Statement) -> Expr:
     assert isinstance(s, Let | Assign | Output)
     return s.value
 
@@ -173,29 +172,15 @@ def _corrects(part: Apply) -> bool:
 
 def _mapped(rule: Rule, meanings: Mapping[Apply, Expr]) -> Rule:
     """The rule with expressions replaced wherever they stand."""
-    return replace(rule, body=cast(tuple[RuleStatement, ...], tuple(_in_statement(s, meanings) for s in rule.body)))
 
+    def made(e: Expr) -> Expr:
+        if isinstance(e, Apply) and e in meanings:
+            return meanings[e]
+        if isinstance(e, Apply) and e.op == "div" and e.args[1] in meanings:  # x/1 is x
+            return made(e.args[0])
+        return mapped(e, made)
 
-def _in_statement(s: Statement, meanings: Mapping[Apply, Expr]) -> Statement:
-    match s:
-        case Let() | Assign() | Output():
-            return replace(s, value=_in_expr(s.value, meanings))
-        case When():
-            arms = (tuple(_in_statement(x, meanings) for x in block) for block in (s.then, s.otherwise))
-            return replace(s, then=next(arms), otherwise=next(arms))
-        case Repeat():
-            return replace(s, body=tuple(_in_statement(x, meanings) for x in s.body))
-    return s
-
-
-def _in_expr(e: Expr, meanings: Mapping[Apply, Expr]) -> Expr:
-    if isinstance(e, Apply) and e in meanings:
-        return meanings[e]
-    if isinstance(e, Apply) and e.op == "div" and e.args[1] in meanings:  # x/1 is x
-        return _in_expr(e.args[0], meanings)
-    if isinstance(e, Apply | Reduce | Matrix):
-        return replace(e, args=tuple(_in_expr(part, meanings) for part in e.args))
-    return e
+    return replace(rule, body=tuple(with_values(s, made) for s in rule.body))
 
 
 def _tidy(rule: Rule) -> Rule:

@@ -19,8 +19,9 @@ from ...dsl.checks.check import check
 from ...dsl.load import ZOO, file_at, rule_from_file, zoo
 from ...dsl.rule import Interval, Param, Prior, Rule, Value
 from ...dsl.text.expand import expand
-from ...dsl.text.format import file_of, format_file, literal
+from ...dsl.text.format import file_of, format_file
 from ...dsl.text.parser import parse
+from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import File, Item, Optimizer, ParamDecl, Use
 from ...dsl.text.syntax import Prior as PriorSyntax
 from ..runs.config import ConfigError, nearest

@@ -13,7 +13,7 @@ from ...dsl.insight.traffic import Traffic, traffic
 from ...dsl.insight.typeset import Line, typeset_expr, typeset_lines
 from ...dsl.rule import Rule, Value
 from ...dsl.text.expressions import Expr, Name
-from ...dsl.text.format import literal
+from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import File, Item, Output, ParamDecl
 from ..spaces.trees import filled, number, number_of, plain_sum
 

@@ -8,8 +8,8 @@ from functools import cache, lru_cache
 
 from ...dsl.diagnostics import NOWHERE
 from ...dsl.text.expressions import Apply, Call, Expr, Name, Number
-from ...dsl.text.format import literal
 from ...dsl.text.parser import parse
+from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import Assign, File, Item, Let, Optimizer, Output, ParamDecl, Repeat, StateDecl, When
 from ...dsl.text.walking import names, walk
 
