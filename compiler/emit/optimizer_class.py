@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from ...dsl.rule import Param
 from ..plan.names import snake
 from ..plan.plan import Plan
-from ..plan.torch_peers import peer_of, positional, torch_names
+from ..plan.torch_peers import Peer, peer_of, positional, torch_names
 from .layout import STEP, WIDTH, docstring, number, quoted, tuple_of, wrapped
 from .native import has_native
 from .parts import PARTS, Option
@@ -145,8 +145,14 @@ def _peer(plan: Plan) -> list[str]:
     peer = peer_of(plan)
     states = _constant("torch_states", "dict[str, str]", {name: quoted(own) for name, own in peer.states.items()})
     flags = _constant("torch_flags", "dict[str, Any]", {name: repr(x) for name, x in peer.flags.items()})
-    lacks = [f"{STEP}torch_lacks: ClassVar[tuple[str, ...]] = {tuple_of([quoted(x) for x in peer.lacks])}"]
-    return states + flags + (lacks if peer.lacks else [])
+    words = _constant("torch_words", "dict[str, str]", {name: quoted(says) for name, says in peer.words.items()})
+    listed = {"torch_lacks": peer.lacks, "torch_plain": peer.plain, "refuses": peer.refuses}
+    lists = [
+        f"{STEP}{name}: ClassVar[tuple[str, ...]] = {tuple_of([quoted(x) for x in those])}"
+        for name, those in listed.items()
+        if those != getattr(Peer({}), name.removeprefix("torch_"))
+    ]
+    return states + flags + words + lists
 
 
 def _type(p: Param) -> str:

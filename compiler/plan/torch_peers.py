@@ -21,7 +21,9 @@ class Peer:
 
     `states` has the rule's names by torch's, `names` those of hyperparameters that are called so in this rule alone,
     `flags` torch's switches that the rule has in one position. `order` is that of torch's arguments where it differs,
-    `lacks` has torch's states that the rule computes anew at each step.
+    `lacks` has torch's states that the rule computes anew at each step. `words` are how torch's messages about a value
+    begin, by its name there; `plain` are the hyperparameters that are no tensors under `foreach` without `capturable`;
+    `refuses` is what a step refuses.
     """
 
     states: Mapping[str, str]
@@ -29,6 +31,9 @@ class Peer:
     flags: Mapping[str, Any] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ("sparse gradients",)
 
 
 MOMENTS = {"exp_avg": "m", "exp_avg_sq": "v"}
@@ -41,14 +46,21 @@ PEERS = {
         {"row_var": "R", "col_var": "C", "variance": "V"},
         names={"beta2_decay": "k", "eps": ("eps1", "eps2")},
         order=("lr", "beta2_decay", "eps", "d", "weight_decay"),
+        words={
+            "beta2_decay": "beta2_decay should be <= 0 but is: {value}",
+            "eps": "epsilon{nth} should be >= 0 but is: {value}",
+            "d": "Clipping threshold d should be >= 1 but is: {value}",
+        },
+        refuses=("sparse gradients", "complex parameters"),
     ),
     "Adagrad": Peer(
         {"sum": "s"},
         names={"initial_accumulator_value": "initial"},
         order=("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"),
+        refuses=(),
     ),
-    "Adam": Peer(AMSGRAD, names=DECAY),
-    "AdamW": Peer(AMSGRAD, flags={"decoupled_weight_decay": True}),
+    "Adam": Peer(AMSGRAD, names=DECAY, plain=("lr", "betas")),
+    "AdamW": Peer(AMSGRAD, flags={"decoupled_weight_decay": True}, plain=("lr", "betas")),
     "Adamax": Peer({"exp_avg": "m", "exp_inf": "u"}),
     "AMSGrad": Peer(AMSGRAD, flags={"amsgrad": True, "decoupled_weight_decay": False}),
     "ASGD": Peer({"ax": "average"}, lacks=("eta", "mu")),
@@ -56,9 +68,10 @@ PEERS = {
         {"momentum_buffer": "b"},
         names={"ns_coefficients": ("a1", "a3", "a5"), "ns_steps": "steps", "adjust_lr_fn": "scale"},
         order=("lr", "weight_decay", "momentum", "nesterov"),
+        refuses=("sparse gradients", "complex parameters"),
     ),
     "NAdam": Peer({**MOMENTS, "mu_product": "product"}, names={"momentum_decay": "psi", **DECAY}),
-    "Nesterov": Peer({"momentum_buffer": "b"}, flags={"nesterov": True, "dampening": 0}),
+    "Nesterov": Peer({"momentum_buffer": "b"}, flags={"nesterov": True, "dampening": 0}, refuses=()),
     "RAdam": Peer(MOMENTS, names=DECAY),
     "RMSprop": Peer(
         {"square_avg": "v", "grad_avg": "a", "momentum_buffer": "b"},
@@ -68,7 +81,7 @@ PEERS = {
         {"prev": "last", "step_size": "s"},
         names={"etas": ("eta_minus", "eta_plus"), "step_sizes": ("smallest", "largest")},
     ),
-    "SGD": Peer({"momentum_buffer": "b"}),
+    "SGD": Peer({"momentum_buffer": "b"}, refuses=()),
 }
 
 

@@ -38,17 +38,19 @@ def refuse_foreign(given: dict[str, Any], known: set[str]) -> None:
 class Checkpointed(torch.optim.Optimizer):
     """What there is to copying, pickling, saving and loading an optimizer, whatever its step does.
 
-    `torch_names` are torch's names for hyperparameters, with the rule's own.
+    `torch_names` are torch's names for hyperparameters, with the rule's own, `torch_words` what its messages say of
+    their values.
     """
 
     programs: ClassVar[tuple[Program, ...]]
     torch_names: ClassVar[Names] = {}
+    torch_words: ClassVar[dict[str, str]] = {}
     _backend: str
     _compile: bool | None
     _round: Any
 
     def _group(self, given: dict[str, Any]) -> Group:
-        return Group(self.torch_names, given)
+        return Group(self.torch_names, given, self.torch_words)
 
     def _state_names(self) -> set[str]:
         return {s.name for program in self.programs for s in program.states}

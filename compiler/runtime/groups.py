@@ -11,8 +11,14 @@ from typing import Any
 Names = Mapping[str, str | tuple[str, ...]]
 """Each of torch's names with the rule's own for the same: one, or those of the numbers in a tuple."""
 
-WORDS = {"lr": "learning rate", "eps": "epsilon value"}
-"""What torch's messages call values otherwise than by their names."""
+WORDS = {
+    "lr": "Invalid learning rate: {value}",
+    "eps": "Invalid epsilon value: {value}",
+    "betas": "Invalid beta parameter at index {i}: {value}",
+    "etas": "Invalid eta values: {given}",
+    "adjust_lr_fn": "Adjust learning rate function {value} is not supported",
+}
+"""How torch's messages about a value begin, by its name there; the others begin `Invalid NAME value: VALUE`."""
 
 SPOKEN = {"adjust_lr_fn": {None: 0, "original": 0, "match_rms_adamw": 1, "spectral_unclamped": 2}}
 """Torch's words for what are numbers here; the first word of each is what is read."""
@@ -22,18 +28,24 @@ class Group(dict[str, Any]):
     """A dictionary that also takes and gives torch's names; it keeps and lists the rule's own alone.
 
     So there is one truth, whoever writes: torch's schedulers set `betas` and `momentum`, scripts `weight_decay`.
-    `said` has the words of who wrote last, where they were torch's, for messages about a value.
+    `said` has for each of the rule's own names the name and the value that were last written, for messages about it;
+    `words` are a rule's own beside `WORDS`.
     """
 
-    def __init__(self, names: Names, given: Mapping[str, Any]) -> None:
+    def __init__(self, names: Names, given: Mapping[str, Any], words: Mapping[str, str] = {}) -> None:
         super().__init__()
-        self.names = names
-        self.said: dict[str, str] = {}
+        self.names, self.words_for = names, {**WORDS, **words}
+        self.said: dict[str, tuple[str, Any]] = {}
         self.update(given)
 
-    def words(self, own: str) -> str:
-        """What a message about a value calls it."""
-        return self.said.get(own, in_words(own))
+    def complaint(self, own: str, value: Any) -> str:
+        """How a message about a value begins: as torch's does about the one that was given."""
+        name, given = self.said.get(own, (own, value))
+        members = self.names.get(name, own)
+        i = 0 if isinstance(members, str) else members.index(own)
+        said = ", ".join(map(str, given)) if isinstance(given, tuple) else given
+        words = self.words_for.get(name, "Invalid {name} value: {value}")
+        return words.format(name=name, value=value, given=said, i=i, nth=i + 1)
 
     def __missing__(self, name: str) -> Any:  # and so the rule's own names are read as fast as in any dictionary
         own = self.names.get(name)
@@ -46,7 +58,7 @@ class Group(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         own = self.names.get(name, name)
         if isinstance(own, str):
-            self._write(own, understood(name, value), in_words(name))
+            self._write(own, understood(name, value), (name, value))
             return
         try:
             values = tuple(value)
@@ -54,20 +66,19 @@ class Group(dict[str, Any]):
             raise TypeError(f"Invalid {name} value: {value!r}; it must be a tuple for {', '.join(own)}") from None
         if len(values) != len(own):
             raise ValueError(f"Invalid {name} value: {value!r}; it must have {len(own)} numbers, {', '.join(own)}")
-        for i, (each, number) in enumerate(zip(own, values, strict=True)):
+        for each, number in zip(own, values, strict=True):
             if number is not None:  # as one of Adafactor's `eps` is in torch: whatever the default is
-                one = name if name == "eps" else name.removesuffix("s")
-                self._write(each, number, f"{one} parameter at index {i}")
+                self._write(each, number, (name, values))
 
-    def _write(self, own: str, value: Any, words: str) -> None:
+    def _write(self, own: str, value: Any, said: tuple[str, Any]) -> None:
         super().__setitem__(own, value)
-        self.said[own] = words
+        self.said[own] = said
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self.names
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Group, (self.names, dict(self))
+        return Group, (self.names, dict(self), self.words_for)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value, or a default."""
@@ -89,16 +100,11 @@ class Group(dict[str, Any]):
             self[name] = new[name]
 
 
-def in_words(name: str) -> str:
-    """What a message calls a value."""
-    return WORDS.get(name, f"{name} value")
-
-
 def understood(name: str, value: Any) -> Any:
     """A value without torch's words for it. Raises ValueError where torch has no such word either."""
     words = SPOKEN.get(name)
     if words is None or not isinstance(value, str | None):
         return value
     if value not in words:
-        raise ValueError(f"Invalid {name} value: {value!r}; it must be one of {', '.join(map(repr, words))}")
+        raise ValueError(f"{WORDS[name].format(value=value)}; it must be one of {', '.join(map(repr, words))}")
     return words[value]

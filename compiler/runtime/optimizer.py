@@ -22,15 +22,23 @@ from .round import Round
 from .rule import Function, Program, Settings, real, sizes
 from .work import Batch, Job, Work, begin
 
+STRANGE: dict[str, Function] = {
+    "sparse gradients": lambda p: p.grad is not None and p.grad.layout != torch.strided,
+    "complex parameters": torch.is_complex,
+}
+"""What parameters can be that not every optimizer takes, in torch's words."""
+
 
 class RuleOptimizer(Checkpointed):
     """A torch optimizer whose arithmetic is the first of its programs that serves a parameter.
 
-    `left_out` says of options that a generated file does without, and of values of `backend`, which part has them.
+    `left_out` says of options that a generated file does without, and of values of `backend`, which part has them;
+    `refuses` are what a step will not take, of `STRANGE`.
     """
 
     backends: ClassVar[dict[str, Function]]
     left_out: ClassVar[dict[str, str]] = {}
+    refuses: ClassVar[tuple[str, ...]] = ("sparse gradients",)
     looks: ClassVar[Looks] = Looks()
 
     def __init__(
@@ -63,7 +71,7 @@ class RuleOptimizer(Checkpointed):
         for program in self.programs:
             for h in program.hyperparameters:
                 if given[h.name] is not required:
-                    h.check(given[h.name], given.words(h.name))
+                    h.check(given[h.name], given.complaint)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group; entries that it lacks come from the defaults. Raises ValueError on invalid ones."""
@@ -210,8 +218,9 @@ class RuleOptimizer(Checkpointed):
         memory = self.state[p]
         if p.is_meta and self.param_groups[group]["fused"]:  # in torch's words
             raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
-        if p.grad is not None and p.grad.layout != torch.strided:
-            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        for strange in self.refuses:
+            if STRANGE[strange](p):
+                raise RuntimeError(f"{type(self).__name__} does not support {strange}")
         if p.grad is not None and p.grad.shape != p.shape:
             raise RuntimeError(f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(p.grad.shape)}")
         return begin(program, place, group, p, memory, settings)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from .checkpoints import memories
+from .groups import Group
 from .optimizer import RuleOptimizer
 
 NOT_TORCHS = ("seed", "rounding", "master", "state_dtype")
@@ -19,12 +22,19 @@ class PeerOptimizer(RuleOptimizer):
     """An optimizer that can go on from what torch's has saved, and torch's from what it has.
 
     `torch_states` are torch's names of states with the rule's own, `torch_flags` torch's switches with the position
-    that the rule has them in, `torch_lacks` the states that torch alone keeps.
+    that the rule has them in, `torch_lacks` the states that torch alone keeps, `torch_plain` the hyperparameters that
+    torch takes as tensors only where it need not.
     """
 
     torch_states: ClassVar[dict[str, str]]
     torch_flags: ClassVar[dict[str, Any]] = {}
     torch_lacks: ClassVar[tuple[str, ...]] = ()
+    torch_plain: ClassVar[tuple[str, ...]] = ()
+
+    def _check_hyperparameters(self, given: Group) -> None:
+        super()._check_hyperparameters(given)
+        for name in self.torch_plain:
+            refuse_tensors(name, given)
 
     def torch_state_dict(self) -> dict[str, Any]:
         """A `state_dict` that torch's optimizer of the same rule loads, to go on as this one would.
@@ -62,6 +72,17 @@ class PeerOptimizer(RuleOptimizer):
                 named = {self.torch_states.get(name, name): x for name, x in memory.items() if x is not None}
                 state[key] = {"step": 1.0, **named}
         return {**given, "state": state}
+
+
+def refuse_tensors(name: str, given: Group) -> None:
+    """Raises ValueError where torch would, so that what runs with this optimizer runs with torch's too."""
+    many = isinstance(given.names.get(name), tuple)
+    are_tensors = [isinstance(x, Tensor) for x in (given[name] if many else (given[name],))]
+    if len(set(are_tensors)) > 1:
+        raise ValueError(f"{name} must be either both floats or both Tensors")
+    if are_tensors[0] and given["foreach"] and not given["capturable"]:
+        first = f"{name}[0]" if many else name
+        raise ValueError(f"{first} as a Tensor is not supported for capturable=False and foreach=True")
 
 
 def to_torch(memory: Mapping[str, Any], states: Mapping[str, str]) -> dict[str, Any]:

@@ -143,11 +143,11 @@ class PopulationOptimizer(RuleOptimizer):
         count = len(self.programs)
         for name in sorted(self._names() & given.keys()):
             if is_per_individual(given[name]) and len(given[name]) != count:
-                raise ValueError(f"Invalid {given.words(name)}: {len(given[name])} values for {count} individuals")
+                raise ValueError(f"{given.complaint(name, f'{len(given[name])} values')} for {count} individuals")
         for program, own in zip(self.programs, self._own(given), strict=True):
             for h in program.hyperparameters:
                 if own[h.name] is not required:
-                    h.check(own[h.name], given.words(h.name))
+                    h.check(own[h.name], given.complaint)
 
     def _check_stacks(self, params: list[Tensor]) -> None:
         count = len(self.programs)

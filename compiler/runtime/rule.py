@@ -35,25 +35,25 @@ class Hyperparameter:
     low_open: bool = False
     high_open: bool = False
 
-    def check(self, value: Any, words: str) -> None:
-        """Raises ValueError or TypeError, in the words for the value, where the rule cannot work with it."""
+    def check(self, value: Any, complaint: Function) -> None:
+        """Raises ValueError or TypeError, which begins with the complaint, where the rule cannot work with a value."""
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"Tensor {self.name} must be 1-element")
         if isinstance(value, str):
-            raise TypeError(f"Invalid {words}: {value!r}; it must be a number")
+            raise TypeError(f"{complaint(self.name, repr(value))}; it must be a number")
         if self.type is bool and not isinstance(value, bool):
-            raise TypeError(f"Invalid {words}: {value!r}; it must be True or False")
+            raise TypeError(f"{complaint(self.name, repr(value))}; it must be True or False")
         try:
             number = float(value)
         except (TypeError, ValueError):
-            raise TypeError(f"Invalid {words}: {value!r}; it must be a number") from None
+            raise TypeError(f"{complaint(self.name, repr(value))}; it must be a number") from None
         if self.type is int and not number.is_integer():
-            raise ValueError(f"Invalid {words}: {value}; it must be a whole number")
+            raise ValueError(f"{complaint(self.name, value)}; it must be a whole number")
         above = self.low < number if self.low_open else self.low <= number
         below = number < self.high if self.high_open else number <= self.high
         if not (above and below):
             interval = f"{'[('[self.low_open]}{self.low:g}, {self.high:g}{'])'[self.high_open]}"
-            raise ValueError(f"Invalid {words}: {value}; it must be in {interval}")
+            raise ValueError(f"{complaint(self.name, value)}; {self.name} must be in {interval}")
 
 
 @dataclass(frozen=True)

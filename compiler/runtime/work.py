@@ -56,7 +56,11 @@ class Work:
     first: int = 0
 
     def own(self, x: Tensor) -> Tensor:
-        """What of a tensor like the parameter is this work's: all of it, unless many parameters are stacked in one."""
+        """What of a tensor like the parameter is this work's: all of it, unless many parameters are stacked in one.
+
+        A sparse gradient stands for the tensor that is 0 elsewhere.
+        """
+        x = x if x.layout == torch.strided else x.to_dense()
         return real(x if self.part is None else x[self.part])
 
     def own_memory(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from .optimizers import BACKENDS, SGD, AdamW, Evolved, parameter, steps
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": -1.0}, r"Invalid learning rate: -1.0; it must be in \[0, inf\)"),
-        ({"beta1": 1.5}, r"Invalid beta1 value: 1.5; it must be in \[0, 1\)"),
+        ({"lr": -1.0}, r"Invalid learning rate: -1.0; lr must be in \[0, inf\)"),
+        ({"beta1": 1.5}, r"Invalid beta1 value: 1.5; beta1 must be in \[0, 1\)"),
         ({"eps": float("nan")}, r"Invalid epsilon value: nan"),
         ({"wd": float("inf")}, r"Invalid wd value: inf"),
         ({"lr": torch.tensor([1e-3, 1e-3])}, "Tensor lr must be 1-element"),
