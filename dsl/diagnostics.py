@@ -50,7 +50,12 @@ class Span(NamedTuple):
         return Span(self.source, min(self.start, other.start), max(self.end, other.end))
 
 
-NOWHERE = Span(Source("<built>", ""), 0, 0)
+def all_of(name: str) -> Span:
+    """A file, or whatever else has a name, as the place of what is wrong with it as a whole."""
+    return Span(Source(name, ""), 0, 0)
+
+
+NOWHERE = all_of("<built>")
 """The span of a node that no one typed."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .checks.check import check
-from .checks.scope import nearest
-from .diagnostics import Diagnostic, OptError, Source, Span
+from .diagnostics import Diagnostic, OptError, all_of
+from .meant import nearest
 from .rule import Rule
 from .text.parser import parse
 from .text.syntax import File
@@ -31,7 +31,7 @@ def zoo(name: str) -> Rule:
     if not name.isidentifier() or not path.is_file():
         meant = nearest(name, zoo_names())
         help = f"did you mean `{meant}`?" if meant else f"it has {', '.join(zoo_names())}"
-        raise OptError(Diagnostic("E006", f"the zoo has no `{name}`", Span(Source(name, ""), 0, 0), help=help))
+        raise OptError(Diagnostic("E006", f"the zoo has no `{name}`", all_of(name), help=help))
     return rule_from_file(path)
 
 
@@ -46,27 +46,25 @@ def file_at(path: str | Path) -> File:
 
 def read_bytes(path: str | Path) -> bytes:
     """At most one byte more than a rule may have: enough to refuse the rest. Raises OptError."""
-    nowhere = Span(Source(str(path), ""), 0, 0)
     try:
         with Path(path).open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise OptError(Diagnostic("E006", f"cannot read {path}: {reason.lower()}", nowhere)) from None
+        raise OptError(Diagnostic("E006", f"cannot read {path}: {reason.lower()}", all_of(str(path)))) from None
 
 
 def decode(data: bytes, name: str) -> str:
     """UTF-8 bytes as text, line ends as newlines. Raises OptError with the offset of the first byte that is not."""
-    nowhere = Span(Source(name, ""), 0, 0)
     for mark, encoding in ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
         if data.startswith(mark):
             help = "save it as UTF-8"
-            raise OptError(Diagnostic("E005", f"{name} is {encoding} text (byte 0)", nowhere, help=help))
+            raise OptError(Diagnostic("E005", f"{name} is {encoding} text (byte 0)", all_of(name), help=help))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         if len(data) <= MAX_BYTES or error.start < MAX_BYTES - 3:
             message = f"{name} is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}"
-            raise OptError(Diagnostic("E005", message, nowhere, help="save it as UTF-8")) from None
+            raise OptError(Diagnostic("E005", message, all_of(name), help="save it as UTF-8")) from None
         text = data.decode("utf-8", "ignore")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from ...dsl.checks.scope import nearest
+            from ...dsl.meant import nearest
 
             meant = nearest(args[0], COMMANDS) if args else None
             hint = f" Did you mean '{meant}'?" if meant else ""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
+from ...dsl.checks.review import review
 from ...dsl.diagnostics import Diagnostic, OptError, render_all
 from ...dsl.load import decode
 from ...dsl.report import Found
-from ...dsl.review import review
 from .files import STDIN, base_of, bytes_of, files_at, name_of, put
 
 POLL = 0.2

@@ -80,7 +80,7 @@ def diff(left: str, right: str, format_: str, seed: int) -> int:
     """
     from dataclasses import asdict
 
-    from ...dsl.algebra.compare import compare
+    from ...dsl.insight.compare import compare
 
     found = compare(rule_of(left), rule_of(right), seed)
     click.echo(json.dumps(asdict(found), indent=2) if format_ == "json" else found.text())

@@ -9,7 +9,7 @@ from typing import Literal
 from ... import __version__
 from ...dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ...dsl.rule import Rule
-from ...dsl.text.format import file_of, format_file
+from ...dsl.writing import text_of
 from ..plan.lower import lower
 from ..plan.names import Names, snake
 from ..plan.passes import Passes
@@ -69,7 +69,7 @@ def emit(rule: Rule, target: Target = "auto", parts: Collection[str] = tuple(PAR
     keys = {"otherwise_": f"{snake(plan.fallback.name)}_"} if plan.fallback is not None else {}
     tables = [emit_program(p, prefix, fused.get(prefix), parts, keys.get(prefix, "")) for prefix, p in plans.items()]
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
-    about = f"{made}\n\n{format_file(file_of(rule)).strip()}"
+    about = f"{made}\n\n{text_of(rule).strip()}"
     return module(about, plans, fused, [*tables, emit_class(plan, bool(fused), parts)], parts)
 
 

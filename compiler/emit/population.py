@@ -8,7 +8,7 @@ from dataclasses import replace
 from ... import __version__
 from ...dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ...dsl.rule import Rule
-from ...dsl.text.format import file_of, format_file
+from ...dsl.writing import text_of
 from ..plan.lower import lower
 from ..plan.plan import Plan, Segment
 from ..plan.torch_peers import common_names
@@ -39,7 +39,7 @@ def emit_population(rules: Sequence[Rule], target: Target = "auto") -> str:
     like = {prefix: of for prefix, of in code.items() if of != prefix}
     fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
     tables = [emit_program(p, prefix, fused.get(prefix), WITH, code=code[prefix]) for prefix, p in plans.items()]
-    texts = "\n\n".join(format_file(file_of(rule)).strip() for rule in rules)
+    texts = "\n\n".join(text_of(rule).strip() for rule in rules)
     about = f"A population made by optc {__version__} from the rules below.\n\n{texts}"
     return module(about, plans, fused, [*tables, _class(plans, code, bool(fused))], WITH, like)
 

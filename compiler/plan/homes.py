@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from ...dsl.meaning.operators import OPERATORS, Kind
+from ...dsl.operators import OPERATORS, Kind
 from ...dsl.rule import Rule
 from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Prev, Reduce
 from ...dsl.text.syntax import Assign, Let, Output, Repeat, Statement, When

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ...dsl.meaning.operators import Kind
+from ...dsl.operators import Kind
 from ...dsl.rule import Param
 from ...dsl.text.expressions import Expr, Matrix, Name, Noise, Prev, Reduce, Scope
 from ...dsl.text.walking import walk

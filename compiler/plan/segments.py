@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_GIVEN, OF_SCOPE, Shape, shape_of
-from ...dsl.meaning.operators import OPERATORS, Kind
+from ...dsl.operators import OPERATORS, Kind
 from ...dsl.text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Number, Prev, Reduce
 from ...dsl.text.syntax import Assign, Let, Output, Repeat, When
 from ...dsl.text.syntax import Statement as RuleStatement

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from ..meaning.graph import Memory, Traced, trace
 from ..rule import Rule, flattened
 from ..text.syntax import Repeat
 from .dead import without_dead
-from .graph import Memory, Traced, trace
 from .labels import Labels
 from .normal import Normal
 from .normal_facts import facts_of_all, leaf_facts

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+from ..meaning.graph import Traced, reachable
 from ..rule import Param, Rule
-from .graph import Traced, reachable
 from .normal import Normal
 from .shuffle import bits, edges, key_of, mix, own, word
 

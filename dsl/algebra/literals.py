@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..meaning.operators import OPERATORS
+from ..operators import OPERATORS
 
 SMALLEST, LARGEST = 1.1754943508222875e-38, 3.4028234663852886e38
 """The range of normal float32 numbers: a literal meets tensors in float32."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import copysign
 
-from ..meaning.operators import OPERATORS
+from ..meaning.graph import Graph, Node
+from ..operators import OPERATORS
 from .facts import Fact
-from .graph import Graph, Node
 from .literals import folded
 from .products import MAX_POWER, Product
 from .shuffle import ORDERED

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from ..meaning.operators import OPERATORS
+from ..meaning.graph import Memory, Node, reachable
+from ..operators import OPERATORS
 from ..rule import Rule
 from .analysis import settle
 from .facts import SHAPES, UNKNOWN, Fact, apply, literal, observes_zero_sign, power, reduced, rounded
-from .graph import Memory, Node, reachable
 from .leaf_facts import GIVEN, NOISE, of_param
 
 LeafFact = Callable[[Node], Fact]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import copysign
 
+from ..meaning.graph import Graph, Node
 from .facts import Fact
-from .graph import Graph, Node
 from .literals import MODERATE, folded, may_meet
 from .normal_facts import fact_of
 from .shuffle import edges, key_of, own

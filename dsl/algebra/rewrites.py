@@ -8,7 +8,7 @@ else may change. So `x*0`, `x - x`, `x/x`, `2*x - x`, `sqrt(x^2)`, `1/(1/x)` and
 
 from __future__ import annotations
 
-from ..meaning.operators import OPERATORS
+from ..operators import OPERATORS
 from . import rewrite_chains as chains
 from . import rewrite_operators as operators
 from .known import Rewrite

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import repeat
 from zlib import crc32
 
-from .graph import Node
+from ..meaning.graph import Node
 
 UNORDERED = frozenset(("sum", "product", "min", "max", "and", "or", "eq", "ne"))
 DATA_APART = frozenset(("sum", "product", "param", "state"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..meaning.graph import Node
 from ..rule import Rule
-from .graph import Node
 from .labels import Labels
 from .normal import Normal
 from .shuffle import LIFTED, coefficient, is_unordered

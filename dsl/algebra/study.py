@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..meaning.graph import Node, Traced
 from ..meaning.substitute import substitute
 from ..rule import Rule
 from .canonical import normal_form, traced_live
 from .dead import without_dead
-from .graph import Node, Traced
 from .normal import Normal
 
 

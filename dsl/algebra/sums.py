@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import isfinite
 
+from ..meaning.graph import Node
 from .facts import HOST, Fact
 from .facts import power as power_of
-from .graph import Node
 from .literals import may_meet
 from .products import Factors, Products
 from .shuffle import own

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from ..diagnostics import Diagnostic, Fix, Label, OptError, Span
+from ..meant import nearest, slip
 from ..text.expressions import Expr, Name
 from ..text.syntax import OUTPUTS, Assign, Evaluate, Let, Output, Repeat, Return, StateDecl, Statement, When
 from ..text.walking import walk
 from .inline import Inliner
 from .resolve import Resolver, Typed
-from .scope import Entity, declared_twice, nearest, slip
+from .scope import Entity, declared_twice
 from .shapes import ELEMENT, OF_SCOPE, Shape, ShapeError, broadcast
 from .static import ceiling, implied, require_static
 

@@ -167,7 +167,7 @@ class _Checker:
         return tuple(kept)
 
     def _functions(self) -> None:
-        from ..meaning.operators import FUNCTIONS, REDUCTIONS
+        from ..operators import FUNCTIONS, REDUCTIONS
 
         known: dict[str, Def] = dict(self.library.functions)
         for d in self.items(Def):

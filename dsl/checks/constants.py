@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..diagnostics import Diagnostic
-from ..meaning.operators import OPERATORS
+from ..operators import OPERATORS
 from ..text.expressions import Apply, Bool, Expr, Name, Number
 
 FLOAT32_MAX = 3.4028234663852886e38

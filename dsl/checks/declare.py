@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TypeVar, cast
 
 from ..diagnostics import Diagnostic, Label, Span
+from ..meant import nearest
 from ..rule import Interval, Param, ParamType, Prior, Rule, State, Value
 from ..text.expressions import DTYPES, Apply, Call, Expr, Number, Scope
 from ..text.syntax import STATE_SCOPES, ParamDecl, StateDecl
@@ -16,7 +17,7 @@ from ..text.syntax import Interval as IntervalNode
 from ..text.syntax import Prior as PriorNode
 from . import constants
 from .resolve import Resolver
-from .scope import GIVENS, nearest
+from .scope import GIVENS
 
 Report = Callable[[Diagnostic], None]
 Node = TypeVar("Node", IntervalNode, PriorNode)

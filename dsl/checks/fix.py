@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..diagnostics import Diagnostic, Fix, OptError
-from ..review import review
 from ..text.parser import parse
 from ..text.syntax import Item
+from .review import review
 
 ROUNDS = 20
 

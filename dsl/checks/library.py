@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..diagnostics import Diagnostic, OptError, Span
+from ..meant import nearest
 from ..rule import Rule
 from ..text.expressions import Call
 from ..text.syntax import Def, Use
-from .scope import nearest
 
 Report = Callable[[Diagnostic], None]
 GRAMMAR = Path(__file__).parents[2] / "grammar"

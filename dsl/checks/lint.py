@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..algebra.dead import live_names
-from ..algebra.graph import Node as Value
-from ..algebra.graph import reachable, trace
 from ..diagnostics import Diagnostic, Fix, Label, Span
-from ..insight.probe import Pole, Probe, kept_fraction
 from ..meaning.dtypes import CODE_BYTES
+from ..meaning.graph import Node as Value
+from ..meaning.graph import reachable, trace
 from ..rule import Rule, State
 from ..text.expressions import Apply, Call, Name
 from ..text.spelling import format_expr
 from ..text.syntax import Assign, Def, File, Let, Node, Output, ParamDecl, Repeat, StateDecl, When
 from ..text.walking import names, walk
+from .probe import Pole, Probe, kept_fraction
 
 PEDANTIC = frozenset(("W511", "W512", "W513", "W514"))
 

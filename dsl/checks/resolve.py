@@ -13,7 +13,7 @@ from operator import is_
 from typing import NamedTuple, cast
 
 from ..diagnostics import Diagnostic, OptError, Span
-from ..meaning.operators import FUNCTIONS, MATRIX, OPERATORS, REDUCTIONS, Operator
+from ..operators import FUNCTIONS, MATRIX, OPERATORS, REDUCTIONS, Operator
 from ..text.expressions import (
     DTYPES,
     MAX_DEPTH,

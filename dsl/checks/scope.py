@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..diagnostics import Diagnostic, Fix, Label, Span
-from ..meaning.operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
+from ..meant import nearest, slip
+from ..operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
 from ..text.syntax import OUTPUTS
 from .shapes import OF_GIVEN, Shape
 
@@ -62,20 +63,6 @@ FUNCTION_HINTS = {
 }  # fmt: skip
 
 
-MAX_GUESSED = 64
-"""Letters of a name beyond which no guess is made: comparing two names takes the product of their lengths."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a typing slip would turn into this one, if any is that close."""
-    from difflib import get_close_matches
-
-    if len(name) > MAX_GUESSED:
-        return None
-    found = get_close_matches(name, list(known), 1, 0.6 if len(name) > 2 else 0.5)
-    return found[0] if found else None
-
-
 RENAMED = frozenset(
     ("grad", "gradient", "g_t", "m_t", "v_t", "theta_t", "epsilon", "learning_rate", "weight_decay", "PI", "infinity",
      "Inf", "True", "False")
@@ -87,31 +74,6 @@ SAME_FUNCTION = {
     "select": "where", "average": "mean", "randn": "noise",
 }  # fmt: skip
 """Functions of other languages that take the same arguments here."""
-
-
-def slip(name: str, known: Iterable[str]) -> str | None:
-    """The one known name that this is with a letter left out, doubled up or swapped with its neighbour.
-
-    Another letter or digit may be another name (`mhat`, `vhat`; `beta1`, `beta2`), so those are no slips.
-    """
-    if not 2 < len(name) < MAX_GUESSED:
-        return None
-    alike = [k for k in known if len(k) > 2 and abs(len(name) - len(k)) < 2 and _digits(name) == _digits(k)]
-    found = [k for k in alike if _one_letter_off(name, k)]
-    return found[0] if len(found) == 1 else None
-
-
-def _digits(name: str) -> list[str]:
-    return [c for c in name if c.isdigit()]
-
-
-def _one_letter_off(a: str, b: str) -> bool:
-    swapped = (a[:i] + a[i + 1] + a[i] + a[i + 2 :] for i in range(len(a) - 1))
-    return a in _shortened(b) or b in _shortened(a) or (a != b and b in swapped)
-
-
-def _shortened(name: str) -> set[str]:
-    return {name[:i] + name[i + 1 :] for i in range(len(name))}
 
 
 def _renaming(span: Span, meant: str | None) -> Fix | None:

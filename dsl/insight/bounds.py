@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from math import inf, sqrt
 
 from ..algebra.facts import HOST, Fact, apply, literal
-from ..algebra.graph import Memory, reachable
 from ..algebra.normal_facts import fact_of, facts_of_all, leaf_facts
 from ..algebra.study import Study
+from ..meaning.graph import Memory, reachable
 from ..rule import Interval, Rule
 
 

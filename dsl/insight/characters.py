@@ -13,8 +13,8 @@ from enum import Enum
 from fractions import Fraction
 from functools import reduce
 
-from ..algebra.graph import Node, reachable
-from ..meaning.operators import OPERATORS
+from ..meaning.graph import Node, reachable
+from ..operators import OPERATORS
 
 
 class Special(Enum):

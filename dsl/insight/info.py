@@ -7,9 +7,9 @@ from typing import Any
 
 from ..meaning.dtypes import CODE_BYTES
 from ..rule import Interval, Param, Prior, Rule, State
-from ..text.format import file_of, format_file
 from ..text.spelling import format_expr
 from ..text.syntax import Assign, Let, Output
+from ..writing import text_of
 
 
 def info(rule: Rule) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def info(rule: Rule) -> dict[str, Any]:
         "applies": None if rule.applies is None else format_expr(rule.applies.condition),
         "otherwise": None if rule.applies is None or rule.applies.otherwise is None else rule.applies.otherwise.name,
         "evaluate": None if rule.evaluate is None else format_expr(rule.evaluate),
-        "text": format_file(file_of(rule)),
+        "text": text_of(rule),
     }
 
 

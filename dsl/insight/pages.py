@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..checks.scope import nearest
-from ..diagnostics import Diagnostic, OptError, Source, Span
+from ..diagnostics import Diagnostic, OptError, all_of
+from ..meant import nearest
 
 PAGES = Path(__file__).parents[2] / "grammar" / "errors"
 
@@ -25,8 +25,7 @@ def page(code: str) -> str:
     if code not in codes():
         meant = nearest(code, codes())
         help = f"did you mean `{meant}`?" if meant else f"codes are {', '.join(codes())}"
-        nowhere = Span(Source(code, ""), 0, 0)
-        raise OptError(Diagnostic("E006", f"there is no diagnostic `{code}`", nowhere, help=help))
+        raise OptError(Diagnostic("E006", f"there is no diagnostic `{code}`", all_of(code), help=help))
     return (PAGES / f"{code}.md").read_text(encoding="utf-8")
 
 

@@ -14,10 +14,10 @@ from typing import Literal
 
 from ..algebra.dead import dead_states
 from ..algebra.facts import ELEMENT, Fact, literal
-from ..algebra.graph import Node, reachable
 from ..algebra.normal_facts import fact_of, leaf_facts
 from ..algebra.simplify import simplify
 from ..algebra.study import Study, at_defaults, study
+from ..meaning.graph import Node, reachable
 from ..rule import Rule
 from .bounds import bound, pinned
 from .characters import FLIP, NONE, SCALE, ZERO, Group, Special, Weight, Weights

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..algebra.graph import Node, Traced, reachable
-from ..meaning.operators import OPERATORS
+from ..meaning.graph import Node, Traced, reachable
+from ..operators import OPERATORS
 from ..rule import Rule
 from ..text.expressions import Apply, Expr, Name, Number
 

@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ..algebra.facts import ELEMENT, HOST, SHAPES
-from ..algebra.graph import Node, Traced, reachable, trace
 from ..algebra.simplify import simplify
 from ..algebra.study import at_defaults
 from ..meaning.dtypes import BYTES
-from ..meaning.operators import OPERATORS
+from ..meaning.graph import Node, Traced, reachable, trace
+from ..operators import OPERATORS
 from ..rule import Rule
 
 BANDWIDTH = {

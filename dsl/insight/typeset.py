@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..meaning.operators import OPERATORS
+from ..operators import OPERATORS
 from ..rule import Rule
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
 from ..text.spelling import BINDING, COMPARE, NOT, POWER, PRODUCT, UNARY

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..algebra.graph import Node, Traced, reachable, trace
+from ..operators import OPERATORS
 from ..rule import Rule, Value
 from . import matrices
+from .graph import Node, Traced, reachable, trace
 from .interpret import default_noise, initial_states, reduction, state_shape, step
-from .operators import OPERATORS
 from .settle import settled
 
 Array = NDArray[np.float64]

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..operators import OPERATORS
 from ..rule import Rule, Value
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce, Scope
 from ..text.syntax import Assign, Let, Output, Repeat, Statement, When
 from . import matrices
-from .operators import OPERATORS
 
 Array = NDArray[np.float64]
 States = dict[str, Array]

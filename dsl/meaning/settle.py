@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..operators import OPERATORS
 from ..rule import Rule, Value
 from ..text.expressions import Apply, Bool, Expr, Name, Number
 from ..text.syntax import Output, Repeat, Statement, When
-from .operators import OPERATORS
 
 NO_DECAY = Output("decay", Number(0.0, "0"))
 """What an arm without decay says where the other has some, and a rule on its own need not say."""

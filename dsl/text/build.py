@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..diagnostics import Span
-from ..meaning.operators import INFIX
+from ..operators import INFIX
 from . import syntax as s
 from .expressions import Apply, Bool, Call, Expr, Matrix, Name, Number
 

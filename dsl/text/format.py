@@ -1,4 +1,4 @@
-"""The parse tree, or a checked rule, to text in one style; parsing that text gives the same tree back.
+"""The parse tree to text in one style; parsing that text gives the same tree back.
 
 Declarations that stand together are aligned; blank lines and comments stay where they were. What the formatter cannot
 know, it does not change: no line is wrapped, no statement moved.
@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..diagnostics import Span
-from ..rule import Applies, Interval, Param, Prior, Rule, State
 from . import syntax as s
-from .expressions import Call
-from .spelling import format_expr, literal
+from .spelling import format_expr
 
 INDENT = "  "
 
@@ -28,54 +26,6 @@ def format_file(file: s.File) -> str:
     writer.items(file.items)
     writer.rest()
     return "\n".join(writer.done()) + "\n"
-
-
-# ---------------------------------------------------------------- rules
-
-
-def file_of(rule: Rule) -> s.File:
-    """The parse tree whose check is this rule again, wherever it is kept. What was inlined stays inlined.
-
-    Only a fallback on a rule in a file of one's own is left out: its path means nothing elsewhere.
-    """
-    items: list[s.Item] = [s.Optimizer(rule.name), *_applies_lines(rule.applies)]
-    items += [s.InputDecl(name) for name in rule.inputs]
-    items += [_param_decl(p) for p in rule.params]
-    items += [_state_decl(state) for state in rule.states]
-    items += rule.body
-    items += [] if rule.evaluate is None else [s.Evaluate("theta", rule.evaluate)]
-    return s.File(tuple(items), rule.doc)
-
-
-def _applies_lines(applies: Applies | None) -> list[s.Item]:
-    if applies is None:
-        return []
-    if applies.otherwise is None or applies.use is None or applies.use.quoted:
-        return [s.Applies(applies.condition)]
-    call = Call(applies.use.rule, (), tuple((name, literal(value)) for name, value in applies.settings))
-    return [applies.use, s.Applies(applies.condition, call)]
-
-
-def _param_decl(p: Param) -> s.ParamDecl:
-    default = None if p.default is None else literal(p.default)
-    type_ = p.type if p.type == "int" or (p.type == "bool" and default is None) else None
-    return s.ParamDecl(p.name, type_, default, _interval(p.interval), _prior(p.prior), p.doc)
-
-
-def _interval(i: Interval | None) -> s.Interval | None:
-    return None if i is None else s.Interval(literal(i.low), literal(i.high), i.low_open, i.high_open)
-
-
-def _prior(p: Prior | None) -> s.Prior | None:
-    if p is None:
-        return None
-    complement = None if p.complement is None else literal(p.complement)
-    return s.Prior(p.family, tuple(literal(a) for a in p.args), complement)
-
-
-def _state_decl(state: State) -> s.StateDecl:
-    scope = None if state.scope == "element" and state.dtype is None else state.scope
-    return s.StateDecl(state.name, scope, state.dtype, state.init, state.when, state.doc)
 
 
 # ---------------------------------------------------------------- lines

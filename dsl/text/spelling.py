@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..meaning.operators import OPERATORS
+from ..operators import OPERATORS
 from .expressions import Apply, Bool, Call, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
 
 # How tightly each form binds; a part is bracketed where it binds less tightly than its place asks.

@@ -9,11 +9,11 @@ from ...dsl.algebra.dead import without_dead
 from ...dsl.checks.check import check
 from ...dsl.rule import Rule
 from ...dsl.text.expressions import Apply, Expr, Name, Number
-from ...dsl.text.format import file_of, format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import format_expr
 from ...dsl.text.syntax import Assign, Let, Output, Statement
 from ...dsl.text.walking import mapped, walk, with_values
+from ...dsl.writing import text_of
 from ..runs.config import ConfigError
 from ..training.schedules import has_own_schedule, under
 from .contest import Contest
@@ -97,7 +97,7 @@ def variants(entrant: Entrant) -> list[Entrant]:
     found = [(f"without {part}", variant) for row in ABLATIONS for part, variant in row.variants(rule)]
     if not found:
         raise ConfigError(f"{entrant.name} has no part that can be dropped: one term, no schedule, decay or correction")
-    return [from_text(format_file(file_of(_tidy(variant))), name) for name, variant in found]
+    return [from_text(text_of(_tidy(variant)), name) for name, variant in found]
 
 
 def ablation(entrant: Entrant, schedules: tuple[str, ...], budget: Budget, seeds: int) -> Contest:

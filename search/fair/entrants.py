@@ -19,11 +19,11 @@ from ...dsl.checks.check import check
 from ...dsl.load import ZOO, file_at, rule_from_file, zoo
 from ...dsl.rule import Interval, Param, Prior, Rule, Value
 from ...dsl.text.expand import expand
-from ...dsl.text.format import file_of, format_file
+from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import File, Item, Optimizer, ParamDecl, Use
-from ...dsl.text.syntax import Prior as PriorSyntax
+from ...dsl.writing import file_of, prior_of
 from ..runs.config import ConfigError, nearest
 from ..training.build import MakeOptimizer, optimizer_of
 
@@ -119,9 +119,7 @@ def _declared(item: ParamDecl, values: Mapping[str, Value], priors: Mapping[str,
     if item.name in values:
         item = replace(item, default=literal(values[item.name]))
     if item.name in priors:
-        prior = priors[item.name]
-        complement = None if prior.complement is None else literal(prior.complement)
-        item = replace(item, prior=PriorSyntax(prior.family, tuple(map(literal, prior.args)), complement))
+        item = replace(item, prior=prior_of(priors[item.name]))
     return item
 
 

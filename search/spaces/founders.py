@@ -10,9 +10,10 @@ from ...dsl.checks.check import check
 from ...dsl.diagnostics import OptError
 from ...dsl.load import ZOO, file_at, zoo_names
 from ...dsl.meaning.settle import settled
-from ...dsl.text.format import file_of, format_file
+from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.syntax import File
+from ...dsl.writing import text_of
 from ..runs.config import Config, ConfigError, nearest
 from .expression import with_averages
 from .paper import read
@@ -50,7 +51,7 @@ def _tree(name: str, space: Space) -> File:
 
 def _standard(tree: File, folder: Path) -> File:
     """The long form with every call resolved and every switch settled, so that all that a rule does is in its text."""
-    return unplaced(parse(format_file(file_of(settled(check(tree, folder))))))
+    return unplaced(parse(text_of(settled(check(tree, folder)))))
 
 
 def _fitting(tree: File, name: str, space: Space) -> File:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...dsl.meaning.operators import OPERATORS
+from ...dsl.operators import OPERATORS
 from ...dsl.text.expressions import Expr, Number
 from ...dsl.text.syntax import File, Let, StateDecl
 from .growth import INNER, grown, leaf, small

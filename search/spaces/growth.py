@@ -7,7 +7,7 @@ from math import exp
 
 import numpy as np
 
-from ...dsl.meaning.operators import OPERATORS, Kind
+from ...dsl.operators import OPERATORS, Kind
 from ...dsl.text.expressions import Expr, Name
 from .idioms import in_idiom
 from .priors import pick

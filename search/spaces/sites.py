@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ...dsl.meaning.operators import OPERATORS, Kind
+from ...dsl.operators import OPERATORS, Kind
 from ...dsl.text.expressions import Apply, Bool, Call, Expr, Name
 from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 

@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn, optim
 
 from ...dsl.checks.check import check
-from ...dsl.text.format import file_of, format_file
 from ...dsl.text.parser import parse
+from ...dsl.writing import text_of
 from ..fair.entrants import Entrant, from_text
 from ..fair.factors import schedule_factors, without
 from ..runs.config import ConfigError
@@ -68,7 +68,7 @@ def under(entrant: Entrant, schedule: str) -> Entrant:
     plain = without(rule, schedule_factors(rule))
     live = plain.reads()
     plain = replace(plain, params=tuple(p for p in plain.params if p.name in live))
-    return from_text(format_file(file_of(plain)), entrant.name)
+    return from_text(text_of(plain), entrant.name)
 
 
 def scheduled(make: MakeOptimizer, schedule: str) -> MakeOptimizer:

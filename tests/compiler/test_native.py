@@ -20,7 +20,7 @@ from optc.compiler.load import load
 from optc.compiler.plan.lower import lower
 from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import rule_from_text, zoo, zoo_names
-from optc.dsl.meaning.operators import OPERATORS
+from optc.dsl.operators import OPERATORS
 
 ELEMENTWISE = [name for name in zoo_names() if has_native(lower(simplify(zoo(name))))]
 EXACT = [name for name in ELEMENTWISE if exact(lower(simplify(zoo(name))))]

@@ -18,7 +18,7 @@ from optc.compiler.emit.torch import OVER_ALL, TORCH
 from optc.compiler.emit.torch import REDUCTIONS as TORCH_REDUCTIONS
 from optc.compiler.emit.triton import TRITON
 from optc.compiler.load import load
-from optc.dsl.meaning.operators import MATRIX, OPERATORS, REDUCTIONS
+from optc.dsl.operators import MATRIX, OPERATORS, REDUCTIONS
 from optc.dsl.rule import Param, Rule
 from optc.dsl.text.expressions import Apply, Expr, Name, Number
 from optc.dsl.text.syntax import Assign, Output

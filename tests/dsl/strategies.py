@@ -11,7 +11,7 @@ from math import inf, nan
 
 from hypothesis import strategies as st
 
-from optc.dsl.meaning.operators import OPERATORS
+from optc.dsl.operators import OPERATORS
 from optc.dsl.rule import Interval, Param, Rule, State
 from optc.dsl.text.expressions import Apply, Expr, Name, Number
 from optc.dsl.text.syntax import Assign, Let, Output

@@ -17,12 +17,12 @@ from optc.dsl.algebra.canonical import canonical
 from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.meaning.interpret import step
-from optc.dsl.meaning.operators import OPERATORS
+from optc.dsl.operators import OPERATORS
 from optc.dsl.rule import Interval, Param, Rule, State
 from optc.dsl.text.expressions import Apply, Bool, Expr, Name, Number
-from optc.dsl.text.format import file_of, format_file
 from optc.dsl.text.syntax import Assign, Let, Output
 from optc.dsl.text.walking import names
+from optc.dsl.writing import text_of
 
 from .strategies import EXACT, RULES, SPECIAL
 from .strategies import rule_of as drawn_rule_of
@@ -182,7 +182,7 @@ def test_no_two_rules_of_the_zoo_are_the_same() -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_a_rule_of_the_zoo_survives_being_written_out(name: str) -> None:
     rule = replace(zoo(name), applies=None)  # the rule for other parameters cannot be written into one file
-    again = rule_from_text(format_file(file_of(rule)))
+    again = rule_from_text(text_of(rule))
     assert canonical(again).hash == canonical(rule).hash
 
 

@@ -17,8 +17,8 @@ from optc.compiler import cli
 from optc.compiler.cli.check import check as check_command
 from optc.compiler.cli.completion import completion
 from optc.compiler.cli.zoo import TEMPLATE
+from optc.dsl.checks.review import review
 from optc.dsl.load import ZOO, rule_from_file, rule_from_text, zoo, zoo_names
-from optc.dsl.review import review
 
 
 def optc(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optc.dsl.algebra.compare import STEPS, compare
+from optc.dsl.insight.compare import STEPS, compare
 from optc.dsl.load import rule_from_text, zoo
 
 CASES = (

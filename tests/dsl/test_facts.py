@@ -10,7 +10,7 @@ from optc.dsl.algebra.analysis import Analysis
 from optc.dsl.algebra.facts import TRANSFER, Fact
 from optc.dsl.load import rule_from_text
 from optc.dsl.meaning.interpret import initial_states, step
-from optc.dsl.meaning.operators import OPERATORS
+from optc.dsl.operators import OPERATORS
 from optc.dsl.rule import Param, Rule
 from optc.dsl.text.expressions import Expr
 from optc.dsl.text.syntax import Assign, Output

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optc.dsl.checks.fix import fixed
+from optc.dsl.checks.review import review
 from optc.dsl.diagnostics import Diagnostic
-from optc.dsl.review import review
 from optc.dsl.text.parser import parse
 
 HEAD = "param lr = 0.1\nparam beta1 = 0.9\nstate m = 0\n"

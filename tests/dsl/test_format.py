@@ -9,10 +9,11 @@ import pytest
 
 from optc.dsl.load import ZOO, rule_from_text, zoo, zoo_names
 from optc.dsl.text.expand import expand
-from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.format import format_file
 from optc.dsl.text.parser import parse
 from optc.dsl.text.spelling import format_expr, number
 from optc.dsl.text.syntax import Short
+from optc.dsl.writing import text_of
 
 UNTIDY = """
 ##a rule
@@ -111,12 +112,12 @@ def test_what_we_ship_is_formatted(path: Path) -> None:
 @pytest.mark.parametrize("name", zoo_names())
 def test_a_rule_as_a_file_is_that_rule(name: str) -> None:
     rule = zoo(name)
-    assert rule_from_text(format_file(file_of(rule)), f"{name}.opt") == rule
+    assert rule_from_text(text_of(rule), f"{name}.opt") == rule
 
 
 def test_a_fallback_is_written_down_with_its_settings() -> None:
     text = "use zoo.adamw\nparam lr = 1\napplies when ndim > 1 otherwise adamw(lr = 2*1e-3)\nupdate = g"
-    again = format_file(file_of(rule_from_text(text)))
+    again = text_of(rule_from_text(text))
     assert "use zoo.adamw" in again and "applies when ndim > 1 otherwise adamw(lr = 2e-3)" in again
     assert rule_from_text(again) == rule_from_text(text)
 

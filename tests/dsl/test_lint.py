@@ -8,13 +8,13 @@ import torch
 
 from optc.dsl.checks.check import check
 from optc.dsl.checks.lint import PEDANTIC, STICKS, lint
-from optc.dsl.insight.probe import _MEANING
+from optc.dsl.checks.probe import _MEANING
+from optc.dsl.checks.review import review
 from optc.dsl.load import ZOO as ZOO_FOLDER
 from optc.dsl.load import file_at, rule_from_file, rule_from_text, zoo_names
 from optc.dsl.meaning.dtypes import CODE_BYTES
 from optc.dsl.meaning.interpret import initial_states, settings, step
-from optc.dsl.meaning.operators import OPERATORS
-from optc.dsl.review import review
+from optc.dsl.operators import OPERATORS
 from optc.dsl.text.expressions import DTYPES
 from optc.dsl.text.parser import parse
 

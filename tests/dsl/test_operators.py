@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy
 
-from optc.dsl.meaning.operators import FUNCTIONS, INFIX, OPERATORS, Operator
+from optc.dsl.operators import FUNCTIONS, INFIX, OPERATORS, Operator
 
 POINTS = np.array([-30.0, -2.5, -1.0, -1e-3, 0.0, 1e-3, 0.5, 1.0, 3.0, 30.0])
 UNARY = [op for op in OPERATORS.values() if op.arity == 1 and op.takes_at(0) == "real"]

@@ -12,9 +12,9 @@ import pytest
 
 import optc
 from optc.dsl.checks.lint import PEDANTIC
+from optc.dsl.checks.review import review
 from optc.dsl.diagnostics import OptError
 from optc.dsl.insight.pages import codes, is_code, page, titles
-from optc.dsl.review import review
 
 ROOT = Path(optc.__file__).parent
 EXAMPLE = re.compile(r"^```(\w+) (bad|good)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -22,8 +22,9 @@ from optc.dsl.checks.lint import lint
 from optc.dsl.diagnostics import MAX_ERRORS, Diagnostic, OptError, render, to_json
 from optc.dsl.load import decode
 from optc.dsl.rule import Rule
-from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.format import format_file
 from optc.dsl.text.parser import parse
+from optc.dsl.writing import text_of
 
 NAME = "fuzz.opt"
 COMPILER = Path(optc.compiler.__file__).parent
@@ -81,7 +82,7 @@ def shown(d: Diagnostic) -> None:
 
 def compiled(rule: Rule) -> None:
     """A rule can be written as text, simplified, named and made into source."""
-    again = check(parse(format_file(file_of(rule)), NAME)) if rule.applies is None else rule
+    again = check(parse(text_of(rule), NAME)) if rule.applies is None else rule
     assert (again.params, again.states, again.inputs) == (rule.params, rule.states, rule.inputs)
     simple = simplify(rule)
     assert len(canonical(rule).hash) == len(canonical(simple).hash) == 64

@@ -12,8 +12,9 @@ from optc.dsl.checks.check import check
 from optc.dsl.load import ZOO
 from optc.dsl.meaning.settle import settled
 from optc.dsl.text.expressions import Name, Number
-from optc.dsl.text.format import file_of, format_file
+from optc.dsl.text.format import format_file
 from optc.dsl.text.parser import parse
+from optc.dsl.writing import file_of
 from optc.search.runs.config import Config, ConfigError
 from optc.search.seeds import generator
 from optc.search.spaces import graft

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..insight.witness import chosen
+from ..algebra.canonical import canonical
 from ..meaning.interpret import initial_states, step_all
 from ..rule import Rule, Value
-from .canonical import canonical
+from .witness import chosen
 
 Array = NDArray[np.float64]
 Verdict = Literal["equal", "same structure", "agree", "differ"]

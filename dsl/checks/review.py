@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .checks.check import check
-from .checks.lint import lint
-from .diagnostics import Diagnostic, OptError
-from .text.expressions import Call, Name, Number
-from .text.parser import parse
-from .text.syntax import Def, File, Let, Output, ParamDecl, Use
+from ..diagnostics import Diagnostic, OptError
+from ..text.expressions import Call, Name, Number
+from ..text.parser import parse
+from ..text.syntax import Def, File, Let, Output, ParamDecl, Use
+from .check import check
+from .lint import lint
 
 
 def review(text: str, name: str, base: Path | None, pedantic: bool = False) -> tuple[Diagnostic, ...]:

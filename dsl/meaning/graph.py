@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..meaning.operators import GIVEN
+from ..operators import GIVEN
 from ..recent import remembering
 from ..rule import Rule, assigned
 from ..text.expressions import Apply, Bool, Cast, Expr, Matrix, Name, Noise, Number, Prev, Reduce
