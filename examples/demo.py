@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
-from optc.search.runs.config import read_config
+from optc.search.config import read_config
 from optc.search.runs.export import hall_lines
 from optc.search.runs.progress import make_listener
 from optc.search.runs.run import create, run, write_best

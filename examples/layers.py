@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from optc.dsl.load import ZOO
-from optc.search.runs.config import checked
+from optc.search.config import checked
 from optc.search.tasks import blocks, winograd
 from optc.search.tasks.task import problem
 from optc.search.training.build import optimizer_of

@@ -21,10 +21,10 @@ from typing import Any
 
 from rich.console import Console
 
-from optc.search.evolve import scorer
+from optc.search.config import checked
 from optc.search.report.page import write_page
 from optc.search.runs import run as runs
-from optc.search.runs.config import checked
+from optc.search.runs import scorer
 from optc.search.runs.progress import make_listener
 from optc.search.training import evaluate
 

@@ -20,9 +20,9 @@ from typing import Any
 import click
 import numpy as np
 
+from optc.search.config import Config, checked
 from optc.search.evolve.population import Candidate, Generation, Merit
 from optc.search.fair.statistics import compared
-from optc.search.runs.config import Config, checked
 from optc.search.runs.run import create, run
 from optc.search.runs.store import Individual, Store
 from optc.search.training.evaluate import Evaluator, Job

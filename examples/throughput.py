@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from optc.dsl.load import ZOO
-from optc.search.runs.config import checked
+from optc.search.config import checked
 from optc.search.tasks.task import problem
 from optc.search.training.build import optimizer_of
 from optc.search.training.evaluate import settle

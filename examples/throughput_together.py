@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from optc.search.runs.config import checked
+from optc.search.config import checked
 from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.task import problem
 from optc.search.training.build import optimizer_of

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ... import __version__
-from ..runs.words import in_words
 from .contest import next_folder
 from .control import control
 from .fair import ablate, compare, test, tune
+from .words import in_words
 
 if TYPE_CHECKING:
-    from ..runs.config import Config
+    from ..config import Config
     from ..runs.store import Store
 
 INTERRUPTED = 130
@@ -55,7 +55,7 @@ def run(
     config: Path, overrides: tuple[str, ...], seed: int | None, out: Path | None, pool: str | None, dry_run: bool
 ) -> None:
     """Start a search."""
-    from ..runs.config import read_config
+    from ..config import read_config
     from ..runs.run import create
 
     options = {"seed": seed, "machine.pool": pool}

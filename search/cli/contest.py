@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..fair.contest import Standings
     from ..fair.heats import Heats, Referee
-    from ..runs.config import Config
 
 INTERRUPTED = 130
 SECONDS_BETWEEN_LINES = 30.0
@@ -53,7 +53,7 @@ def settings(rules: Sequence[str], config: Path | None = None, tasks: str | None
 
     Raises ConfigError, also where a run was bred on another split: its rule would be judged by what it has seen.
     """
-    from ..runs.config import Config, ConfigError, checked, read_config
+    from ..config import Config, ConfigError, checked, read_config
 
     runs = {rule: read_config(Path(rule, "config.toml")) for rule in rules if Path(rule).is_dir()}
     data = (read_config(config) if config else next(iter(runs.values()), Config())).model_dump()
@@ -75,7 +75,7 @@ def settings(rules: Sequence[str], config: Path | None = None, tasks: str | None
 
 def schedule_names(text: str) -> tuple[str, ...]:
     """Schedules from `a,b`. Raises BadParameter."""
-    from ..training.schedules import SCHEDULES
+    from ..fair.schedules import SCHEDULES
 
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in found:
@@ -100,8 +100,8 @@ def contest_folder(
     out: Path | None, kind: str, config: Config, referee: type[Referee] | None = None, again: str = ""
 ) -> Iterator[Heats]:
     """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on."""
+    from ..config import to_toml
     from ..fair.heats import Heats, Referee
-    from ..runs.config import to_toml
     from ..tasks.task import TASKS
     from ..training.pool import make_pool
 

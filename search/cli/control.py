@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..runs.words import in_words
+from .words import in_words
 
 if TYPE_CHECKING:
-    from ..runs.config import Config
+    from ..config import Config
     from ..runs.store import Store
 
 

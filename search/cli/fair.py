@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..runs.words import in_words
 from .contest import SETTINGS, TUNING, contest_folder, numbers, schedule_names, settings, show, with_options
+from .words import in_words
 
 if TYPE_CHECKING:
     from ..fair.tune import Tuner

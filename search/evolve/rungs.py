@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..runs.config import Config
+from ..config import Config
 from ..training.fitness import DIVERGED
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ...dsl.text.syntax import File
-from ..runs.config import Search
+from ..config import Search
 from ..seeds import generator
 from ..spaces.measure import complexity, skeleton, state_bytes
 from ..spaces.trees import tidied

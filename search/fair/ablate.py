@@ -14,11 +14,11 @@ from ...dsl.text.spelling import format_expr
 from ...dsl.text.syntax import Assign, Let, Output, Statement
 from ...dsl.text.walking import mapped, walk, with_values
 from ...dsl.writing import text_of
-from ..runs.config import ConfigError
-from ..training.schedules import has_own_schedule, under
+from ..config import ConfigError
 from .contest import Contest
 from .entrants import Entrant, from_text
 from .factors import schedule_factors, without
+from .schedules import has_own_schedule, under
 from .tune import Budget
 
 ONE = Number(1.0, "1")

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..runs.config import Config
+from ..config import Config
 from .claims import Basis, Claim, claim
 from .entrants import Entrant
 from .heats import Heat, Heats, Purpose, Result, heat

@@ -24,7 +24,7 @@ from ...dsl.text.parser import parse
 from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import File, Item, Optimizer, ParamDecl, Use
 from ...dsl.writing import file_of, prior_of
-from ..runs.config import ConfigError, nearest
+from ..config import ConfigError, did_you_mean
 from ..training.build import MakeOptimizer, optimizer_of
 
 ZOO_PREFIX, TORCH_PREFIX = "zoo:", "torch:"
@@ -158,7 +158,7 @@ def torch_names() -> list[str]:
 
 def _from_torch(name: str) -> Entrant:
     if name not in torch_names():
-        there = nearest(name, torch_names()) or f"; there is {', '.join(torch_names())}"
+        there = did_you_mean(name, torch_names()) or f"; there is {', '.join(torch_names())}"
         raise ConfigError(f"torch.optim has no `{name}` that can be compared{there}")
     params: list[Param] = []
     for argument, default in _signature(name).items():

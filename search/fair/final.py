@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..runs.config import Config
+from ..config import Config
 from ..runs.run import readable
 from ..runs.store import Individual, Store, StoreError
 from ..tasks.dataset import Dataset

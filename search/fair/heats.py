@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from ... import __version__
-from ..runs.config import Config
+from ..config import Config
 from ..runs.store import StoreError
 from ..seeds import seed_of
 from ..tasks.layers import in_c
@@ -31,8 +31,8 @@ from ..training.blame import STOPS
 from ..training.build import MakeOptimizer
 from ..training.evaluate import Company, Evaluator, Job, Outcome
 from ..training.pool import Pool
-from ..training.schedules import scheduled
 from .entrants import maker
+from .schedules import scheduled
 
 FILE = "heats.jsonl"
 CURVE_POINTS = 100

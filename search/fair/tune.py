@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...dsl.rule import Value
+from ..config import Config, ConfigError
 from ..evolve.strategy import Evolution
-from ..runs.config import Config, ConfigError
 from ..seeds import generator
 from ..spaces.axes import Axis, Side, axes_of, prior_text
 from ..training.fitness import overall
-from ..training.schedules import under
 from .entrants import Entrant, maker
 from .heats import Heats, Result, heat
+from .schedules import under
 
 ROUNDS = 4
 SIGMA = 0.25

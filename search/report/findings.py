@@ -15,7 +15,7 @@ from ...dsl.text.expressions import Apply
 from ...dsl.text.parser import parse
 from ...dsl.text.syntax import File, Output
 from ...dsl.text.walking import walk
-from ..runs.config import Config
+from ..config import Config
 from ..runs.export import formula
 from ..runs.run import config_of
 from ..runs.store import Individual, Store, StoreError

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...dsl.diagnostics import OptError
-from ..runs.config import to_toml
+from ..config import to_toml
 from ..runs.progress import duration
 from ..runs.run import readable
 from ..runs.store import Individual, Store, StoreError

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...dsl.text.format import format_file
 from ...dsl.text.syntax import File
+from ..config import Config
 from ..evolve.evolve import evolve
 from ..evolve.population import Candidate, Merit
 from ..evolve.selection import Breeding
@@ -19,7 +20,6 @@ from ..spaces.trees import tidied
 from ..training.build import optimizer_of
 from ..training.evaluate import Evaluator, Job, settle
 from ..training.pool import worker_count
-from .config import Config
 
 STEPS, TIMINGS = (4, 16), 2
 

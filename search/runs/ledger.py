@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from ..config import Config
 from ..evolve.population import TRIAL
 from ..evolve.rungs import Ladder
 from ..training.fitness import DIVERGED
-from .config import Config
 from .store import Individual, Store
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..config import ConfigError, checked
 from ..evolve.selection import SELECTIONS
 from ..spaces.gates import NAMES
 from ..spaces.space import SPACES
 from ..tasks.task import TASKS
-from .config import ConfigError, checked
 
 WIDTH = 100
 TEMPLATE = """\

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..evolve.listener import Listener
 from ..evolve.population import Candidate, Generation, Merit
+from .listener import Listener
 
 if TYPE_CHECKING:
     from rich.console import Console

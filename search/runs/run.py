@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
+from ..config import Config, checked, to_toml
 from ..evolve.control import controlled
 from ..evolve.evolve import evolve
-from ..evolve.listener import Listener
-from ..evolve.scorer import Scorer
 from ..evolve.selection import Breeding
 from ..spaces.founders import founder_texts, opened_by
 from ..spaces.gates import Gatekeeper
@@ -32,7 +31,8 @@ from ..tasks.own import is_own
 from ..tasks.task import TASKS
 from ..training.fitness import DIVERGED
 from ..training.pool import make_pool
-from .config import Config, checked, to_toml
+from .listener import Listener
+from .scorer import Scorer
 from .scores import Scores
 from .store import Individual, Store, StoreError
 

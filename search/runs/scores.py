@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from ...dsl.cache import cache_folder
+from ..config import Config
 from ..tasks import own
 from ..tasks.layers import in_c
 from ..tasks.task import TASKS
 from ..training.evaluate import Job, Outcome
-from .config import Config
 
 FILE = "scores.sqlite"
 APPLICATION = 0x6F707473

@@ -14,7 +14,7 @@ from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.syntax import File
 from ...dsl.writing import text_of
-from ..runs.config import Config, ConfigError, nearest
+from ..config import Config, ConfigError, did_you_mean
 from .expression import with_averages
 from .paper import read
 from .sites import sites
@@ -45,7 +45,7 @@ def _tree(name: str, space: Space) -> File:
     if name in zoo_names():
         return _standard(file_at(ZOO / f"{name}.opt"), ZOO)
     known = [*space.founders, *zoo_names()]
-    hint = nearest(name, known) or f"; there is {', '.join(known)}, or name a file that ends in .opt"
+    hint = did_you_mean(name, known) or f"; there is {', '.join(known)}, or name a file that ends in .opt"
     raise ConfigError(f"search.founders: no rule `{name}`{hint}")
 
 

@@ -19,8 +19,8 @@ from ...dsl.meaning.flow import paths
 from ...dsl.meaning.interpret import settings
 from ...dsl.rule import Rule
 from ...dsl.text.syntax import File
+from ..length import setting_of
 from ..seeds import generator
-from ..training.build import LENGTH
 from .keys import rule_of
 
 Array = NDArray[np.float64]
@@ -85,10 +85,7 @@ class Probe:
     @cached_property
     def _paths(self) -> Array:
         """The parameters before every step and after the last, on both rows of gradients, (2, STEPS + 1, *SHAPE)."""
-        return paths(self.rule, settings(self.rule, **self._required()), *_made_up())
-
-    def _required(self) -> dict[str, int]:
-        return {param.name: self.length for param in self.rule.params if param.name == LENGTH and param.default is None}
+        return paths(self.rule, settings(self.rule, **setting_of(self.rule, self.length)), *_made_up())
 
 
 Gate = Callable[[Probe], str]

@@ -13,13 +13,11 @@ from torch import nn
 from ...compiler.load import load, load_population
 from ...compiler.runtime.population import PopulationOptimizer
 from ...dsl.load import rule_from_text
-from ...dsl.rule import Rule, Value
+from ...dsl.rule import Rule
+from ..length import setting_of
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter], int], torch.optim.Optimizer]
 """(parameters, steps of the whole run) to an optimizer."""
-
-LENGTH = "total"
-"""The parameter without a default that a rule's schedule may ask for: the run's length in steps."""
 
 
 def optimizer_of(text: str) -> MakeOptimizer:
@@ -35,14 +33,6 @@ def optimizer_of(text: str) -> MakeOptimizer:
         return optimizer_class(parameters, **setting_of(rule, steps))  # type: ignore[arg-type]
 
     return make
-
-
-def setting_of(rule: Rule, steps: int) -> dict[str, Value]:
-    """A rule's hyperparameters in a run of so many steps. Raises ValueError where one but `total` has no default."""
-    required = {param.name for param in rule.params if param.default is None}
-    if not required <= {LENGTH}:
-        raise ValueError(f"no default for {', '.join(sorted(required - {LENGTH}))}")
-    return {param.name: steps if param.default is None else param.default for param in rule.params}
 
 
 def _skeleton(rule: Rule) -> Rule:

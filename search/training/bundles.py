@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from ..runs.config import Config
+from ..config import Config
 from .evaluate import Company, Job, Outcome, failure
 
 TRIES = 2

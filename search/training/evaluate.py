@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from ...dsl.load import rule_from_text
-from ..runs.config import Config
+from ..config import Config
+from ..length import setting_of
 from ..seeds import seed_of
 from ..tasks.protocol import Foreseeing, Problem
 from ..tasks.task import problem
 from .blame import Fault, fault_of
-from .build import MakeOptimizer, optimizer_of, setting_of
+from .build import MakeOptimizer, optimizer_of
 from .fitness import DIVERGED, fitness
 from .train import Curve, divergence, flushing, train_together
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
-from ..runs.config import Config
+from ..config import Config
 from .bundles import Bundle, Queue, Results, Sizes, on_cuda
 from .evaluate import Evaluator, Job, limit_memory, settle
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..runs.config import Config, ConfigError
+from ..config import Config, ConfigError
 from .bundles import TRIES, Bundle, Queue, Results, Sizes
 from .evaluate import Evaluator, Job, Outcome, limit_memory, settle
 

@@ -7,10 +7,10 @@ import pytest
 
 from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.meaning.interpret import initial_states, settings, step
+from optc.search.config import ConfigError
 from optc.search.fair.ablate import ablation, usual_schedules, variants
 from optc.search.fair.entrants import entrant_of, from_text
 from optc.search.fair.tune import Budget
-from optc.search.runs.config import ConfigError
 
 LENGTH = {"total": 50}
 

@@ -3,8 +3,8 @@
 import pytest
 
 from optc.compiler import load
+from optc.search.config import checked
 from optc.search.fair.heats import Heats, Referee, heat
-from optc.search.runs.config import checked
 from optc.search.runs.store import StoreError
 from optc.search.training import build
 from optc.search.training.evaluate import Evaluator, Job

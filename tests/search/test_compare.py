@@ -9,13 +9,13 @@ import time
 import numpy as np
 import pytest
 
+from optc.search.config import checked
 from optc.search.fair.compare import BASELINES, comparison
 from optc.search.fair.contest import BEST_SCHEDULE, Contest, Entry, Place, Standings
 from optc.search.fair.entrants import from_text
 from optc.search.fair.heats import Result
 from optc.search.fair.scoreboard import lines, rows
 from optc.search.fair.tune import Budget, Tuner
-from optc.search.runs.config import checked
 
 from .conftest import COMMAND
 

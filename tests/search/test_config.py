@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optc.search.runs.config import Config, ConfigError, read_config, to_toml
+from optc.search.config import Config, ConfigError, read_config, to_toml
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 

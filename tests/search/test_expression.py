@@ -15,7 +15,7 @@ from optc.dsl.text.expressions import Name, Number
 from optc.dsl.text.format import format_file
 from optc.dsl.text.parser import parse
 from optc.dsl.writing import file_of
-from optc.search.runs.config import Config, ConfigError
+from optc.search.config import Config, ConfigError
 from optc.search.seeds import generator
 from optc.search.spaces import graft
 from optc.search.spaces.expression import FOUNDERS, founder

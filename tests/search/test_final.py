@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import optc.search
+from optc.search.config import checked
 from optc.search.fair import final
 from optc.search.fair.record import lines
-from optc.search.runs.config import checked
 from optc.search.tasks.data import as_images
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import problem
@@ -151,7 +151,7 @@ def test_rivals_are_tuned_alike_and_meet_the_winner_there(searched, optsearch, d
 
 def test_an_unfinished_search_is_not_tested(data, optsearch, tiny):
     data(poisoned=True)
-    from optc.search.runs.config import read_config
+    from optc.search.config import read_config
     from optc.search.runs.run import create
 
     create(read_config(tiny), Path("run")).close()

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from optc.search.config import checked
 from optc.search.fair.heats import Heats, curve_of, heat
-from optc.search.runs.config import checked
 from optc.search.runs.store import StoreError
 
 CONFIG = checked({"training": {"steps": 10}}, "a test")

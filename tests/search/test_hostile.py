@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from optc.search.runs.config import read_config
+from optc.search.config import read_config
 from optc.search.runs.database import FILE, LOCK
 from optc.search.runs.run import config_of, create, run
 from optc.search.runs.store import Store, StoreError
@@ -194,7 +194,7 @@ class Tall:
 
 
 def test_a_rule_that_eats_memory_costs_its_own_score(tmp_path):
-    from optc.search.runs.config import Config
+    from optc.search.config import Config
     from optc.search.training.evaluate import Job
     from optc.search.training.pool import make_pool
 

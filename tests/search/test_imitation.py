@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optc.dsl.text.format import format_file
-from optc.search.runs.config import checked
+from optc.search.config import checked
 from optc.search.spaces.expression import founder
 from optc.search.tasks.data import DataError
 from optc.search.tasks.imitation import Agreement

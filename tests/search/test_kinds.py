@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from optc.search.config import ConfigError, checked, read_config
 from optc.search.fair.final import tested as judged_by_the_test_split
-from optc.search.runs.config import ConfigError, checked, read_config
 from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.characters import CONTEXT, LEAST, PAGE
 from optc.search.tasks.data import DataError

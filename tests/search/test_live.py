@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
+from optc.search.config import read_config
 from optc.search.evolve.population import Candidate, Generation, Member, Merit, Refusal
-from optc.search.runs.config import read_config
 from optc.search.runs.live import Board
 from optc.search.runs.progress import Lines, make_listener
 from optc.search.runs.run import create, run

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optc.search.runs.config import Config, ConfigError, read_config
+from optc.search.config import Config, ConfigError, read_config
 from optc.search.runs.estimate import cost, in_words
 from optc.search.runs.new import template
 from optc.search.spaces.space import SPACES

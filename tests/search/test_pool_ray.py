@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from optc.search.runs.config import ConfigError, read_config
+from optc.search.config import ConfigError, read_config
 from optc.search.runs.estimate import workers_of
 from optc.search.runs.run import create, run
 from optc.search.runs.store import Store

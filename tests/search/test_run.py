@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from optc.search.runs.config import read_config
+from optc.search.config import read_config
 from optc.search.runs.run import create, run
 from optc.search.runs.store import Store
 from optc.search.tasks import sources

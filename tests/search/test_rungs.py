@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from optc.search.config import Config, ConfigError, checked, read_config
 from optc.search.evolve.rungs import Ladder
-from optc.search.runs.config import Config, ConfigError, checked, read_config
 from optc.search.runs.ledger import ledger, lines
 from optc.search.runs.store import Store
 

@@ -6,10 +6,10 @@ import torch
 
 from optc.dsl.load import rule_from_text, zoo
 from optc.dsl.text.spelling import format_expr
+from optc.search.config import ConfigError
 from optc.search.fair.entrants import entrant_of, from_text, maker
 from optc.search.fair.factors import schedule_factors, step_size, without
-from optc.search.runs.config import ConfigError
-from optc.search.training.schedules import scheduled, under, warmup_cosine
+from optc.search.fair.schedules import scheduled, under, warmup_cosine
 
 
 def factors_of(text):

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from optc.search.runs.config import Config
+from optc.search.config import Config
 from optc.search.runs.scores import FILE, Scores
 from optc.search.tasks import own
 from optc.search.training.evaluate import Job, Outcome, failure
@@ -90,7 +90,7 @@ def test_what_no_score_depends_on_is_no_part_of_the_key():
 
 def test_every_setting_of_training_is_decided_upon():
     """A new setting is part of the key unless someone says otherwise."""
-    from optc.search.runs.config import Training
+    from optc.search.config import Training
     from optc.search.runs.scores import ELSEWHERE
 
     assert set(Training.model_fields) >= ELSEWHERE
@@ -231,7 +231,7 @@ def test_a_full_disk_costs_no_search(folder):
     """The file may not grow beyond 64 KiB, as if the disk were full."""
     code = """
 import resource, signal, numpy as np
-from optc.search.runs.config import Config
+from optc.search.config import Config
 from optc.search.training.evaluate import Job, Outcome
 from optc.search.runs.scores import Scores
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))

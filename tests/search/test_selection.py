@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optc.search.config import Config, ConfigError, checked
 from optc.search.evolve.pareto import by_merit, crowding, ranks
 from optc.search.evolve.population import Candidate, Member, Merit, ranked
 from optc.search.evolve.selection import SELECTIONS, Breeding
-from optc.search.runs.config import Config, ConfigError, checked
 from optc.search.spaces.expression import founder
 from optc.search.spaces.measure import complexity, state_bytes
 from optc.search.spaces.space import SPACES

@@ -39,7 +39,7 @@ STRATEGIES = {
 
 RUN = """
 from pathlib import Path
-from optc.search.runs.config import read_config
+from optc.search.config import read_config
 from optc.search.runs.run import config_of, create, run
 from optc.search.runs.store import Store, FILE
 from optc.search.runs.progress import Lines

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from optc.search.runs.config import Config
+from optc.search.config import Config
 from optc.search.tasks import sources
 from optc.search.tasks.augment import crop_and_flip
 from optc.search.tasks.data import DataError, Examples, as_images, data_folder

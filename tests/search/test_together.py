@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from optc.dsl.load import ZOO
-from optc.search.runs.config import checked, read_config
+from optc.search.config import checked, read_config
+from optc.search.fair.schedules import scheduled
 from optc.search.runs.run import create, run
 from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.data import Examples
@@ -17,7 +18,6 @@ from optc.search.tasks.task import TASKS, problem
 from optc.search.training.build import optimizer_of
 from optc.search.training.bundles import Queue, Sizes
 from optc.search.training.evaluate import NO_LOSSES, Job, Outcome
-from optc.search.training.schedules import scheduled
 from optc.search.training.stacks import stacks_of
 from optc.search.training.train import Curve, train, train_together
 

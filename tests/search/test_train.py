@@ -78,7 +78,7 @@ def test_every_thread_of_a_worker_flushes_them():
     """In a process of its own: threads keep the mode of the moment at which they are made."""
     code = """
 import torch
-from optc.search.runs.config import checked
+from optc.search.config import checked
 from optc.search.training.evaluate import settle
 from optc.search.training.train import flushing
 settle(checked({"machine": {"threads": 2}}, "a test"))

@@ -7,12 +7,12 @@ import pytest
 
 from optc.dsl.load import rule_from_file, zoo
 from optc.dsl.rule import Interval, Param, Prior
+from optc.search.config import ConfigError, checked
 from optc.search.evolve.strategy import Evolution
 from optc.search.fair.entrants import entrant_of, entrants, from_text, maker, torch_names
+from optc.search.fair.schedules import under
 from optc.search.fair.tune import METHODS, Budget, Trial, Tuner
-from optc.search.runs.config import ConfigError, checked
 from optc.search.spaces.axes import Axis, axes_of, prior_text
-from optc.search.training.schedules import under
 
 POSITIVE, SHARE = Interval(0, float("inf"), True, True), Interval(0, 1, False, True)
 RATE = Axis("lr", Prior("loguniform", (1e-5, 1e-1)), POSITIVE)
@@ -287,7 +287,7 @@ def test_wrong_options_are_refused_in_words(optsearch):
 
 def test_settings_of_a_run_are_its_own(tmp_path):
     from optc.search.cli.contest import settings
-    from optc.search.runs.config import to_toml
+    from optc.search.config import to_toml
 
     config = checked({"seed": 9, "training": {"steps": 7, "train_images": 300}}, "a run")
     (tmp_path / "config.toml").write_text(to_toml(config))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optc.search.runs.config import checked
+from optc.search.config import checked
 from optc.search.runs.run import create
 from optc.search.runs.store import Individual, Rejected
 from optc.search.training.evaluate import Job, Outcome

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...dsl.text.format import format_file
-from ..runs.config import Config
-from ..runs.scores import Scores
-from ..runs.store import Individual, Rejected, Store, StoreError
+from ..config import Config
+from ..evolve.population import Candidate, Merit
+from ..evolve.rungs import Ladder
 from ..spaces.keys import key_of
 from ..spaces.trees import tidied
 from ..training.blame import STOPS
@@ -16,8 +16,8 @@ from ..training.evaluate import Job
 from ..training.fitness import DIVERGED, overall
 from ..training.pool import Pool
 from .listener import Listener
-from .population import Candidate, Merit
-from .rungs import Ladder
+from .scores import Scores
+from .store import Individual, Rejected, Store, StoreError
 
 Run = tuple[str, str, int, int]
 """Of a training run: the rule's key, task, number of the seed, steps."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +16,12 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+
+from ..dsl.meant import nearest
 
 
 class ConfigError(Exception):
@@ -51,52 +53,32 @@ class Search(Section):
     founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
 
-    @field_validator("space")
-    @classmethod
-    def _known_space(cls, name: str) -> str:
-        from ..spaces.space import SPACES
-
-        return _one_of(name, SPACES, "space")
-
-    @field_validator("gates")
-    @classmethod
-    def _known_gates(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from ..spaces.gates import NAMES
-
-        return tuple(_one_of(name, NAMES, "gate") for name in names)
-
     @model_validator(mode="before")
     @classmethod
     def _as_the_space_is_searched(cls, data: Any) -> Any:
-        from ..spaces.space import SPACES
+        from .spaces.space import SPACES
 
         space = data.get("space") if isinstance(data, dict) else None
         if isinstance(space, str) and space in SPACES:
             return {**SPACES[space].defaults, **data}
         return data
 
-    @field_validator("selection")
+    @field_validator("space", "gates", "selection", "control", "objectives")
     @classmethod
-    def _known_selection(cls, name: str) -> str:
-        from ..evolve.selection import SELECTIONS
-
-        return _one_of(name, SELECTIONS, "selection")
-
-    @field_validator("control")
-    @classmethod
-    def _known_control(cls, name: str) -> str:
-        from ..evolve.control import CONTROLS
-
-        return _one_of(name, CONTROLS, "control") if name else name
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
+        kind, known = _named()[str(info.field_name)]
+        for name in (given,) if isinstance(given, str) else given:
+            if name not in known:
+                there = did_you_mean(name, known) or f"; there is {', '.join(filter(None, known))}"
+                raise ValueError(f"no {kind} `{name}`{there}")
+        return given
 
     @field_validator("objectives")
     @classmethod
-    def _known_objectives(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from ..evolve.selection import OBJECTIVES
-
+    def _with_fitness(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if "fitness" not in names:
             raise ValueError("one of them must be fitness")
-        return tuple(dict.fromkeys(_one_of(name, OBJECTIVES, "objective") for name in names))
+        return tuple(dict.fromkeys(names))
 
     @model_validator(mode="after")
     def _room_for_children(self) -> Search:
@@ -192,29 +174,39 @@ class Config(Section):
 
 
 def _task(name: str) -> str:
-    from ..tasks.data import DataError
-    from ..tasks.own import absolute, is_own
-    from ..tasks.task import TASKS
+    from .tasks.data import DataError
+    from .tasks.own import absolute, is_own
+    from .tasks.task import TASKS
 
     name = absolute(name) if is_own(name) else name
     try:
         TASKS[name]
     except DataError as error:
-        near = "" if is_own(name) else nearest(name, TASKS)
+        near = "" if is_own(name) else did_you_mean(name, TASKS)
         raise ValueError(f"no task `{name}`{near}" if near else str(error)) from None
     return name
 
 
-def _one_of(name: str, known: Iterable[str], kind: str) -> str:
-    if name in known:
-        return name
-    raise ValueError(f"no {kind} `{name}`{nearest(name, known) or '; there is ' + ', '.join(known)}")
+def _named() -> dict[str, tuple[str, Sequence[str]]]:
+    """The settings of [search] that name something: what, and the names there are."""
+    from .evolve.control import CONTROLS
+    from .evolve.selection import OBJECTIVES, SELECTIONS
+    from .spaces.gates import NAMES
+    from .spaces.space import SPACES
+
+    return {
+        "space": ("space", [*SPACES]),
+        "gates": ("gate", NAMES),
+        "selection": ("selection", [*SELECTIONS]),
+        "control": ("control", ["", *CONTROLS]),
+        "objectives": ("objective", [*OBJECTIVES]),
+    }
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean ...?`, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
+    near = nearest(word, known)
+    return f"; did you mean `{near}`?" if near else ""
 
 
 # ---------------------------------------------------------------- reading
@@ -280,9 +272,9 @@ def _suggestion(place: list[str]) -> str:
     *sections, word = place
     fields = _fields()
     here = ".".join(sections)
-    near = difflib.get_close_matches(word, [f.rpartition(".")[2] for f in fields if f.rpartition(".")[0] == here], n=1)
+    near = nearest(word, [f.rpartition(".")[2] for f in fields if f.rpartition(".")[0] == here])
     if near:
-        return f"; did you mean `{'.'.join([*sections, near[0]])}`?"
+        return f"; did you mean `{'.'.join([*sections, near])}`?"
     elsewhere = [f for f in fields if f.rpartition(".")[2] == word]
     return f"; did you mean `{elsewhere[0]}`?" if elsewhere else ""
 

@@ -13,10 +13,10 @@ from torch import nn, optim
 from ...dsl.checks.check import check
 from ...dsl.text.parser import parse
 from ...dsl.writing import text_of
-from ..fair.entrants import Entrant, from_text
-from ..fair.factors import schedule_factors, without
-from ..runs.config import ConfigError
-from .build import MakeOptimizer
+from ..config import ConfigError
+from ..training.build import MakeOptimizer
+from .entrants import Entrant, from_text
+from .factors import schedule_factors, without
 
 WARMUP_SHARE = 0.1
 """The share of a run that is warm-up; of the paper's 500 steps, 50."""

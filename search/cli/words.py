@@ -16,9 +16,9 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         from ...dsl.diagnostics import OptError
+        from ..config import ConfigError
+        from ..runs.store import StoreError
         from ..tasks.data import DataError
-        from .config import ConfigError
-        from .store import StoreError
 
         try:
             command(*args, **kwargs)

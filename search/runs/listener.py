@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .population import Candidate, Generation, Merit
+from ..evolve.population import Candidate, Generation, Merit
 
 
 class Listener(Protocol):
