@@ -93,7 +93,7 @@ HIDDEN = {
 }
 BREEDING = Breeding(
     population=60, generations=10_000, elites=0, tournament=6, selection="pareto", crossover=0.2,
-    objectives=("fitness", "complexity"), tune_every=3, tune_top=3, tune_trials=30,
+    objectives=("fitness", "complexity"), tune_every=3, tune_top=3, tune_trials=30, patience=5,
 )  # fmt: skip
 
 Array = npt.NDArray[np.float64]
@@ -141,7 +141,8 @@ def search(hidden: Hidden, seed: int, most: int) -> dict[str, Any]:
 
     start = time.process_time()
     opened = replace(SPACES[hidden.space], founders={"sgd": founder("g")})
-    for _ in evolve(opened, BREEDING, seed, Gatekeeper(NAMES, STEPS), score):
+    gates = Gatekeeper(NAMES, STEPS)
+    for _ in evolve(opened, BREEDING, seed, gates, score, forget=gates.forget):
         if best >= FOUND or len(known) >= most:
             break
     seconds = round(time.process_time() - start, 1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from ..meaning.graph import Memory, Traced, trace
+from ..recent import remembering
 from ..rule import Rule, flattened
 from ..text.syntax import Repeat
 from .dead import without_dead
@@ -33,6 +34,7 @@ class Canonical:
     hash: str
 
 
+@remembering
 def canonical(rule: Rule) -> Canonical:
     """The canonical form. Equal for rules that differ in names, order of commuting arguments, grouping of sums and
     products, neutral elements, double negation, unfolded literals of moderate size, finite common factors, and in what

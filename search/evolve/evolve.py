@@ -7,7 +7,7 @@ scores of an interrupted run therefore continues it exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,26 +17,38 @@ from ..seeds import generator
 from ..spaces.space import Space
 from .polish import ATTEMPTS, Admit, Polisher, Score
 from .population import Candidate, Generation, Member, Refusal, ranked
+from .seasons import Seasons
 from .selection import SELECTIONS, Breeding, Members, winner
 
 
 def evolve(
-    space: Space, breeding: Breeding, seed: int, admit: Admit, score: Score, rehearse: Score | None = None
+    space: Space,
+    breeding: Breeding,
+    seed: int,
+    admit: Admit,
+    score: Score,
+    rehearse: Score | None = None,
+    forget: Callable[[], None] = lambda: None,
 ) -> Iterator[Generation]:
     """The generations of a run in order; who lives on from one to the next keeps the score it has.
 
     `rehearse` scores on other seeds than `score` does: constants are tuned by it. Without it there is no chance in
-    scores, and `score` does for both.
+    scores, and `score` does for both. `forget` is called where a population begins afresh: what the gates refused as
+    born before may be born again.
     """
     selection = SELECTIONS[breeding.selection](breeding)
     polish = Polisher(breeding, seed, space.literals, admit, score, rehearse or score)
+    seasons = Seasons(breeding)
     members: Members = ()
     for number in range(breeding.generations):
-        nursery = _Nursery(space, breeding, seed, number, selection.pools(members) if number else (), admit)
+        nursery = _Nursery(space, breeding, seed, number, selection.pools(members) if members else (), admit)
         born = [nursery.birth(place) for place in range(selection.births if number else breeding.population)]
         children = tuple(Member(candidate, merit) for candidate, merit in zip(born, score(born), strict=True))
         members = polish(selection.next(members, ranked(children), number, seed), number)
         yield Generation(number, members)
+        members = seasons.turned(members, number, seed, selection)
+        if not members:
+            forget()
 
 
 @dataclass(frozen=True)
@@ -67,8 +79,8 @@ class _Nursery:
         return Candidate(self.number, place, tree, operators, parents, tuple(refused))
 
     def _conceived(self, rng: np.random.Generator, place: int) -> tuple[File, tuple[str, ...], tuple[str, ...]]:
-        """A child of its pool's winners. A first generation has no parents."""
-        if self.number == 0:
+        """A child of its pool's winners. Where a population begins there are no parents."""
+        if not self.pools:
             return self.space.random(rng), ("random",), ()
         pool, size = self.pools[place % len(self.pools)], self.breeding.tournament
         first, second = winner(pool, size, rng), winner(pool, size, rng)

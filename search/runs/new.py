@@ -34,6 +34,8 @@ objectives = [{objectives}] # what "pareto" selects by
 tune_every = {search.tune_every}                 # after every so many generations (0: never), the constants of
 tune_top = 1                   # so many of the best rules are tuned inside their skeletons,
 tune_trials = 16               # with so many trials each, by an evolution strategy
+patience = {search.patience}                   # after so many generations without a better rule (0: never)
+                               # a fresh population begins; once that is stuck too, the two breed as one
 control = ""                   # "random", "constants": children that are not bred; see optsearch control
 founders = []                  # rules to begin with: names of the zoo, or .opt files; empty: the space's own
 # Rules that are refused without any training, and why; [] trains everything:

@@ -139,10 +139,10 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         gates = Gatekeeper(search.gates, config.training.steps)
         space = opened_by(SPACES[search.space], _founders_of(store))
         space = controlled(space, search.control)
-        for generation in evolve(space, breeding, config.seed, gates, scorer, scorer.rehearse):
+        for generation in evolve(space, breeding, config.seed, gates, scorer, scorer.rehearse, gates.forget):
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)
-            if generation.best.fitness <= DIVERGED:
+            if generation.best.fitness <= DIVERGED and not (breeding.patience and store.hall_of_fame(1)):
                 raise StoreError(_hopeless(store))
     finally:
         pool.close()

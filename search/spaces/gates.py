@@ -152,6 +152,10 @@ class Gatekeeper:
                 return reason
         return ""
 
+    def forget(self) -> None:
+        """Let those be born again who were."""
+        self.seen.clear()
+
     def _repeated(self, probe: Probe) -> str:
         if probe.fingerprint in self.seen:
             return "repeats a rule that was born before"

@@ -17,7 +17,7 @@ import numpy as np
 from ...dsl.operators import OPERATORS
 from ...dsl.text.expressions import Expr, Number
 from ...dsl.text.syntax import File, Let, StateDecl
-from .growth import INNER, grown, leaf, small
+from .growth import INNER, grown, leaf, quantity, simple, small
 from .idioms import in_idiom
 from .memory import with_other_memory, with_state
 from .priors import pick, reach, stepped
@@ -76,7 +76,7 @@ def _hoist(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr
 
 
 def _shrink(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
-    return leaf(rng, site.readable) if arguments(part) and kind(part) == "real" else None
+    return quantity(rng, site.readable)
 
 
 def _constant(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
@@ -101,7 +101,7 @@ def _wrapped(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Ex
         return None
     here = pick(rng, [k for k in range(row.arity) if row.takes_at(k) == kind(part)])
     return applied(
-        row.name, tuple(part if k == here else grown(rng, site.readable, 2, row.takes_at(k)) for k in range(row.arity))
+        row.name, tuple(part if k == here else simple(rng, site.readable, row.takes_at(k)) for k in range(row.arity))
     )
 
 
@@ -112,7 +112,7 @@ def _term(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr 
 
 
 def _idiom(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
-    return in_idiom(part, site.readable, lambda: leaf(rng, site.readable), rng)
+    return in_idiom(part, site.readable, lambda: quantity(rng, site.readable), rng)
 
 
 def _renamed(tree: File, rng: np.random.Generator, whole_program: bool) -> File:
@@ -197,8 +197,8 @@ OPERATIONS = (
     Operation("subtree", 2, _cutting(_subtree, suits=_any)),
     Operation("point", 2, _cutting(_point, suits=_any)),
     Operation("hoist", 1.5, _cutting(_hoist, suits=_inner)),
-    Operation("shrink", 1, _cutting(_shrink, suits=_inner)),
-    Operation("wrap", 1, _cutting(_wrapped, suits=_any, whole=True)),
+    Operation("shrink", 2, _cutting(_shrink, suits=_real)),
+    Operation("wrap", 4, _cutting(_wrapped, suits=_any, whole=True)),
     Operation("term", 3, _cutting(_term, suits=_real, whole=True)),
     Operation("idiom", 4, _cutting(_idiom, suits=_real, whole=True)),
     Operation("constant", 2, _cutting(_constant, suits=lambda path, part: isinstance(part, Number))),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...dsl.operators import OPERATORS, Kind
 from ...dsl.text.expressions import Expr, Name
-from .idioms import in_idiom
+from .idioms import QUANTITIES, in_idiom, readable_of, template
 from .priors import pick
 from .sites import applied
 from .trees import number
@@ -55,7 +55,7 @@ def built(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
     """A leaf inside one idiom, or inside two: what optimizers look like before anyone has bred them."""
     value = leaf(rng, readable)
     for _ in range(int(rng.integers(1, 3))):
-        value = in_idiom(value, readable, lambda: leaf(rng, readable), rng)
+        value = in_idiom(value, readable, lambda: quantity(rng, readable), rng)
     return value
 
 
@@ -64,3 +64,14 @@ def leaf(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
     weights = [LEAVES.get(name, OTHER_LEAF) for name in readable]
     name = pick(rng, [*readable, ""], [*weights, CONSTANT_LEAF])
     return Name(name) if name else number(exp(rng.normal()))
+
+
+def quantity(rng: np.random.Generator, readable: Sequence[str]) -> Expr:
+    """A name, a constant, or what optimizers often make of one name."""
+    text = readable_of(QUANTITIES, readable, rng)
+    return template(text) if text else leaf(rng, readable)
+
+
+def simple(rng: np.random.Generator, readable: Sequence[str], wanted: Kind) -> Expr:
+    """A quantity, or a comparison of two."""
+    return quantity(rng, readable) if wanted == "real" else grown(rng, readable, 2, wanted)

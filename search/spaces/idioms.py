@@ -7,7 +7,8 @@ several, most of which are worse than nothing by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -26,20 +27,34 @@ IDIOMS: dict[str, float] = {
     "x*exp(y)": 1,
     "where(x*y > 0, x, c*x)": 1,
     "clip(x, -c, c)": 1,
+    "sign(x)*abs(x)^c": 1,
+    "x/(v^c + eps)": 1,
+    "x/t^c": 0.5,
+    "x*min(1, c*t)": 0.5,
+    "x*norm(theta)/(norm(x) + eps)": 0.5,
 }
 """How often each is chosen."""
+QUANTITIES: dict[str, float] = {
+    "sqrt(v)": 2, "sqrt(vhat)": 2, "abs(g)": 2, "abs(m)": 2, "sign(g)": 1, "sign(m)": 1, "g^2": 1, "": 10,
+}  # fmt: skip
+"""How often each of what optimizers are made of is chosen; the last stands for a name or a constant."""
 FREE = frozenset("xycd")
 
 
 def in_idiom(part: Expr, readable: Sequence[str], leaf: Callable[[], Expr], rng: np.random.Generator) -> Expr:
     """The part inside one of the idioms whose names can be read."""
-    templates = {text: template(text) for text in IDIOMS}
-    usable = [text for text, value in templates.items() if reads(value) - FREE <= set(readable)]
-    chosen = templates[pick(rng, usable, [IDIOMS[text] for text in usable])]
+    chosen = template(readable_of(IDIOMS, readable, rng))
     c = rng.uniform(0.05, 0.95)
     return filled(chosen, {"x": part, "y": leaf(), "c": number(c), "d": number(1 - c)})
 
 
+def readable_of(table: Mapping[str, float], readable: Sequence[str], rng: np.random.Generator) -> str:
+    """One of a table's texts whose names can be read, or the empty one, by weight."""
+    usable = [text for text in table if not text or reads(template(text)) - FREE <= set(readable)]
+    return pick(rng, usable, [table[text] for text in usable])
+
+
+@cache
 def template(text: str) -> Expr:
     """The expression that a text is."""
     line = fragment(f"update = {text}")

@@ -14,7 +14,7 @@ import numpy as np
 from ...dsl.text.expressions import Expr, Name
 from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 from .growth import small
-from .idioms import template
+from .idioms import readable_of, template
 from .priors import pick
 from .sites import Path, Site, arguments, kind, mended, operator, parts, put, reads, sites
 from .trees import filled, fragment, live_names, number, rounded
@@ -23,7 +23,7 @@ MAX_STATES = 4
 RATE = "~ 1 - loguniform(1e-3, 0.5)"
 FORMS: dict[str, float] = {"b*s + (1 - b)*x": 3, "max(b*s, x)": 1, "b*s + x": 1, "s + x": 0.5}
 """How often each way to remember is chosen: a mean, the largest lately, a decaying sum, a sum."""
-TAKEN: dict[str, float] = {"g": 2, "g^2": 2, "abs(g)": 1, "sign(g)": 1, "": 4}
+TAKEN: dict[str, float] = {"g": 2, "g^2": 2, "abs(g)": 1, "sign(g)": 1, "(g - m)^2": 1, "": 4}
 """How often each quantity is what a state takes in; the last stands for a random expression."""
 
 
@@ -93,7 +93,7 @@ def _rates(tree: File) -> set[str]:
 
 
 def _taken(rng: np.random.Generator, readable: tuple[str, ...]) -> Expr:
-    chosen = pick(rng, list(TAKEN), list(TAKEN.values()))
+    chosen = readable_of(TAKEN, readable, rng)
     return template(chosen) if chosen else small(rng, readable, 3)
 
 

@@ -22,8 +22,10 @@ FREE: Mapping[str, Any] = {
     "objectives": ("fitness", "complexity"),
     "crossover": 0.2,
     "tune_every": 3,
+    "patience": 5,
 }
-"""How a space without bounds is searched: for what is good and small, with little crossing, constants apart."""
+"""How a space without bounds is searched: for what is good and small, with little crossing, constants apart, by
+populations that take turns."""
 
 
 @dataclass(frozen=True)

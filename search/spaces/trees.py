@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache, lru_cache
 
 from ...dsl.diagnostics import NOWHERE
+from ...dsl.recent import remembering
 from ...dsl.text.expressions import Apply, Call, Expr, Name, Number
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import literal
@@ -84,6 +85,7 @@ def plain_sum(e: Expr) -> Expr:
             return e
 
 
+@remembering
 def tidied(tree: File) -> File:
     """The tree without what its update never reads: sleeping genes, unused states and values, second names."""
     tree = _without_second_names(tree)

@@ -22,6 +22,7 @@ from optc.search.spaces.expression import FOUNDERS, founder
 from optc.search.spaces.founders import founder_texts, opened_by
 from optc.search.spaces.graft import MAX_DEPTH, MAX_SIZE, OPERATIONS, chosen
 from optc.search.spaces.growth import INNER, grown
+from optc.search.spaces.idioms import QUANTITIES
 from optc.search.spaces.priors import drawn, stepped
 from optc.search.spaces.sites import arguments, at, depth, kind, mended, operator, parts, put, sites, size
 from optc.search.spaces.space import SPACES
@@ -113,10 +114,14 @@ def test_hoisting_leaves_a_part_of_the_whole():
         assert {p.id for _, p in parts(after) if hasattr(p, "id")} <= {"g", "m", "v"}
 
 
-def test_shrinking_makes_a_part_a_leaf():
-    for after in done("shrink", TEXT):
-        before, after = difference(expression(TEXT), after)
-        assert arguments(before) and not arguments(after)
+def test_shrinking_puts_a_quantity_in_a_parts_place():
+    found = {typed(difference(expression(TEXT), after)[1]) for after in done("shrink", TEXT, 400)}
+    assert {"g", "m", "sqrt(vhat)", "abs(m)", "g^2"} <= found
+    assert all(text in QUANTITIES or size(expression(text)) == 1 or text in TEXT for text in found)
+
+
+def typed(value):
+    return line(mended(founder("g"), sites(founder("g"), whole_program=False)[0], value)).removeprefix("update = ")
 
 
 def difference(before, after):
