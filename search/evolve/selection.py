@@ -190,18 +190,28 @@ class Pareto:
         return self.breeding.children or self.breeding.population
 
     def pools(self, members: Members) -> Sequence[Members]:
-        return [self._sorted(members)]
+        return [self._sorted(members), self._fittest(members)]
 
     def next(self, members: Members, children: Members, number: int, seed: int) -> Members:
         return ranked(self._sorted(ranked([*members, *children]))[: self.breeding.population])
 
     def _sorted(self, members: Members) -> Members:
         """The best first: those that came through by front and crowding, then the others as they are ranked."""
-        furthest = max(m.merit.rung for m in members)
-        through = [m for m in members if m.merit.rung == furthest and m.fitness > DIVERGED]
-        others = [m for m in members if m.merit.rung < furthest or m.fitness <= DIVERGED]
+        through, others = _told_apart(members)
         points = [self._of(m).point for m in through]
         first, again = self._one_of_each([through[k] for k in by_merit(np.array(points, np.float64))])
+        return (*first, *again, *others)
+
+    def _fittest(self, members: Members) -> Members:
+        """The fittest first, of those within a hundredth the best by the other objectives (Luke and Panait's buckets)."""
+        names = self.breeding.objectives
+        through, others = _told_apart(members)
+
+        def order(member: Member) -> tuple[float, ...]:
+            point = self._of(member).point
+            return -round(member.fitness, 2), *(-x for name, x in zip(names, point, strict=True) if name != "fitness")
+
+        first, again = self._one_of_each(sorted(through, key=order))
         return (*first, *again, *others)
 
     def _one_of_each(self, members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
@@ -219,6 +229,13 @@ class Pareto:
             point = tuple(OBJECTIVES[name](member, tree) for name in self.breeding.objectives)
             known = self.traits[member.candidate.id] = Traits(point, skeleton(tree))
         return known
+
+
+def _told_apart(members: Members) -> tuple[list[Member], list[Member]]:
+    """Those that came through, and those that failed or were stopped at a rung."""
+    furthest = max(m.merit.rung for m in members)
+    through = [m for m in members if m.merit.rung == furthest and m.fitness > DIVERGED]
+    return through, [m for m in members if m.merit.rung < furthest or m.fitness <= DIVERGED]
 
 
 SELECTIONS: dict[str, Callable[[Breeding], Selection]] = {
