@@ -4,7 +4,8 @@
 (Real, Aggarwal, Huang and Le, "Regularized evolution", arXiv:1802.01548). `islands` are populations that never meet,
 the worse half of which is emptied from time to time and begun again with a good rule of the better half (Romera-Paredes
 et al., "FunSearch", Nature 625, 2024). `pareto` selects by fronts of several objectives and crowding (Deb et al.,
-NSGA-II, 2002).
+NSGA-II, 2002), and every other parent by fitness with a preference for what is small (Luke and Panait, "Lexicographic
+parsimony pressure", GECCO 2002).
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ class Pareto:
         return (*first, *again, *others)
 
     def _fittest(self, members: Members) -> Members:
-        """The fittest first, of those within a hundredth the best by the other objectives (Luke and Panait's buckets)."""
+        """The fittest first; of those within a hundredth, the best by the other objectives (Luke and Panait, 2002)."""
         names = self.breeding.objectives
         through, others = _told_apart(members)
 
