@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from optc.dsl.cache import cache_folder
+
 # No test depends on the clock. CI draws the same examples every time; a person's machine draws anew.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -31,6 +33,11 @@ FOUND = dict(os.environ)
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr != "gpu":  # before anything imports triton or torch
         os.environ.update(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="")
+    kept = cache_folder()
+    os.environ.setdefault("OPTC_DATA", str(kept / "data"))
+    # Hypothesis draws from the constants of all modules that are loaded, but for those below a folder `tests`. Hundreds
+    # of generated ones took it a minute to read, and made its draws depend on which tests had run before.
+    os.environ["OPTC_CACHE"] = str(kept / "tests")
 
 
 @pytest.fixture

@@ -101,11 +101,16 @@ def is_text(node: ast.stmt) -> bool:
 
 def confined(source: str) -> None:
     """Generated source holds what it always holds: nothing of a rule's text has become code."""
-    for section in re.split(f"^(?={SECTION})", source, flags=re.MULTILINE):
+    for section in sections(source):
         confined_section(section)
 
 
-@cache  # most sections are the same for all rules
+def sections(source: str) -> list[str]:
+    """The source cut up; most of its sections are the same for all rules, so whatever is asked of one is remembered."""
+    return re.split(f"^(?={SECTION})", source, flags=re.MULTILINE)
+
+
+@cache
 def confined_section(source: str) -> None:
     tree = ast.parse(source)
     for node in tree.body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from optc.compiler.emit.module import Target, emit
 from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import ZOO, decode, rule_from_text
 
-from .examine import confined, examine, is_text
+from .examine import confined, examine, is_text, sections
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
@@ -90,14 +91,24 @@ LINES = HOSTILE.map(lambda text: "".join(f"## {line}\n" for line in re.split("[\
 PLAIN = "optimizer Plain\nparam lr = 0.1\nstate m = 0\nm <- 0.9*m + g\nupdate = m\n"
 
 
-def code_of(source: str) -> str:
+def code_of(source: str) -> list[str]:
     """The source's syntax without the texts that stand alone in it, docstrings among them."""
+    return [code_of_section(section) for section in sections(source)]
+
+
+@cache
+def code_of_section(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not is_text(s)]
     return ast.dump(tree)
+
+
+@cache
+def plain_code(target: Target) -> list[str]:
+    return code_of(emit(simplify(rule_from_text(PLAIN)), target))
 
 
 @pytest.mark.parametrize("target", ["auto", "torch"])
@@ -110,7 +121,7 @@ def test_no_comment_or_doc_becomes_code(target: Target, head: str, inside: str, 
     text = decode((head + written + after).encode(), "rule.opt")
     source = emit(simplify(rule_from_text(text)), target)
     confined(source)
-    assert code_of(source) == code_of(emit(simplify(rule_from_text(PLAIN)), target))
+    assert code_of(source) == plain_code(target)
 
 
 NAMES = ["self", "cls", "params", "torch", "tl", "triton", "math", "super", "type", "id", "print", "eval", "exec"]

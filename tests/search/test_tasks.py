@@ -39,6 +39,7 @@ def test_the_folder_is_the_named_one_else_the_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("OPTC_DATA", str(tmp_path / "here"))
     assert data_folder() == tmp_path / "here"
     monkeypatch.delenv("OPTC_DATA")
+    monkeypatch.delenv("OPTC_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert data_folder() == tmp_path / "cache" / "optc" / "data"
 
