@@ -16,13 +16,21 @@ from . import kept, loaded
 
 if TYPE_CHECKING:
     import torch
+    from torch.optim.optimizer import ParamsT
 
     from ..dsl.rule import Rule
     from .emit.module import Target
     from .runtime import population
 
+    class Loaded(torch.optim.Optimizer):
+        """What type checkers know of every class that `load` gives: beside an optimizer, what its rule says."""
 
-def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.optim.Optimizer]:
+        def __init__(self, params: ParamsT, *args: Any, **hyperparameters: Any) -> None: ...
+        def step(self, closure: Callable[[], Any] | None = None, *, inputs: dict[str, Any] | None = None) -> Any: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def load(source: str | Path | Rule, *, target: Target = "auto") -> type[Loaded]:
     """The optimizer class of a rule, given as a path, as `.opt` text or as a checked rule.
 
     The class lives in a module of its own, a part of the package `loaded` named after its source, so that instances can
@@ -36,7 +44,7 @@ def load(source: str | Path | Rule, *, target: Target = "auto") -> type[torch.op
         rule = rule_of(source)
         return rule.name, emit(simplify(rule), target)
 
-    found: type[torch.optim.Optimizer] = _class(kept.key_of("optimizer", target, [source]), made)
+    found: type[Loaded] = _class(kept.key_of("optimizer", target, [source]), made)
     return found
 
 

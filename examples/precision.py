@@ -90,7 +90,7 @@ def losses(how: tuple[torch.dtype, dict[str, Any]], seed: int, steps: int) -> li
     model = nn.Sequential(nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
     dtype, options = how
     model.to(dtype)
-    optimizer = optc.load(optc.zoo("adamw"))(model.parameters(), lr=3e-3, wd=0.0, seed=seed, **options)  # type: ignore[call-arg]
+    optimizer = optc.load(optc.zoo("adamw"))(model.parameters(), lr=3e-3, wd=0.0, seed=seed, **options)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     out = []
     for step, batch in zip(range(steps + 1), batches(len(images), seed), strict=False):

@@ -8,6 +8,7 @@ from ...dsl.rule import Param
 from ..plan.names import snake
 from ..plan.plan import Plan
 from ..plan.torch_peers import Peer, peer_of, positional, torch_names
+from ..runtime.groups import SPOKEN
 from .layout import STEP, WIDTH, docstring, number, quoted, tuple_of, wrapped
 from .native import has_native
 from .parts import PARTS, Option
@@ -103,7 +104,7 @@ def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
         *_constant("left_out", "dict[str, str]", {name: quoted(part) for name, part in missing.items()}),
         "",
         f"{STEP}def __init__(",
-        *(f"{STEP * 2}{line}," for line in ("self", "params: Any", *given, "*", *fixed)),
+        *(f"{STEP * 2}{line}," for line in ("self", "params: ParamsT", *given, "*", *fixed)),
         f"{STEP}) -> None:",
         f"{STEP * 2}defaults = {{",
         *(f"{STEP * 3}{quoted(key)}: {key}," for key in defaults),
@@ -134,7 +135,9 @@ def emit_names(names: dict[str, str | tuple[str, ...]]) -> list[str]:
 def _arguments(plan: Plan, others: dict[str, Option]) -> dict[str, str]:
     """The type and default of each argument."""
     types = {key: _type(p) for key, p in parameters(plan)}
-    named = {name: types[own] if isinstance(own, str) else "Any" for name, own in torch_names(plan).items()}
+    many = "Sequence[float | Tensor | None]"
+    named = {name: types[own] if isinstance(own, str) else many for name, own in torch_names(plan).items()}
+    named |= {name: f"{type} | str" for name, type in named.items() if name in SPOKEN}
     out = {name: f"{type} | None = None" for name, type in named.items()}
     out |= {key: f"{types[key]} = {_default(p)}" for key, p in parameters(plan)}
     return out | {name: f"{option.type} = {option.default}" for name, option in others.items()}

@@ -80,6 +80,10 @@ class Group(dict[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         return Group, (self.names, dict(self), self.words_for)
 
+    def copy(self) -> Group:
+        """Another group with the same values."""
+        return Group(self.names, self, self.words_for)
+
     def get(self, name: str, default: Any = None) -> Any:
         """The value, or a default."""
         try:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import required
+from torch.optim.optimizer import ParamsT, required
 
 from .checkpoints import Checkpointed
 from .dtensor import is_sharded
@@ -42,7 +42,7 @@ class RuleOptimizer(Checkpointed):
     looks: ClassVar[Looks] = Looks()
 
     def __init__(
-        self, params: Any, defaults: dict[str, Any], backend: str, compile: bool | None = None, **more: Any
+        self, params: ParamsT, defaults: dict[str, Any], backend: str, compile: bool | None = None, **more: Any
     ) -> None:
         for name in more.keys() - self.left_out.keys():
             raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import required
+from torch.optim.optimizer import ParamsT, required
 
 from .each import each, is_per_individual, plain, values_of
 from .groups import Group
@@ -35,7 +35,7 @@ class PopulationOptimizer(RuleOptimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: ParamsT,
         *,
         maximize: bool = False,
         foreach: bool | None = None,

@@ -18,7 +18,7 @@ FAR = 3 << 31
 def after(rule: str) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(1)
     params = [torch.randn(n, generator=draw).requires_grad_() for n in (1500, 1024, 7)]
-    optimizer: Any = load(zoo(rule))(params, backend="triton")  # type: ignore[call-arg]
+    optimizer: Any = load(zoo(rule))(params, backend="triton")
     for p in params:
         p.grad = torch.randn(p.shape, generator=draw)
     optimizer.step()

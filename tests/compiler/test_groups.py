@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, get_type_hints
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
+from torch.optim.optimizer import ParamsT
 
 from optc.compiler.load import load
 from optc.dsl.load import rule_from_text, zoo
@@ -59,6 +60,15 @@ def test_what_a_group_lists_and_keeps_are_the_rules_own_names() -> None:
     assert group.setdefault("betas", (0, 0)) == (0.9, 0.999)
     with pytest.raises(KeyError, match="momentum"):
         group["momentum"]
+    assert group.copy() == group and group.copy()["betas"] == (0.9, 0.999)
+
+
+def test_type_checkers_see_what_arguments_may_be() -> None:
+    hints = {cls: get_type_hints(cls.__init__) for cls in (AdamW, load(zoo("muon")))}
+    assert hints[AdamW]["params"] == ParamsT
+    assert hints[AdamW]["betas"] == Sequence[float | Tensor | None] | None
+    assert {hints[cls]["weight_decay"] for cls in hints} == {float | Tensor | None}
+    assert hints[load(zoo("muon"))]["adjust_lr_fn"] == int | str | None
 
 
 @pytest.mark.parametrize(

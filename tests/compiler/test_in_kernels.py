@@ -143,7 +143,7 @@ def test_a_parameter_that_another_hand_wrote_to_is_followed_in_kernels(master: s
     after = []
     for backend in ("torch", "triton"):
         p = nn.Parameter(torch.randn(len(written), generator=torch.Generator().manual_seed(0)).bfloat16())
-        optimizer: Any = load(zoo("adamw"))([p], lr=1e-3, wd=0.1, master=master, backend=backend)  # type: ignore[call-arg]
+        optimizer: Any = load(zoo("adamw"))([p], lr=1e-3, wd=0.1, master=master, backend=backend)
         for _ in range(2):
             p.grad = torch.ones_like(p)
             optimizer.step()
@@ -159,7 +159,7 @@ def test_layouts_that_are_not_in_order_are_kept_all_the_same() -> None:
     for turned in (False, True):
         p = nn.Parameter(torch.randn(40, 50, generator=torch.Generator().manual_seed(0)).bfloat16())
         p.data = p.data.t().contiguous().t() if turned else p.data
-        optimizer: Any = load(zoo("adamw"))([p], backend="triton", master="bits", state_dtype="8bit")  # type: ignore[call-arg]
+        optimizer: Any = load(zoo("adamw"))([p], backend="triton", master="bits", state_dtype="8bit")
         for t in range(3):
             p.grad = torch.randn(40, 50, generator=torch.Generator().manual_seed(t)).bfloat16()
             optimizer.step()

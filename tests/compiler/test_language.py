@@ -94,7 +94,7 @@ class Pair:
         self.thetas = [self.draw.standard_normal(s) for s in shapes]
         self.states = [interpret.initial_states(rule, self.settings, x) for x in self.thetas]
         self.params = [torch.tensor(x, requires_grad=True) for x in self.thetas]
-        self.optimizer: Any = load(rule)(self.params, backend=backend, **given)  # type: ignore[call-arg]
+        self.optimizer: Any = load(rule)(self.params, backend=backend, **given)
 
     def step(self, t: int, **kwargs: Any) -> None:
         gs = [self.draw.standard_normal(x.shape) for x in self.thetas]
@@ -225,7 +225,7 @@ def test_a_parameter_that_the_rule_does_not_serve_goes_to_the_other_rule() -> No
 def test_a_parameter_that_no_rule_serves_is_refused_in_words() -> None:
     rule = rule_of("applies when ndim == 2\nupdate = g")
     with pytest.raises(ValueError, match=r"does not apply to a parameter of shape \(3,\)"):
-        load(rule)([torch.ones(3, requires_grad=True)])  # type: ignore[call-arg]
+        load(rule)([torch.ones(3, requires_grad=True)])
 
 
 def test_evaluation_sees_other_parameters_and_training_goes_on() -> None:

@@ -73,7 +73,7 @@ def run(text: str, dtype: torch.dtype, backend: str, steps: int = 2) -> tuple[li
     draw = np.random.default_rng(3)
     thetas = [draw.standard_normal(s) for s in SHAPES]
     params = [torch.tensor(x, dtype=dtype, requires_grad=True) for x in thetas]
-    made: Any = load(rule)(params, backend=backend)  # type: ignore[call-arg]
+    made: Any = load(rule)(params, backend=backend)
     settings = interpret.settings(rule)
     states = [interpret.initial_states(rule, settings, x) for x in thetas]
     for t in range(1, steps + 1):

@@ -87,7 +87,7 @@ def test_kernels_and_torch_train_alike(name: str, dtype: torch.dtype) -> None:
     for backend in ("torch", "triton"):
         ps = [parameter((40, 50), dtype), parameter((7,), dtype, 1)]
         settings = {"state_dtype": dtype, "rounding": "stochastic", "seed": 3}
-        run(load(zoo(name))(ps, lr=1e-2, backend=backend, **settings), ps, 1, 3)  # type: ignore[call-arg]
+        run(load(zoo(name))(ps, lr=1e-2, backend=backend, **settings), ps, 1, 3)
         after.append(torch.cat([p.detach().reshape(-1) for p in ps]))
     assert (after[0] != after[1]).sum() <= 4
 
@@ -224,7 +224,7 @@ def test_what_a_rule_cannot_declare_is_said_when_it_is_compiled(text: str, code:
 def test_a_rule_may_declare_ufp8_for_what_is_never_negative() -> None:
     text = "param lr = 0.1\nstate v : per element ufp8 = 0\nv <- lerp(v, g^2, 0.1)\nupdate = g/(sqrt(v) + 1)"
     ps = [parameter((300,), torch.float32), parameter((300,), torch.float32)]
-    coded, plain = load(text)(ps[:1]), load(text.replace("ufp8", "float32"))(ps[1:])  # type: ignore[call-arg]
+    coded, plain = load(text)(ps[:1]), load(text.replace("ufp8", "float32"))(ps[1:])
     for t in range(1, 9):
         for p in ps:
             p.grad = torch.sin(p.detach() + t)

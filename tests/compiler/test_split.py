@@ -102,7 +102,7 @@ def test_float64_is_the_interpreter(name: str) -> None:
     states = [interpret.initial_states(rule, settings, x) for x in thetas]
     params = [torch.tensor(x, requires_grad=True) for x in thetas]
     groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.02}]
-    made: Any = load(rule)(groups, backend="triton")  # type: ignore[call-arg]
+    made: Any = load(rule)(groups, backend="triton")
     for t in range(1, 4):
         gs = [draw.standard_normal(s) for s in SHAPES]
         for p, g in zip(params, gs, strict=True):
@@ -132,7 +132,7 @@ def test_matrices_of_one_shape_are_one_product() -> None:
     params = [torch.randn(6, 4, requires_grad=True) for _ in range(5)]
     for p in params:
         p.grad = torch.randn(6, 4)
-    made: Any = load(rule)(params, backend="triton")  # type: ignore[call-arg]
+    made: Any = load(rule)(params, backend="triton")
     with torch.profiler.profile() as profile:
         made.step()
     calls = {event.key: event.count for event in profile.key_averages()}

@@ -77,7 +77,7 @@ def test_torchs_goes_on_from_what_ours_has_saved(name: str) -> None:
     rule, cls, given = PAIRS[name]
     theirs, ours = parameters(rule), parameters(rule)
     kept = given if rule not in ("amsgrad", "nesterov") else {}  # there these are the rule
-    optimizer, other = load(zoo(rule))(ours, lr=0.01, **kept), cls(theirs)  # type: ignore[call-arg]
+    optimizer, other = load(zoo(rule))(ours, lr=0.01, **kept), cls(theirs)
     run(optimizer, 0)
     for p, q in zip(theirs, ours, strict=True):
         p.data.copy_(q.data)
@@ -114,7 +114,7 @@ def test_arguments_have_torchs_order() -> None:
         ("adafactor", torch.optim.Adafactor, (0.01, -0.7, (1e-6, 1e-2), 2.0, 0.1)),
     ):
         ours, theirs = parameters(rule), parameters(rule)
-        run(load(zoo(rule))(ours, *given), 0)  # type: ignore[call-arg]
+        run(load(zoo(rule))(ours, *given), 0)
         run(cls(theirs, *given), 0)
         for p, q in zip(ours, theirs, strict=True):
             torch.testing.assert_close(p, q, rtol=ROUNDED.get(rule, 1e-10), atol=ROUNDED.get(rule, 1e-10))

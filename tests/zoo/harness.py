@@ -133,7 +133,7 @@ class Compiled:
 
     def __post_init__(self) -> None:
         self.params = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in self.first]
-        self.optimizer: Any = load(self.rule, target="torch")(self.params, **self.given)  # type: ignore[call-arg]
+        self.optimizer: Any = load(self.rule, target="torch")(self.params, **self.given)
 
     def step(self, t: int, gs: list[Array], extra: dict[str, list[Array]]) -> None:
         for p, g in zip(self.params, gs, strict=True):

@@ -21,7 +21,7 @@ def after(name: str, backend: str, device: str) -> list[np.ndarray]:
     draw = torch.Generator().manual_seed(5)
     params = [torch.randn(s, generator=draw).to(device).requires_grad_() for s in SHAPES]
     settings = {"total": 9} if name == "evolved" else {}
-    optimizer: Any = load(zoo(name))(params, backend=backend, **settings)  # type: ignore[call-arg]
+    optimizer: Any = load(zoo(name))(params, backend=backend, **settings)
     for _ in range(STEPS):
         for p in params:
             p.grad = torch.randn(p.shape, generator=draw).to(device)

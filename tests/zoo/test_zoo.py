@@ -85,7 +85,7 @@ def test_sgld_compiled() -> None:
     tape = [torch.zeros(s, dtype=torch.float64, requires_grad=True) for s in SHAPES]
     params = [torch.ones(s, dtype=torch.float64, requires_grad=True) for s in SHAPES]
     show: Any = load(rule_from_text("param lr = 1\ntheta <- noise() + 0*g"), target="torch")
-    recorder, sgld = show(tape, seed=4), load(zoo("sgld"), target="torch")(params, lr=0.1, temperature=0.5, seed=4)  # type: ignore[call-arg]
+    recorder, sgld = show(tape, seed=4), load(zoo("sgld"), target="torch")(params, lr=0.1, temperature=0.5, seed=4)
     noises = []
     for _ in range(60):
         for p, q in zip(params, tape, strict=True):
