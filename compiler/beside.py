@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..dsl.algebra.dead import dead_states
 from ..dsl.meaning import interpret
 from ..dsl.meaning.matrices import rounded
 from ..dsl.rule import Rule, Value
@@ -66,7 +67,7 @@ class Beside:
         thetas: list[Array],
     ) -> None:
         self.rule, self.settings, self.dtype, self.device = rule, settings, dtype, device
-        self.turned = _turned(rule)
+        self.turned, self.dropped = _turned(rule), set(dead_states(rule))
         self.declared = {s.name: self._declared(s.dtype) for s in rule.states}
         self.by_option = "state_dtype" in options
         self.fresh = [interpret.initial_states(rule, settings, x) for x in thetas]
@@ -133,14 +134,19 @@ class Beside:
         return out
 
     def _held(self, i: int) -> interpret.States:
-        """The states of a parameter: the rule's first ones before its first step, then the optimizer's."""
+        """The states of a parameter: the rule's first ones before its first step, then the optimizer's.
+
+        What theta does not depend on, no optimizer keeps: such states stay what they were.
+        """
         memory = self.made.state[self.params[i]]
         if not self.ts[i]:
             return self.fresh[i]
-        read = {name: _read(memory, name, self._kept_as(name, memory)) for name in self.fresh[i]}
-        return {name: np.reshape(x, self.fresh[i][name].shape) for name, x in read.items()}
+        kept = self.fresh[i].keys() - self.dropped
+        read = {name: _read(memory, name, self._kept_as(name, memory)) for name in kept}
+        return self.fresh[i] | {name: np.reshape(x, self.fresh[i][name].shape) for name, x in read.items()}
 
     def _states_apart(self, memory: Mapping[str, Any], expected: interpret.States) -> Iterator[Apart]:
+        expected = {name: x for name, x in expected.items() if name not in self.dropped}
         strange = memory.keys() - expected.keys() - {f"{name}_scale" for name in expected} - {"step"}
         for name in strange | (expected.keys() - memory.keys()):
             yield Apart(name, np.inf)

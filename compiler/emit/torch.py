@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...dsl.text.expressions import Cast, Expr, Matrix, Noise, Reduce
+from ..plan.borrowed import borrowed
 from ..plan.names import Names
 from ..plan.plan import Plan, Segment
 from .layout import STEP, docstring, returned, statements, wrapped
@@ -88,9 +89,10 @@ def emit_torch(plan: Plan, segment: Segment, name: str, doc: str, names: Names) 
     args = [*segment.inputs, *(s.name for s in segment.slots), *(f.name for f in plan.flags)]
     args += ["key"] if plan.noisy and segment is plan.step else []
     body = statements(segment.body, speller, names, "range({})")
+    copied = borrowed(plan) if segment is plan.step else ()
     return [
         *wrapped(f"def {name}", args, ":"),
         *docstring(doc, STEP),
         *body,
-        *returned(segment.outputs, STEP),
+        *returned([f"{name}.clone()" if name in copied else name for name in segment.outputs], STEP),
     ]

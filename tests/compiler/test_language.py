@@ -70,9 +70,26 @@ TEXTS = {
     "steps": "update = floor(g) + g mod 0.3 + sign(theta)",
     "powers": "param p = 1.5\nupdate = abs(g)^p + g^2 + g^3 + 2^g + 1/(1 + g^2)^0.5",
     "lerp and clip": "update = lerp(g, theta, 0.3) + clip(g, -0.5, abs(theta)) + min(g, theta, 0.1) + max(g, 0)",
+    "a line of old gradients": "state a = 0\nstate b = 0\nstate c = 0\nupdate = c\nc <- b\nb <- a\na <- g",
+    "states that change places": (
+        "state a : per row = 1\nstate b : per row = 2\nlet old = a\na <- b\nb <- old\nupdate = g*a*a*b"
+    ),
+    "states that go round": (
+        "state a = theta\nstate b = 2\nvar x = a\nvar y = b\nrepeat 3 { let z = x\nx <- y\ny <- z }\n"
+        "a <- x\nb <- y\nupdate = g*a"
+    ),
+    "theta kept": "state last = 1\nupdate = g*last\nlast <- cast(theta, float64)",
+    "theta kept in a branch": (
+        "state last = 1\nlet old = last\nwhen ndim == 2 { last <- theta } else { last <- g }\nupdate = g*old"
+    ),
+    "a line of old gradients over all tensors": (
+        "state a = 0\nstate b = 0\nlet n = norm(g per model)\nb <- a\na <- g\nupdate = b/n"
+    ),
     "unused state": "state k = 3\nupdate = k*g",
 }
 MATRICES = {
+    "theta kept on its side": "state A : per col_pair = 0\nstate B : per col_pair = 1\n"
+    "update = g @ B\nB <- A.T\nA <- theta.T @ g",
     "states of pairs": (
         "state L : per row_pair = identity(theta @ theta.T)\nstate R : per col_pair = 0\n"
         "L <- L + g @ g.T\nR <- R + g.T @ g\nupdate = L @ g @ R"

@@ -233,6 +233,10 @@ def test_branches_that_the_settings_do_not_take_are_checked() -> None:
     assert {c.changed for c in checks if c.backend == "native"} == {"", "on=True", "k=2", "state_dtype=8bit"}
 
 
+def test_a_state_that_theta_does_not_depend_on_is_not_missed() -> None:
+    assert all(c.ok for c in verify(rule_from_text("state last = 0\nlast <- theta\nparam lr = 1\nupdate = g"), {}, 2))
+
+
 def test_a_backend_that_gives_nan_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(emit_torch.TORCH, "sqrt", call("torch.acosh"))
     assert not all(c.ok for c in verify(rule_from_text("g/(1 + sqrt(abs(g)))"), {}, steps=1))
