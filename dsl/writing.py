@@ -1,4 +1,4 @@
-"""A checked rule to the parse tree, and to the text, that says it; checking either gives the same rule back."""
+"""A checked rule to a tree that can be printed, and to its text; checking the text gives the same rule back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .text.spelling import literal
 
 
 def file_of(rule: Rule) -> s.File:
-    """The parse tree whose check is this rule again, wherever it is kept. What was inlined stays inlined.
+    """The rule as a tree to be printed: calls stay resolved, and what was inlined stays inlined.
 
     Only a fallback on a rule in a file of one's own is left out: its path means nothing elsewhere.
     """
@@ -24,7 +24,7 @@ def file_of(rule: Rule) -> s.File:
 
 
 def text_of(rule: Rule) -> str:
-    """The rule as a file, ending in a newline."""
+    """The text whose check is this rule again, wherever it is kept; it ends in a newline."""
     return format_file(file_of(rule))
 
 

@@ -8,11 +8,11 @@ from functools import cache, lru_cache
 
 from ...dsl.diagnostics import NOWHERE
 from ...dsl.recent import remembering
-from ...dsl.text.expressions import Apply, Call, Expr, Name, Number
+from ...dsl.text.expressions import Apply, Expr, Name, Number
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import Assign, File, Item, Let, Optimizer, Output, ParamDecl, Repeat, StateDecl, When
-from ...dsl.text.walking import names, walk
+from ...dsl.text.walking import mapped, names, walk, with_values
 
 DIGITS = 6
 NAMED = (ParamDecl, StateDecl, Let, Assign)
@@ -63,13 +63,9 @@ def renamed(value: Expr, new: Mapping[str, str]) -> Expr:
 
 def filled(value: Expr, meanings: Mapping[str, Expr]) -> Expr:
     """The expression with names replaced by what they mean."""
-    match value:
-        case Name(name):
-            return meanings.get(name, value)
-        case Apply() | Call():
-            return replace(value, args=tuple(filled(part, meanings) for part in value.args))
-        case _:
-            return value
+    if isinstance(value, Name):
+        return meanings.get(value.id, value)
+    return mapped(value, lambda part: filled(part, meanings))
 
 
 def plain_sum(e: Expr) -> Expr:
@@ -101,15 +97,15 @@ def _without_second_names(tree: File) -> File:
         match item:
             case Let(name=name, value=Name(first)) if not _assigned(tree.items[place:], first):
                 second[name] = second.get(first, first)
-            case Let() | Assign() | Output():
-                items.append(replace(item, value=renamed(item.value, second)) if second else item)
+            case Let() | Assign() | Output() | When() | Repeat():
+                items.append(with_values(item, lambda value: renamed(value, second)) if second else item)
             case _:
                 items.append(item)
     return replace(tree, items=tuple(items))
 
 
 def _assigned(items: Iterable[Item], name: str) -> bool:
-    return any(isinstance(item, Assign) and item.name == name for item in items)
+    return any(isinstance(part, Assign) and part.name == name for item in items for part in walk(item))
 
 
 def live_names(tree: File) -> set[str]:

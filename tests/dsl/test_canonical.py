@@ -80,6 +80,8 @@ DIFFERENT = (
     ("exp(log(g))", "g", "NaN below 0"),
     ("log(exp(g))", "g", "overflow"),
     ("g*(m + v)", "g*m + g*v", "inf*(2 - 1)"),
+    ("inf*(g + m)", "inf*g + inf*m", "inf*(2 - 1), on the host too"),
+    ("1/(wd*(g + m))", "1/(wd*g + wd*m)", "0*(1 - 2) is -0 where 0*1 - 0*2 is 0"),
     ("where(not (g < m), g, m)", "where(g >= m, g, m)", "comparisons with NaN"),
     ("where(g < m, g, m)", "min(g, m)", "NaN"),
     ("max(g, m)", "where(g > m, g, m)", "NaN"),

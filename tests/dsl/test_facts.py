@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import combinations, product
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from optc.dsl.algebra.analysis import Analysis
-from optc.dsl.algebra.facts import TRANSFER, Fact
+from optc.dsl.algebra.facts import CONDITION, TRANSFER, Fact, apply, literal
 from optc.dsl.load import rule_from_text
 from optc.dsl.meaning.interpret import initial_states, step
 from optc.dsl.operators import OPERATORS
@@ -15,7 +19,7 @@ from optc.dsl.rule import Param, Rule
 from optc.dsl.text.expressions import Expr
 from optc.dsl.text.syntax import Assign, Output
 
-from .strategies import EXACT, INPUTS, SETTINGS, SMOOTH, rule_of
+from .strategies import EXACT, INPUTS, SETTINGS, SMOOTH, SPECIAL, rule_of
 from .trajectories import DRAWS
 
 Array = NDArray[np.float64]
@@ -71,6 +75,24 @@ def test_facts_of_smooth_expressions(e: Expr) -> None:
     assert allows(fact, values(rule))
 
 
+def known(chosen: tuple[float, ...]) -> Fact:
+    """The fact of a value that is one of some numbers, or conditions."""
+    return CONDITION if isinstance(chosen[0], bool) else reduce(Fact.either, map(literal, chosen))
+
+
+@pytest.mark.parametrize("op", sorted(TRANSFER))
+def test_an_operator_s_fact_allows_all_that_it_makes_of_some_special_values(op: str) -> None:
+    """Every combination of arguments of which it is known that each is this number, or one of these two."""
+    row = OPERATORS[op]
+    ones: list[tuple[float, ...]] = [(x,) for x in SPECIAL]
+    sets = {"real": ones if row.arity > 2 else [*ones, *combinations(SPECIAL, 2)], "bool": [(False, True)]}
+    for chosen in product(*(sets[row.takes_at(k)] for k in range(row.arity))):
+        fact = apply(op, tuple(map(known, chosen)))
+        with np.errstate(all="ignore"):
+            found = np.asarray(row.numpy(np, *np.meshgrid(*chosen)), np.float64)
+        assert allows(fact, found), (chosen, fact, found)
+
+
 def test_every_real_operator_has_a_row() -> None:
     assert set(TRANSFER) == {o.name for o in OPERATORS.values() if o.gives == "real"}
 
@@ -96,6 +118,14 @@ def test_what_must_be_known() -> None:
     assert (fact_of("tanh(g)").low, fact_of("tanh(g)").high) == (-1.0, 1.0)
     assert fact_of("max(abs(g), 2)").low == 2.0
     assert not fact_of("m").nonnegative
+
+
+def test_what_a_state_becomes_after_many_steps_is_allowed() -> None:
+    """One step shows as much as -1 of the first, and nothing yet of the last of a row."""
+    falling = fact_of("param lr = 1\nstate a = 0\na <- a - 1\nupdate = sqrt(a + 1)")
+    assert falling.nan
+    row = [f"state s{k} = 0\ns{k} <- {f's{k + 1}' if k < 5 else '-1 + 0*t'}" for k in range(6)]
+    assert fact_of("\n".join(["param lr = 1", *row, "update = s0"])).low <= -1
 
 
 def test_nothing_is_known_of_a_gradient() -> None:

@@ -86,6 +86,7 @@ KEPT = (
     "0*g", "g - g", "g/g", "2*g - g", "g^0.5", "square(sqrt(m))", "m/(sqrt(v) + eps)", "1/(g + 0)", "exp(log(g))",
     "g*(m + v)", "sign(0.5*g)", "g/abs(g)", "g + m - m", "g^0", "g^-2",
     "sqrt(square(g))", "1/(1/g)", "g*(1/m)", "lr*(g/beta1)", "0.25*(4*g)", "1e30*(1e-30*g)", "1 - beta1 + m - 1",
+    "inf*g + inf*m", "1/(wd*g + wd*m)",
 )  # fmt: skip
 
 

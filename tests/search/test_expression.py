@@ -1,6 +1,7 @@
 """The free spaces: whatever is born checks and survives its text; each operator does what its name says, by type."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import strategies as st
 
 from optc.dsl.algebra.canonical import canonical
 from optc.dsl.checks.check import check
-from optc.dsl.load import ZOO
+from optc.dsl.load import ZOO, zoo, zoo_names
 from optc.dsl.meaning.settle import settled
 from optc.dsl.text.expressions import Name, Number
 from optc.dsl.text.format import format_file
 from optc.dsl.text.parser import parse
-from optc.dsl.writing import file_of
+from optc.dsl.writing import file_of, text_of
 from optc.search.config import Config, ConfigError
 from optc.search.seeds import generator
 from optc.search.spaces import graft
@@ -26,7 +27,7 @@ from optc.search.spaces.idioms import QUANTITIES
 from optc.search.spaces.priors import drawn, stepped
 from optc.search.spaces.sites import arguments, at, depth, kind, mended, operator, parts, put, sites, size
 from optc.search.spaces.space import SPACES
-from optc.search.spaces.trees import number_of, tidied
+from optc.search.spaces.trees import number_of, tidied, unplaced
 
 seeds = st.integers(0, 2**32)
 FREE = ("expression", "program")
@@ -325,6 +326,31 @@ def test_a_founder_without_the_standard_averages_gets_them_asleep(name):
     assert canonical(check(tidied(tree))).hash == canonical(check(own)).hash
     (site,) = sites(tree, whole_program=False)
     assert {"m", "v", "vhat", "eps"} <= set(site.readable)
+
+
+SECOND_NAMES = """
+param lr = 0.1
+param wide = true
+state m = 0
+m <- 0.9*m + g
+let x = m
+let y = x
+when wide { let z = y.T @ x } else { let z = x.T @ y }
+update = norm(y)*(x @ z) + sum(x per row)
+"""
+
+
+def test_second_names_go_wherever_they_stand():
+    tree = parse(SECOND_NAMES)
+    text = format_file(unplaced(tidied(tree)))
+    assert "let x" not in text and "let y" not in text and "m.T @ m" in text
+    assert canonical(check(parse(text))).hash == canonical(check(tree)).hash
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_a_rule_of_the_zoo_that_is_tidied_is_the_same_rule(name):
+    tree = parse(text_of(replace(zoo(name), applies=None)))
+    assert canonical(check(tidied(tree))).hash == canonical(check(tree)).hash
 
 
 BAD = {
