@@ -19,9 +19,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def slip(name: str, known: Iterable[str]) -> str | None:
-    """The one known name that this is with a letter left out, doubled up or swapped with its neighbour.
+    """The one known name that this is with a letter left out, doubled or swapped with its neighbour.
 
-    Another letter or digit may be another name (`mhat`, `vhat`; `beta1`, `beta2`), so those are no slips.
+    Another letter or digit may be another name (`mhat`, `vhat`; `beta1`, `beta2`), and one too many may be a factor
+    (`beta1m`), so those are no slips.
     """
     if not 2 < len(name) < MAX_GUESSED:
         return None
@@ -36,8 +37,20 @@ def _digits(name: str) -> list[str]:
 
 def _one_letter_off(a: str, b: str) -> bool:
     swapped = (a[:i] + a[i + 1] + a[i] + a[i + 2 :] for i in range(len(a) - 1))
-    return a in _shortened(b) or b in _shortened(a) or (a != b and b in swapped)
+    return a in _shortened(b) or b in _undoubled(a) or (a != b and b in swapped)
 
 
 def _shortened(name: str) -> set[str]:
     return {name[:i] + name[i + 1 :] for i in range(len(name))}
+
+
+def _undoubled(name: str) -> set[str]:
+    return {name[:i] + name[i + 1 :] for i in range(len(name) - 1) if name[i] == name[i + 1]}
+
+
+def factors(name: str, known: Iterable[str]) -> tuple[str, str] | None:
+    """The two known names that this is, written side by side as papers write products; None where that is not clear."""
+    known = set(known)
+    cuts = ((name[:i], name[i:]) for i in range(1, min(len(name), MAX_GUESSED)))
+    found = [cut for cut in cuts if known.issuperset(cut)]
+    return found[0] if len(found) == 1 else None

@@ -20,7 +20,7 @@ HIDES = {*sys.stdlib_module_names, "torch", "triton", "numpy"}
 
 @click.command("compile")
 @click.argument("rule", metavar="RULE")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write: a file, or a folder for it.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write: a file, a folder for it, or -.")
 @click.option("--target", type=click.Choice(["auto", "triton", "torch"]), default="auto", show_default=True)
 @click.option("--emit", "kind", type=click.Choice(EMITTED), default="python", show_default=True)
 @click.option(
@@ -87,7 +87,7 @@ def compile_(
     except OptError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
-    if output is None and (kind != "python" or rule == STDIN):
+    if output == Path(STDIN) or (output is None and (kind != "python" or rule == STDIN)):
         click.echo(made, nl=kind != "python")
         return
     path = _path(output or Path(), "rule" if rule == STDIN else rule, SUFFIX.get(kind, f".{kind}"))

@@ -18,7 +18,7 @@ from ..text.syntax import OUTPUTS, Assign, Evaluate, Let, Output, Repeat, Return
 from ..text.walking import walk
 from .inline import Inliner
 from .resolve import Resolver, Typed
-from .scope import Entity, declared_twice
+from .scope import Entity, EntityKind, declared_twice, renamed
 from .shapes import ELEMENT, OF_SCOPE, Shape, ShapeError, broadcast
 from .static import ceiling, implied, require_static
 
@@ -78,10 +78,7 @@ class Body:
             self.report(declared_twice(s.name, s.name_span, known.span if known is not None else None))
             return
         name = self.fresh(s.name) if self.prefix else s.name
-        kind = "var" if s.var else "let"
-        self.resolver.names[s.name] = Entity(name, kind, value.shape, value.boolean, s.name_span)  # type: ignore[arg-type]
-        if not value.ok:
-            self.resolver.names[s.name] = replace(self.resolver.names[s.name], shape=ELEMENT)
+        self.resolver.names[s.name] = _entity(s.name_span, name, "var" if s.var else "let", value)
         self.out.append(Let(name, value.expr, s.var, s.doc, s.span, s.name_span))
 
     def _assign(self, s: Assign) -> None:
@@ -106,18 +103,15 @@ class Body:
             self.report(Diagnostic("E303", f"`{s.name}` is not kept", s.name_span, help=f"write `{s.name} = ...`"))
             return
         targets = [n for n, e in self.resolver.names.items() if e.kind in ("state", "var")] + ["g", "theta"]
-        meant = nearest(s.name, targets)
-        help = (
-            f"did you mean `{meant}`? Else declare it: `state {s.name} = 0`"
-            if meant
-            else f"declare it: `state {s.name} = 0`"
-        )
-        meant = slip(s.name, targets)
-        fix = Fix(s.name_span, meant) if meant else None
+        certain = renamed(s.name, targets) or slip(s.name, targets)
+        meant = certain or nearest(s.name, targets)
+        declare = f"declare it: `state {s.name} = 0`"
+        help = f"did you mean `{meant}`? Else {declare}" if meant else declare
+        fix = Fix(s.name_span, certain) if certain else None
         self.report(Diagnostic("E101", f"unknown state `{s.name}`", s.name_span, help=help, fix=fix))
 
     def _rebind(self, s: Assign, target: Entity, value: Typed) -> None:
-        if value.ok and value.shape != target.shape:
+        if value.ok and target.ok and value.shape != target.shape:
             if self.joined(value.shape, target.shape) is None:
                 self._misfit(s, f"`{s.name}` is {target.shape}", value)
                 return
@@ -131,7 +125,8 @@ class Body:
             return
         if s.name in self.done and s.name != "g":
             labels = (Label(self.done[s.name], "first here"),)
-            help = "a state has one `<-` on each path; put the steps between in a `let`"
+            help = "it has one `<-` on each path; put the steps between in a `let`"
+            help += "; decoupled weight decay is `decay = wd`" if s.name == "theta" else ""
             self.report(Diagnostic("E304", f"`{s.name}` is assigned twice", s.name_span, labels=labels, help=help))
         if s.name == "theta" and "update" in self.done:
             self._both(s.name_span, self.done["update"])
@@ -169,7 +164,7 @@ class Body:
     def _output(self, s: Output) -> None:
         value = self.resolver.real(s.value)
         if s.name not in OUTPUTS:
-            self._not_output(s)
+            self._not_output(s, value)
             return
         if self.prefix:
             help = "return the value instead"
@@ -185,20 +180,19 @@ class Body:
             self.report(Diagnostic("E203", message, s.value.span, help="transpose it with `.T`, or reduce it"))
         self.out.append(Output(s.name, value.expr, s.span, s.name_span))
 
-    def _not_output(self, s: Output) -> None:
-        target = self.resolver.names.get(s.name)
+    def _not_output(self, s: Output, value: Typed) -> None:
+        names = self.resolver.names
+        known = renamed(s.name, (n for n, e in names.items() if e.kind == "state")) or s.name
+        target = names.get(known)
         if target is not None and (target.kind in ("state", "var") or s.name in ("g", "theta")):
-            help = f"write `{s.name} <- ...`"
-            between = Span(s.name_span.source, s.name_span.end, s.value.span.start)
-            arrow = Fix(_sign(between, "="), "<-")
-            self.report(Diagnostic("E303", f"`{s.name}` changes with `<-`, not `=`", s.name_span, help=help, fix=arrow))
+            message, help = f"`{s.name}` changes with `<-`, not `=`", f"write `{known} <- ...`"
+            self.report(Diagnostic("E303", message, s.name_span, help=help, fix=_arrow(s, known)))
             return
-        meant = nearest(s.name, OUTPUTS)
-        help = (
-            f"did you mean `{meant}`? A new value is `let {s.name} = ...`" if meant else f"write `let {s.name} = ...`"
-        )
+        meant, new = nearest(s.name, OUTPUTS), f"`let {s.name} = ...`"
+        help = f"did you mean `{meant}`? A new value is {new}" if meant else f"write {new}"
         fix = Fix(s.name_span, meant) if meant and meant not in self.done and slip(s.name, OUTPUTS) else None
         self.report(Diagnostic("E303", f"`{s.name}` is not an output of a rule", s.name_span, help=help, fix=fix))
+        names.setdefault(s.name, _entity(s.name_span, s.name, "let", value))
 
     # ------------------------------------------------------------ blocks
 
@@ -238,11 +232,11 @@ class Body:
             if x.name != y.name:
                 continue
             if shape is None or x.boolean != y.boolean:
-                if x.span is not None:
+                if x.span is not None and x.ok and y.ok:
                     message = f"`{name}` is {x.shape} in one arm and {y.shape} in the other"
                     self.report(Diagnostic("E203", f"shapes do not fit: {message}", x.span))
                 continue
-            out[name] = replace(x, shape=shape)
+            out[name] = replace(x, shape=shape, ok=x.ok and y.ok)
         return out
 
     def _repeat(self, s: Repeat) -> None:
@@ -289,10 +283,15 @@ class Body:
         return fresh
 
 
-def _sign(span: Span, sign: str) -> Span:
-    """The first place of a sign within a span."""
-    at = span.source.text.index(sign, span.start)
-    return Span(span.source, at, at + len(sign))
+def _arrow(s: Output, known: str) -> Fix:
+    """`known <-` for the name and the `=` of a statement, with the gap that is between them."""
+    source, begin, gap = s.name_span.source, s.name_span.start, s.name_span.end
+    equals = source.text.index("=", gap)
+    return Fix(Span(source, begin, equals + 1), f"{known}{source.text[gap:equals]}<-")
+
+
+def _entity(span: Span, name: str, kind: EntityKind, value: Typed) -> Entity:
+    return Entity(name, kind, value.shape if value.ok else ELEMENT, value.boolean, span, value.ok)
 
 
 def state_entity(decl: StateDecl) -> Entity:

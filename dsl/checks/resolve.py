@@ -32,7 +32,7 @@ from ..text.expressions import (
 )
 from ..text.syntax import Def
 from . import constants
-from .scope import GIVENS, Entity, unknown_function, unknown_name
+from .scope import GIVENS, MEANT_BY, Entity, unknown_function, unknown_name
 from .shapes import ELEMENT, HOST, Shape, ShapeError, broadcast, matrix, reduced
 
 
@@ -126,7 +126,7 @@ class Resolver:
         if entity.kind == "state":
             self.reading(entity.name, e.span)
         named = e if entity.name == e.id else replace(e, id=entity.name)
-        return Typed(named, entity.shape, entity.boolean, constant=entity.kind == "given")
+        return Typed(named, entity.shape, entity.boolean, entity.ok, constant=entity.kind == "given")
 
     # ------------------------------------------------------------ operators
 
@@ -204,7 +204,8 @@ class Resolver:
         if count < least or (most is not None and count > most):
             takes = f"{least}" if least == most else f"at least {least}"
             message = f"`{e.function}` takes {takes} argument{'s' * (takes != '1')}, not {count}"
-            self.report(Diagnostic("E201", message, e.span, help=f"its signature is `{written}`"))
+            help = f"its signature is `{written}`{MEANT_BY.get((e.function, count), '')}"
+            self.report(Diagnostic("E201", message, e.span, help=help))
             return False
         if e.scope is not None and (e.function not in REDUCTIONS or e.function in self.functions):
             message = f"`{e.function}` works on each element; `per {e.scope}` belongs in a reduction"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..diagnostics import Diagnostic, Fix, Label, Span
-from ..meant import nearest, slip
+from ..meant import factors, nearest, slip
 from ..operators import FUNCTIONS, GIVEN, MATRIX, REDUCTIONS
 from ..text.syntax import OUTPUTS
 from .shapes import OF_GIVEN, Shape
@@ -17,13 +17,17 @@ EntityKind = Literal["param", "state", "let", "var", "given", "input"]
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What a name stands for. `name` is its name in the rule, which inlining may have changed."""
+    """What a name stands for. `name` is its name in the rule, which inlining may have changed.
+
+    `ok` is False where an error was reported for its value, which silences what depends on it.
+    """
 
     name: str
     kind: EntityKind
     shape: Shape
     boolean: bool = False
     span: Span | None = None
+    ok: bool = True
 
 
 GIVENS = {name: Entity(name, "given", OF_GIVEN[name]) for name in GIVEN}
@@ -32,8 +36,7 @@ SYNONYMS = {
     "grad": "g", "gradient": "g", "w": "theta", "x": "theta", "p": "theta", "param": "theta", "weight": "theta",
     "weights": "theta", "params": "theta", "step": "t", "k": "t", "iteration": "t", "epsilon": "eps",
     "learning_rate": "lr", "eta": "lr", "alpha": "lr", "weight_decay": "wd", "lam": "wd", "momentum": "m",
-    "m_t": "m", "v_t": "v", "g_t": "g",
-    "theta_t": "theta", "PI": "pi", "infinity": "inf", "Inf": "inf", "T": "t", "dim": "ndim", "True": "true",
+    "lambda": "wd", "PI": "pi", "infinity": "inf", "Inf": "inf", "T": "t", "dim": "ndim", "True": "true",
     "False": "false",
 }  # fmt: skip
 
@@ -43,7 +46,7 @@ STANDARD = {
         ("param", "lr", "1e-3"), ("param", "beta1", "0.9"), ("param", "beta2", "0.999"), ("param", "eps", "1e-8"),
         ("param", "wd", "0.01"), ("state", "m", "0"), ("state", "v", "0"),
     )
-}  # fmt: skip
+} | {"mhat": "Adam's is `m/(1 - beta1^t)`", "vhat": "Adam's is `v/(1 - beta2^t)`"}  # fmt: skip
 """What to write for a name that everybody takes for granted."""
 
 FUNCTION_HINTS = {
@@ -54,7 +57,8 @@ FUNCTION_HINTS = {
     "fabs": "write `abs(x)`", "ceil": "write `-floor(-x)`", "round": "write `floor(x + 0.5)`", "len": "write `numel`",
     "float": "write `cast(x, float32)`", "amax": "write `max_of(x)`", "linalg": "write `norm(x)`",
     "select": "write `where(condition, x, y)`", "if": "write `where(condition, x, y)`", "randn": "write `noise()`",
-    "average": "write `mean(x)`", "std": "write `sqrt(mean(x^2) - mean(x)^2)`", "matmul": "write `A @ B`",
+    "average": "write `mean(x)`", "indicator": "write `where(condition, 1, 0)`",
+    "std": "write `sqrt(mean(x^2) - mean(x)^2)`", "matmul": "write `A @ B`",
     "transpose": "write `A.T`", "cosine": "write `use std.schedules: cosine`",
     "warmup": "write `use std.schedules: warmup`",
     "clip_norm": "write `use std.clipping: clip_norm`",
@@ -62,11 +66,17 @@ FUNCTION_HINTS = {
     "__import__": "rules cannot import code; `use` brings in other rules",
 }  # fmt: skip
 
+MEANT_BY = {
+    ("max", 1): "; the largest element is `max_of(x)`",
+    ("min", 1): "; the smallest element is `-max_of(-x)`",
+    ("norm", 2): "; the 1-norm is `sum(abs(x))`",
+    ("clip", 2): "; `clip(x, -c, c)` keeps what lies within c",
+}
+"""What a call with another number of arguments may mean, by the function and that number."""
 
 RENAMED = frozenset(
-    ("grad", "gradient", "g_t", "m_t", "v_t", "theta_t", "epsilon", "learning_rate", "weight_decay", "PI", "infinity",
-     "Inf", "True", "False")
-)  # fmt: skip
+    ("grad", "gradient", "epsilon", "learning_rate", "weight_decay", "PI", "infinity", "Inf", "True", "False")
+)
 """The synonyms that mean one thing only; the others are guesses, which no `--fix` may act on."""
 
 SAME_FUNCTION = {
@@ -80,6 +90,21 @@ def _renaming(span: Span, meant: str | None) -> Fix | None:
     return None if meant is None else Fix(span, meant)
 
 
+def renamed(name: str, known: Iterable[str]) -> str | None:
+    """The known name that this one can only stand for: `m_t` is `m`, since textual order is time order."""
+    plain = SYNONYMS[name] if name in RENAMED else name.removesuffix("_t")
+    return plain if plain != name and plain in {*known, *STANDARD, "true", "false"} else None
+
+
+def _guess(name: str, known: dict[str, Entity]) -> str | None:
+    synonym, product = SYNONYMS.get(name), factors(name, {*known, *STANDARD})
+    if synonym in known:
+        return synonym
+    if product is not None:  # `mt` is `m`, whose step the paper writes below it
+        return product[0] if product[1] == "t" else "*".join(product)
+    return nearest(name, known)
+
+
 def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[str, Span]) -> Diagnostic:
     """E101, or E102 for a name that the file defines further down."""
     if name in later:
@@ -88,15 +113,15 @@ def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[st
         return Diagnostic("E102", f"`{name}` is used before it is defined", span, labels=there, help=help)
     if name in FUNCTIONS or name in REDUCTIONS or name in MATRIX:
         return Diagnostic("E101", f"`{name}` is a function", span, help=f"call it: `{name}(...)`")
-    meant = SYNONYMS.get(name)
-    meant = meant if meant in names or meant in ("true", "false") else nearest(name, names)
+    certain = renamed(name, names)
+    meant = certain or _guess(name, names)
     entity = names.get(meant) if meant is not None else None
     similar = None if entity is None else entity.span
     labels: tuple[Label, ...] = () if similar is None else (Label(similar, "a similar name is declared here"),)
     help = f"did you mean `{meant}`?" if meant else STANDARD.get(name, "declare it with `param`, `state` or `let`")
     if name == "T":
         help += " A transpose is `A.T`"
-    fix = _renaming(span, meant if name in RENAMED else slip(name, names))
+    fix = _renaming(span, certain or slip(name, names))
     return Diagnostic("E101", f"unknown name `{name}`", span, "not a param, state or let", labels, help, fix)
 
 

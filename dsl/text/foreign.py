@@ -34,7 +34,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     (rf"\b{REDUCED}\s+per\b", "the scope stands outside the brackets", SCOPED),
     (r"^\s*param\s+\w+\s*:\s*-?[\d.]", "a default follows `=`", "write `param name = 1e-3`"),
     (
-        r"^\s*(?:param|state|let)\b[^,()\[\]]*,\s*\w+\s*=",
+        r"^\s*(?:param|state|let)\b(?:[^,()\[\]]|[(\[][^()\[\]]*[)\]])*,\s*\w+\s*=",
         "one declaration a line",
         "begin the second on a line of its own",
     ),

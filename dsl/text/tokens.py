@@ -40,8 +40,6 @@ HINTS = {
     '"': 'only `use "./file.opt"` takes a string, and it ends on its own line',
     "“": 'write `"`',
     "”": 'write `"`',
-    "⊙": "write `*`",
-    "∘": "write `*`",
     "∥": "write `norm(x)`",
     "⊤": "write `A.T`",
     "∇": "the gradient is called `g`",
@@ -172,8 +170,9 @@ def _fold(raw: Located, out: Tokens, root: Located | None) -> Iterator[Located]:
 
 
 _OPERATORS = {
-    "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∙": "*", "∗": "*", "∕": "/", "÷": "/", "≤": "<=", "≥": ">=",
-    "≠": "!=", "←": "<-", "∈": "in", "∼": "~", "∧": "and", "∨": "or", "¬": "not", "**": "^",
+    "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∙": "*", "∗": "*", "⊙": "*", "∘": "*",
+    "∕": "/", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "←": "<-", "∈": "in", "∼": "~", "∧": "and", "∨": "or",
+    "¬": "not", "**": "^",
 }  # fmt: skip
 
 

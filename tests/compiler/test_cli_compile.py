@@ -36,6 +36,13 @@ def test_the_torch_target_knows_no_triton(tmp_path: Path) -> None:
     assert "tl." not in text
 
 
+def test_a_dash_is_the_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(compile_, ["lion", "-o", "-"])
+    assert done.stdout == emit(simplify(zoo("lion")), parts=())
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_plan_goes_to_the_standard_output() -> None:
     done = CliRunner().invoke(compile_, [str(ZOO / "lion.opt"), "--emit", "ir"])
     assert done.output.startswith("plan Lion\n")

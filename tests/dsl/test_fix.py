@@ -36,6 +36,8 @@ MENDED = {
     "update = where(m∈(1, 2), 1, 0)": None,
     "update = where(g>0∧m>0, 1, 0)": "update = where(g>0 and m>0, 1, 0)",
     "update = mod(m, 2)": None,
+    "m_t = beta1*m_t + g_t\nupdate = m_t": "m <- beta1*m + g\nupdate = m",
+    "m_t <- m + g\nupdate = m": "m <- m + g\nupdate = m",
     "updat = bta1*grad": "update = beta1*g",
     "uppdate = 2m + 3grad": "update = 2*m + 3*g",
 }
@@ -44,6 +46,9 @@ LEFT = [
     "update = beta2*m",
     "update = mhat",
     "update = alpha*m",
+    "update = beta1m",
+    "update = mt",
+    "mhat = m/(1 - beta1^t)\nupdate = mhat",
     "update = w*m",
     "m -= g - m\nupdate = m",
     "m *= g + m\nupdate = m",

@@ -60,6 +60,7 @@ def test_precedence(text: str, tree: Expr) -> None:
     ("pasted", "plain"),
     [
         ("let a = β₁·m̂", "let a = beta1*mhat"),
+        ("let a = g⊙g∘m", "let a = g*g*m"),
         ("let a = g²", "let a = g^2"),
         ("let a = β₁ᵗ", "let a = beta1^t"),
         ("let a = x⁻¹", "let a = x^-1"),
