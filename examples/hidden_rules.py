@@ -60,6 +60,7 @@ class Hidden(NamedTuple):
 
 
 M, V = "m <- beta1*m + (1 - beta1)*g", "v <- beta2*v + (1 - beta2)*g^2"
+SLOW = "s <- 0.99*s + 0.01*g"
 HIDDEN = {
     "signum": Hidden("sign(m)", looked_at=True),
     "normalised": Hidden("m/(sqrt(v) + eps)", looked_at=True),
@@ -78,18 +79,25 @@ HIDDEN = {
     "mean absolute": Hidden("m/(v + eps)", ((V, "v <- beta2*v + (1 - beta2)*abs(g)"),), looked_at=True),
     "sign average": Hidden("m", ((M, "m <- beta1*m + (1 - beta1)*sign(g)"),), looked_at=True),
     "adabelief": Hidden("m/(sqrt(v) + eps)", ((V, "v <- beta2*v + (1 - beta2)*(g - m)^2"),), looked_at=True),
-    "root": Hidden("sign(m)*sqrt(abs(m))"),
-    "saturating": Hidden("tanh(2*m/(sqrt(v) + eps))"),
-    "between": Hidden("mhat/(abs(mhat) + abs(g) + eps)"),
+    "root": Hidden("sign(m)*sqrt(abs(m))", looked_at=True),
+    "saturating": Hidden("tanh(2*m/(sqrt(v) + eps))", looked_at=True),
+    "between": Hidden("mhat/(abs(mhat) + abs(g) + eps)", looked_at=True),
     "addsign": Hidden("g*(2 + sign(g)*sign(m))"),
     "half hearted": Hidden("where(g*m > 0, m, 0.1*m)"),
     "fading": Hidden("mhat/((sqrt(vhat) + eps)*sqrt(t))"),
     "pulled": Hidden("g/(sqrt(v) + eps) + theta"),
     "clipped": Hidden("clip(g, -0.1, 0.1)"),
     "two speeds": Hidden("0.5*m + g/(sqrt(vhat) + eps)"),
-    "amsgrad": Hidden("m/(sqrt(v) + eps)", ((V, "v <- max(v, g^2)"),)),
+    "amsgrad": Hidden("m/(sqrt(v) + eps)", ((V, "v <- max(v, g^2)"),), looked_at=True),
     "heavy ball": Hidden("0.9*m + g", ((M, "m <- beta1*m + g"),)),
     "signed speed": Hidden("sign(g)*sqrt(v)"),
+    "clipped ratio": Hidden("clip(m/(sqrt(v) + eps), -1, 1)"),
+    "squared": Hidden("m*abs(g)"),
+    "blend": Hidden("(m + 0.5*g)/(sqrt(v) + eps)"),
+    "late": Hidden("sign(m)*min(1, t/5)"),
+    "weights": Hidden("0.3*sign(g) + 0.7*tanh(3*m)"),
+    "two momenta": Hidden("(m + 5*s)/(sqrt(v) + eps)", (("state v", "state s = 0\nstate v"), (V, f"{SLOW}\n{V}"))),
+    "centred": Hidden("m/(sqrt(abs(v - s^2)) + eps)", (("state v", "state s = 0\nstate v"), (V, f"{SLOW}\n{V}"))),
 }
 BREEDING = Breeding(
     population=60, generations=10_000, elites=0, tournament=6, selection="pareto", crossover=0.2,

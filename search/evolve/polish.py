@@ -81,12 +81,13 @@ class Polisher:
         return replace(best.get(member.candidate.id, member), island=member.island)
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
-        """The best rules, one of each skeleton, of those that can be tuned."""
+        """The best rules, one of each skeleton, of those that can be tuned; within a hundredth, by how few constants."""
+        constants = {m.candidate.id: len(Dials.of(m.candidate.tree, literals=self.literals)) for m in members}
         rules: dict[str, Member] = {}
-        for member in members:
+        for member in sorted(members, key=lambda m: (-m.merit.rung, -round(m.fitness, 2), constants[m.candidate.id])):
             if len(rules) == self.breeding.tune_top or member.fitness <= DIVERGED:
                 break
-            if self.sigma(member) >= FINEST and len(Dials.of(member.candidate.tree, literals=self.literals)):
+            if self.sigma(member) >= FINEST and constants[member.candidate.id]:
                 rules.setdefault(canonical(rule_of(member.candidate.tree)).skeleton, member)
         return [_Tuning(self, number, which, rule) for which, rule in enumerate(rules.values())]
 
