@@ -32,7 +32,7 @@ from optc.search.seeds import generator
 from optc.search.spaces.expression import PRELUDE, founder
 from optc.search.spaces.gates import NAMES, Gatekeeper
 from optc.search.spaces.keys import rule_of
-from optc.search.spaces.space import SPACES
+from optc.search.spaces.space import FREE, SPACES
 from optc.search.spaces.trees import unplaced
 from optc.search.tasks.imitation import SCALES, SHAPE, WEIGHT_SIZE, Agreement, moves
 
@@ -99,10 +99,7 @@ HIDDEN = {
     "two momenta": Hidden("(m + 5*s)/(sqrt(v) + eps)", (("state v", "state s = 0\nstate v"), (V, f"{SLOW}\n{V}"))),
     "centred": Hidden("m/(sqrt(abs(v - s^2)) + eps)", (("state v", "state s = 0\nstate v"), (V, f"{SLOW}\n{V}"))),
 }
-BREEDING = Breeding(
-    population=60, generations=10_000, elites=0, tournament=6, selection="pareto", crossover=0.2,
-    objectives=("fitness", "complexity"), tune_every=3, tune_top=3, tune_trials=30, patience=5,
-)  # fmt: skip
+BREEDING = Breeding(**{**FREE, "generations": 10_000}, elites=0)
 
 Array = npt.NDArray[np.float64]
 

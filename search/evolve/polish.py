@@ -81,7 +81,7 @@ class Polisher:
         return replace(best.get(member.candidate.id, member), island=member.island)
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
-        """The best rules, one of each skeleton, of those that can be tuned; within a hundredth, by how few constants."""
+        """The best rules that can be tuned, one of each skeleton; within a hundredth, those of few constants first."""
         constants = {m.candidate.id: len(Dials.of(m.candidate.tree, literals=self.literals)) for m in members}
         rules: dict[str, Member] = {}
         for member in sorted(members, key=lambda m: (-m.merit.rung, -round(m.fitness, 2), constants[m.candidate.id])):

@@ -21,8 +21,8 @@ seed = 0                       # everything random follows from it
 
 [search]
 space = "{space}"              # {spaces}
-population = 50                # rules in a generation
-generations = 50
+population = {search.population}                # rules in a generation
+generations = {search.generations}
 selection = "{search.selection}"       # {selections}
 elites = 3                     # the best live on unchanged; under "islands", of each island
 tournament = {search.tournament}                 # each parent is the best of so many drawn rules
@@ -32,8 +32,8 @@ islands = 4                    # under "islands": how many, and after how many g
 restart = 10                   # begins again with a rule of the better half
 objectives = [{objectives}] # what "pareto" selects by
 tune_every = {search.tune_every}                 # after every so many generations (0: never), the constants of
-tune_top = 1                   # so many of the best rules are tuned inside their skeletons,
-tune_trials = 16               # with so many trials each, by an evolution strategy
+tune_top = {search.tune_top}                   # so many of the best rules are tuned inside their skeletons,
+tune_trials = {search.tune_trials}               # with so many trials each, by an evolution strategy
 patience = {search.patience}                   # after so many generations without a better rule (0: never)
                                # a fresh population begins; once that is stuck too, the two breed as one
 control = ""                   # "random", "constants": children that are not bred; see optsearch control

@@ -17,11 +17,15 @@ Mutate = Callable[[File, np.random.Generator, float], tuple[File, tuple[str, ...
 
 
 FREE: Mapping[str, Any] = {
+    "population": 30,
+    "generations": 64,
     "tournament": 6,
     "selection": "pareto",
     "objectives": ("fitness", "complexity"),
     "crossover": 0.2,
     "tune_every": 3,
+    "tune_top": 2,
+    "tune_trials": 20,
     "patience": 5,
 }
 """How a space without bounds is searched: for what is good and small, with little crossing, constants apart, by

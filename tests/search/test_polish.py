@@ -186,6 +186,7 @@ space = "expression"
 population = 6
 generations = 3
 tune_every = 1
+tune_top = 1
 tune_trials = 9
 [training]
 tasks = ["imitate:lion"]

@@ -168,7 +168,7 @@ FAULTS = {
     "selection='islands', elites=15": "need a population of 64",
     "children=3": "all but the elites are children",
     "selection='aging', children=51": "cannot be more than the population",
-    "objectives=('size',)": "one of them must be fitness",
+    "objectives=('memory',)": "one of them must be fitness",
     "objectives=('fitness', 'memry')": "did you mean `memory`",
     "crossover=2": "less than or equal to 1",
 }
