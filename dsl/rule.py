@@ -112,6 +112,7 @@ class Rule:
         """Every name that some expression of the rule reads."""
         exprs: list[Expr] = [e for s in self.states for e in (s.init, s.when) if e is not None]
         exprs += [] if self.evaluate is None else [self.evaluate]
+        exprs += [] if self.applies is None else [self.applies.condition]
         return frozenset(n for part in (*exprs, *self.body) for n in names(part))
 
 

@@ -58,6 +58,12 @@ def without_dead(rule: Rule) -> Rule:
     return replace(rule, states=states, body=_kept(rule.body, live))
 
 
+def without_unread(rule: Rule) -> Rule:
+    """The rule without hyperparameters that nothing reads."""
+    used = rule.reads()
+    return replace(rule, params=tuple(p for p in rule.params if p.name in used))
+
+
 def _kept(body: Iterable[Statement], live: frozenset[str]) -> tuple[Statement, ...]:
     out: list[Statement] = []
     for s in body:

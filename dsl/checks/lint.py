@@ -148,7 +148,7 @@ def _cost(state: State) -> str:
 
 def _unread_params(s: Subject) -> Iterator[Diagnostic]:
     """W503: a hyperparameter that does nothing."""
-    used = s.rule.reads() | (set() if s.rule.applies is None else set(names(s.rule.applies.condition)))
+    used = s.rule.reads()
     for name, decl in s.declarations(ParamDecl).items():
         if name not in used:
             message = f"nothing reads the hyperparameter `{name}`"

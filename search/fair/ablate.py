@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ...dsl.algebra.dead import without_dead
+from ...dsl.algebra.dead import without_dead, without_unread
 from ...dsl.checks.check import check
 from ...dsl.rule import Rule
 from ...dsl.text.expressions import Apply, Expr, Name, Number
@@ -97,7 +97,7 @@ def variants(entrant: Entrant) -> list[Entrant]:
     found = [(f"without {part}", variant) for row in ABLATIONS for part, variant in row.variants(rule)]
     if not found:
         raise ConfigError(f"{entrant.name} has no part that can be dropped: one term, no schedule, decay or correction")
-    return [from_text(text_of(_tidy(variant)), name) for name, variant in found]
+    return [from_text(text_of(without_unread(without_dead(variant))), name) for name, variant in found]
 
 
 def ablation(entrant: Entrant, schedules: tuple[str, ...], budget: Budget, seeds: int) -> Contest:
@@ -181,10 +181,3 @@ def _mapped(rule: Rule, meanings: Mapping[Apply, Expr]) -> Rule:
         return mapped(e, made)
 
     return replace(rule, body=tuple(with_values(s, made) for s in rule.body))
-
-
-def _tidy(rule: Rule) -> Rule:
-    """Without what the rest never reads, so that a variant costs what it costs."""
-    rule = without_dead(rule)
-    live = rule.reads()
-    return replace(rule, params=tuple(p for p in rule.params if p.name in live))

@@ -22,7 +22,7 @@ from ...dsl.text.expand import expand
 from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.spelling import literal
-from ...dsl.text.syntax import File, Item, Optimizer, ParamDecl, Use
+from ...dsl.text.syntax import Item, Optimizer, ParamDecl, Use
 from ...dsl.writing import file_of, prior_of
 from ..config import ConfigError, did_you_mean
 from ..training.build import MakeOptimizer, optimizer_of
@@ -112,7 +112,9 @@ def _from_rule(rule: Rule, path: Path) -> Entrant:
 def _with_declarations(text: str, values: Mapping[str, Value], priors: Mapping[str, Prior]) -> str:
     tree = parse(text)
     items = tuple(_declared(item, values, priors) if isinstance(item, ParamDecl) else item for item in tree.items)
-    return format_file(_checked(replace(tree, items=items)))
+    made = replace(tree, items=items)
+    check(made)
+    return format_file(made)
 
 
 def _declared(item: ParamDecl, values: Mapping[str, Value], priors: Mapping[str, Prior]) -> Item:
@@ -121,11 +123,6 @@ def _declared(item: ParamDecl, values: Mapping[str, Value], priors: Mapping[str,
     if item.name in priors:
         item = replace(item, prior=prior_of(priors[item.name]))
     return item
-
-
-def _checked(tree: File) -> File:
-    check(tree)
-    return tree
 
 
 # ---------------------------------------------------------------- torch.optim

@@ -6,7 +6,6 @@ another rule, is simply run again in the same folder.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ import torch
 
 from ... import __version__
 from ..config import Config
+from ..runs.database import held
 from ..runs.store import StoreError
 from ..seeds import seed_of
 from ..tasks.layers import in_c
@@ -181,14 +181,7 @@ def _result(outcome: Outcome) -> Result:
 
 def _opened(path: Path) -> IO[str]:
     """The file, locked for as long as it is open, and without the half line that a killed writer may have left."""
-    file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise StoreError(
-            f"{path.parent} is being written by another optsearch; wait for it, or stop it first"
-        ) from None
+    file = held(path.open("a+", encoding="utf-8"), path.parent)
     file.seek(0)
     text = file.read()
     whole = text.rfind("\n") + 1

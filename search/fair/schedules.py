@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from math import cos, pi
 from typing import Any
 
 from torch import nn, optim
 
+from ...dsl.algebra.dead import without_unread
 from ...dsl.checks.check import check
 from ...dsl.text.parser import parse
 from ...dsl.writing import text_of
@@ -65,9 +66,7 @@ def under(entrant: Entrant, schedule: str) -> Entrant:
     rule = check(parse(entrant.text))
     if rule.applies is not None and rule.applies.otherwise is not None:
         raise ConfigError(f"{entrant.name} has a schedule and an `otherwise`: its schedule cannot be taken out")
-    plain = without(rule, schedule_factors(rule))
-    live = plain.reads()
-    plain = replace(plain, params=tuple(p for p in plain.params if p.name in live))
+    plain = without_unread(without(rule, schedule_factors(rule)))
     return from_text(text_of(plain), entrant.name)
 
 

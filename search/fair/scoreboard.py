@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..columns import aligned
 from .contest import Entry, Place, Standings
 from .heats import Result
 from .statistics import Comparison, bootstrap_interval
@@ -20,7 +20,6 @@ CAVEAT = (
     "about the rules as they now stand, not about how they were found."
 )
 WIDTH = 118
-FIGURE = re.compile(r"[+-]?[0-9][0-9./e+-]*$|-$")
 REMARKS = (
     "score: accuracy + 0.05 max(0, 1 - the last training losses), -1 for a run that failed; mean over tasks and seeds,",
     "with its 95% bootstrap interval over seeds. Accuracies are those of runs that did not fail. To loss: the steps to",
@@ -115,11 +114,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def lines(standings: Standings) -> Iterator[str]:
     """Scores, differences and claims, for people."""
-    yield from _table(_score_cells(standings))
+    yield from aligned(_score_cells(standings))
     yield from REMARKS
     yield from (f"failed: {entry}: {why} ({count} runs)" for (entry, why), count in failures(standings).items())
     yield ""
-    yield from _table(_difference_cells(standings.comparisons))
+    yield from aligned(_difference_cells(standings.comparisons))
     yield "difference: mean over paired seeds, with its 95% bootstrap interval; p: Wilcoxon's signed-rank test, exact;"
     yield f"Holm: the same, corrected for all {len(standings.comparisons)} comparisons."
     yield ""
@@ -159,15 +158,6 @@ def _difference_cells(comparisons: Sequence[Comparison]) -> list[Sequence[str]]:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _table(cells: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns of words to the left, of figures to the right; the header is a column's first cell."""
-    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    figures = [all(FIGURE.match(row[k]) for row in cells[1:]) for k in range(len(cells[0]))]
-    for row in cells:
-        parts = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, figures, strict=True)]
-        yield "  ".join(parts).rstrip()
 
 
 # ---------------------------------------------------------------- JSON

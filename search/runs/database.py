@@ -57,16 +57,20 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def locked(folder: Path) -> IO[str]:
-    """A lock that the operating system drops when this process ends, however it ends. Raises StoreError."""
+    """The lock of a run's folder. Raises StoreError."""
+    return held((folder / LOCK).open("w"), folder)
+
+
+def held(file: IO[str], folder: Path) -> IO[str]:
+    """The file, locked until it is closed, or this process ends however it ends. Raises StoreError."""
     import fcntl
 
-    lock = (folder / LOCK).open("w")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
+        file.close()
         raise StoreError(f"{folder} is being written by another optsearch; wait for it, or stop it first") from None
-    return lock
+    return file
 
 
 @contextmanager

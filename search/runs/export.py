@@ -16,6 +16,7 @@ from ...dsl.text.parser import parse
 from ...dsl.text.spelling import format_expr
 from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl
 from ...dsl.text.walking import names
+from ..columns import aligned
 from ..spaces.trees import filled, number, number_of, plain_sum, tidied
 from ..training.evaluate import Job, Outcome
 from .run import config_of, readable
@@ -97,14 +98,8 @@ def hall_lines(store: Store, top: int) -> list[str]:
     hall = store.hall_of_fame(top)
     if not hall:
         return []
-    rows = [(str(rank), _score(i), i.id, formula(parse(i.text))) for rank, i in enumerate(hall, 1)]
-    header = ("rank", "fitness", "born", "rule")
-    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(3)]
-    return [f"{r[0]:>{widths[0]}}  {r[1]:>{widths[1]}}  {r[2]:>{widths[2]}}  {r[3]}" for r in [header, *rows]]
-
-
-def _score(individual: Individual) -> str:
-    return "-" if individual.fitness is None else f"{individual.fitness:.4f}"
+    rows = [(str(rank), f"{i.fitness:.4f}", i.id, formula(parse(i.text))) for rank, i in enumerate(hall, 1)]
+    return list(aligned([("rank", "fitness", "born", "rule"), *rows]))
 
 
 def formula(tree: File) -> str:

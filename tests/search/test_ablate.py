@@ -99,6 +99,12 @@ def test_a_variant_keeps_no_memory_that_it_does_not_need():
     assert not variant("zoo:evolved", "a_adam*m/(sqrt(v) + eps)").states
 
 
+def test_a_variant_keeps_what_says_which_parameters_it_serves():
+    text = "param lr = 1\nparam least : int = 2\napplies when ndim >= least\nupdate = g + sign(g)"
+    found = [rule_from_text(v.text) for v in variants(from_text(text))]
+    assert [[p.name for p in rule.params] for rule in found] == [["lr", "least"]] * 2
+
+
 def test_what_has_no_parts_is_refused_in_words():
     with pytest.raises(ConfigError, match="no part that can be dropped"):
         variants(from_text("param lr = 1\nupdate = g"))

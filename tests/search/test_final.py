@@ -2,15 +2,18 @@
 
 import ast
 import json
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import optc.search
-from optc.search.config import checked
+from optc.search.config import Config, checked
 from optc.search.fair import final
-from optc.search.fair.record import lines
+from optc.search.fair.record import lines, write_record
+from optc.search.runs.store import StoreError
 from optc.search.tasks.data import as_images
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import problem
@@ -182,3 +185,11 @@ def test_what_is_made_up_is_judged_by_a_draw_of_its_own(optsearch, tiny):
     assert optsearch("run", tiny, "--out", "run", *changes)[0] == 0
     status, out, err = optsearch("test", "run", "--seeds", 2)
     assert status == 0 and "shrinkage" in out, err
+
+
+def test_whoever_asks_a_split_that_was_read_is_not_read_again(tmp_path):
+    """Not by the command alone, which shows what was found: the code that reads refuses too."""
+    write_record(tmp_path, {"begun": "yesterday", "finished": "today", "plan": asdict(final.Plan()) | {"against": []}})
+    store = SimpleNamespace(folder=tmp_path)
+    with pytest.raises(StoreError, match="was read on yesterday"):
+        final.test(store, Config(), final.Plan(), None, lambda line: None)

@@ -148,6 +148,16 @@ def test_what_is_not_shown_is_named():
     assert made.made and "Nothing is claimed against old2." in made.sentence
 
 
+def test_ranks_alone_claim_nothing_where_the_mean_may_be_of_the_other_sign():
+    """A little better with 19 seeds and much worse with one: the ranks reject, the interval does not."""
+    scores = np.full((2, 20), 0.5)
+    scores[0] += np.linspace(0.001, 0.002, 20)
+    scores[0, 0] -= 0.1
+    one = compared("new", "old", "digits", scores[0], scores[1])
+    assert one.p < 0.01 and one.low < 0 < one.high
+    assert not judged(scores, resamples=2000).made
+
+
 REFUSED = {
     "scores of the search": ({"part": "search"}, 20, "bred and tuned on"),
     "untuned": ({"trials": 0}, 20, "no rule was tuned"),
