@@ -144,46 +144,41 @@ INFIX: dict[str, str] = {row.symbol: row.name for row in _ROWS if row.symbol is 
 
 
 @dataclass(frozen=True, slots=True)
-class Reduction:
-    """Many values of a scope to one; the scope is the tensor unless `per` says otherwise."""
+class Whole:
+    """What takes more than one element at a time.
+
+    A reduction makes one value of many in a scope, the tensor unless `per` says otherwise; a matrix operation works on
+    the last two axes, and those before them are a batch.
+    """
 
     name: str
     parameters: tuple[str, ...]
     doc: str
 
 
-REDUCTIONS: dict[str, Reduction] = {
+REDUCTIONS: dict[str, Whole] = {
     row.name: row
     for row in (
-        Reduction("sum", _X, "sum"),
-        Reduction("mean", _X, "sum divided by the number of elements"),
-        Reduction("norm", _X, "square root of the sum of squares"),
-        Reduction("rms", _X, "square root of the mean of squares"),
-        Reduction("max_of", _X, "largest element; NaN if any is"),
-        Reduction("dot", _XY, "sum of the products"),
+        Whole("sum", _X, "sum"),
+        Whole("mean", _X, "sum divided by the number of elements"),
+        Whole("norm", _X, "square root of the sum of squares"),
+        Whole("rms", _X, "square root of the mean of squares"),
+        Whole("max_of", _X, "largest element; NaN if any is"),
+        Whole("dot", _XY, "sum of the products"),
     )
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixOperation:
-    """An operation on the last two axes; leading axes are a batch."""
-
-    name: str
-    parameters: tuple[str, ...]
-    doc: str
-
-
-MATRIX: dict[str, MatrixOperation] = {
+MATRIX: dict[str, Whole] = {
     row.name: row
     for row in (
-        MatrixOperation("matmul", ("A", "B"), "matrix product, written A @ B"),
-        MatrixOperation("transpose", ("A",), "the last two axes swapped, written A.T"),
-        MatrixOperation("identity", ("A",), "the identity matrix of the size of a square A"),
-        MatrixOperation("orthogonalize", ("A",), "U V^T of the singular value decomposition A = U S V^T"),
-        MatrixOperation("inv_root", ("A", "p"), "A^(-1/p) of a symmetric positive semi-definite A"),
-        MatrixOperation("eigenbasis", ("A",), "orthonormal eigenvectors of a symmetric A, as columns, ascending"),
-        MatrixOperation("qr_basis", ("A",), "the orthonormal factor Q of A = Q R"),
+        Whole("matmul", ("A", "B"), "matrix product, written A @ B"),
+        Whole("transpose", ("A",), "the last two axes swapped, written A.T"),
+        Whole("identity", ("A",), "the identity matrix of the size of a square A"),
+        Whole("orthogonalize", ("A",), "U V^T of the singular value decomposition A = U S V^T"),
+        Whole("inv_root", ("A", "p"), "A^(-1/p) of a symmetric positive semi-definite A"),
+        Whole("eigenbasis", ("A",), "orthonormal eigenvectors of a symmetric A, as columns, ascending"),
+        Whole("qr_basis", ("A",), "the orthonormal factor Q of A = Q R"),
     )
 }
 

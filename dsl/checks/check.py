@@ -49,6 +49,7 @@ from .shapes import ELEMENT, HOST
 from .static import require_static
 
 T = TypeVar("T")
+Single = TypeVar("Single", Optimizer, Applies, Evaluate)
 NO_UPDATE = """write one, for instance:
       optimizer SGD
       param lr = 0.01
@@ -84,6 +85,12 @@ class _Checker:
     def items(self, kind: type[T]) -> list[T]:
         return self.by_kind.get(kind, [])
 
+    def one(self, kind: type[Single], what: str) -> Single | None:
+        """The first item of a kind of which a rule has one at most."""
+        found = self.items(kind)
+        self.problems += [declared_twice(what, again.span, found[0].span) for again in found[1:]]
+        return found[0] if found else None
+
     def rule(self) -> Rule:
         self._no_lone_expression()
         self._functions()
@@ -103,14 +110,12 @@ class _Checker:
     # ------------------------------------------------------------ declarations
 
     def _name(self) -> str:
-        named = self.items(Optimizer)
-        for again in named[1:]:
-            self.problems.append(declared_twice("optimizer", again.span, named[0].span))
-        if named:
-            name = named[0].name
+        named = self.one(Optimizer, "optimizer")
+        if named is not None:
+            name = named.name
             if name.startswith("_") or name in _PYTHON or iskeyword(name):
                 message = f"`{name}` cannot be the name of a class"
-                self.problems.append(Diagnostic("E104", message, named[0].name_span, help="write it in CamelCase"))
+                self.problems.append(Diagnostic("E104", message, named.name_span, help="write it in CamelCase"))
             return name
         return camel_case(Path(self.file.span.source.name).stem)
 
@@ -183,15 +188,13 @@ class _Checker:
         self.resolver.functions = known
 
     def _applies(self) -> RuleApplies | None:
-        found = self.items(Applies)
-        if not found:
+        found = self.one(Applies, "applies when")
+        if found is None:
             return None
-        for again in found[1:]:
-            self.problems.append(declared_twice("applies when", again.span, found[0].span))
-        condition = self.resolver.condition(found[0].condition)
+        condition = self.resolver.condition(found.condition)
         if condition.ok:
             require_static(condition.expr, self.resolver, "`applies when`")
-        call = found[0].otherwise
+        call = found.otherwise
         if call is None:
             return RuleApplies(condition.expr)
         other = self.library.rule(call, self.problems.append)
@@ -214,22 +217,20 @@ class _Checker:
         self.body.read(tuple(statements))  # type: ignore[arg-type]
 
     def _evaluate(self) -> Expr | None:
-        found = self.items(Evaluate)
-        if not found:
+        found = self.one(Evaluate, "evaluate theta")
+        if found is None:
             return None
-        for again in found[1:]:
-            self.problems.append(declared_twice("evaluate theta", again.span, found[0].span))
-        if found[0].name != "theta":
-            message = f"`evaluate {found[0].name}` means nothing"
-            self.problems.append(Diagnostic("E303", message, found[0].name_span, help="write `evaluate theta = ...`"))
-        if any(isinstance(n, Name) and n.id == "g" for n in walk(found[0].value)):
+        if found.name != "theta":
+            message = f"`evaluate {found.name}` means nothing"
+            self.problems.append(Diagnostic("E303", message, found.name_span, help="write `evaluate theta = ...`"))
+        if any(isinstance(n, Name) and n.id == "g" for n in walk(found.value)):
             help = "keep what it needs in a `state`"
-            self.problems.append(Diagnostic("E305", "evaluation has no gradient", found[0].value.span, help=help))
+            self.problems.append(Diagnostic("E305", "evaluation has no gradient", found.value.span, help=help))
             return None
         hidden = {n for n, e in self.resolver.names.items() if e.kind in ("let", "var", "input") or n == "g"}
         everything = self.resolver.names
         self.resolver.names = {n: e for n, e in everything.items() if n not in hidden}
-        value = self.resolver.real(found[0].value)
+        value = self.resolver.real(found.value)
         self.resolver.names = everything
         return value.expr
 

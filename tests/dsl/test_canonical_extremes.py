@@ -13,34 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optc.dsl.algebra.canonical import canonical
-from optc.dsl.meaning.interpret import step
-from optc.dsl.rule import Interval, Param, Rule
 from optc.dsl.text.expressions import Apply, Expr, Name, Number
 from optc.dsl.text.format import format_expr
-from optc.dsl.text.syntax import Output
+
+from .trajectories import FREE, free_rule, values_at
 
 Array = NDArray[np.float64]
 LARGE, SMALL, SUBNORMAL, LEAST = 2.0**664, 2.0**-664, 2.0**-1030, 2.0**-1074
 SIZES = (0.0, LEAST, SUBNORMAL, SMALL, 2.0**-512, 1.0, 4.0, 2.0**512, LARGE, 2.0**1023, np.inf)
 EXTREME = (*SIZES, *(-x for x in SIZES), np.nan)
 GRID = [a.ravel() for a in np.meshgrid(EXTREME, EXTREME, EXTREME)]
-FREE = ("g", "h", "k")
-"""Free values that may be anything, so that nothing can be assumed of them."""
 UNARY = ("neg", "abs", "sign", "square", "sqrt", "sqrt", "inverse")
 BINARY = ("add", "sub", "mul", "mul", "div", "div", "min", "pow")
 LITERALS = (0.0, 1.0, 2.0, 0.5, 4.0, 0.25, 2.0**-100, 2.0**100)
 POWERS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0)
-
-
-def rule_of(update: Expr) -> Rule:
-    param = Param("lr", default=0.5, interval=Interval(0.0, np.inf, True, True))
-    return Rule("R", (param,), body=(Output("update", update), Output("step_size", Name("lr"))), inputs=FREE[1:])
-
-
-def values(rule: Rule) -> Array:
-    """theta after a step from 0, for all combinations of extreme values of g and the inputs."""
-    g, h, k = GRID
-    return step(rule, {"lr": 0.5}, np.zeros_like(g), g, {}, 1, h=h, k=k)[0]
 
 
 def drawn(random: Random, depth: int) -> Expr:
@@ -93,13 +79,13 @@ def test_one_hash_is_one_value_at_the_ends_of_the_range() -> None:
     for _ in range(12000):
         e = drawn(random, random.choice((1, 2, 2, 3, 3)))
         if is_simple(e):
-            heaps[canonical(rule_of(e)).hash][format_expr(e)] = e
+            heaps[canonical(free_rule(e)).hash][format_expr(e)] = e
     shared = [heap for heap in heaps.values() if len(heap) > 1]
     assert sum(len(heap) for heap in shared) > 300, "the test draws too few equal rules to mean anything"
     for heap in shared:
         texts = list(heap)
-        expected = values(rule_of(heap[texts[0]]))
+        expected = values_at(GRID, free_rule(heap[texts[0]]))
         for text in texts[1:]:
-            found = values(rule_of(heap[text]))
+            found = values_at(GRID, free_rule(heap[text]))
             message = f"{texts[0]} and {text}"
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=8 * LEAST, err_msg=message)

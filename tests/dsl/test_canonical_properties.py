@@ -16,36 +16,21 @@ from numpy.typing import NDArray
 from optc.dsl.algebra.canonical import canonical
 from optc.dsl.algebra.simplify import simplify
 from optc.dsl.load import rule_from_text, zoo
-from optc.dsl.meaning.interpret import step
 from optc.dsl.operators import OPERATORS
-from optc.dsl.rule import Interval, Param, Rule, State
+from optc.dsl.rule import Rule, State
 from optc.dsl.text.expressions import Apply, Bool, Expr, Name, Number
 from optc.dsl.text.syntax import Assign, Let, Output
 from optc.dsl.text.walking import names
 from optc.dsl.writing import text_of
 
-from .strategies import EXACT, RULES, SPECIAL
-from .strategies import rule_of as drawn_rule_of
-from .trajectories import assert_same_values
+from .strategies import EXACT, RULES, SPECIAL, rule_of
+from .trajectories import FREE, assert_same_values, free_rule, values_at
 
 Array = NDArray[np.float64]
 GRID = [a.ravel() for a in np.meshgrid(SPECIAL, SPECIAL, SPECIAL)]
-FREE = ("g", "h", "k")
-"""Free values that may be anything, so that nothing can be assumed of them."""
 UNARY = ("neg", "abs", "sign", "square", "sqrt", "cbrt", "exp", "tanh", "cos", "floor", "log")
 BINARY = ("add", "sub", "mul", "div", "min", "max", "pow")
 COMPARE = ("lt", "ge", "eq", "ne")
-
-
-def rule_of(update: Expr) -> Rule:
-    param = Param("lr", default=0.5, interval=Interval(0.0, np.inf, True, True))
-    return Rule("R", (param,), body=(Output("update", update), Output("step_size", Name("lr"))), inputs=FREE[1:])
-
-
-def values(rule: Rule) -> Array:
-    """theta after a step from 0, for all combinations of special values of g and the inputs."""
-    g, h, k = GRID
-    return step(rule, {"lr": 0.5}, np.zeros_like(g), g, {}, 1, h=h, k=k)[0]
 
 
 def drawn(random: Random, depth: int) -> Expr:
@@ -66,14 +51,16 @@ def test_small_rules_of_one_hash_have_one_behaviour() -> None:
     random = Random(0)
     heaps: dict[str, list[Rule]] = defaultdict(list)
     for _ in range(4000):
-        rule = rule_of(drawn(random, random.choice((1, 2, 2, 2, 3))))
+        rule = free_rule(drawn(random, random.choice((1, 2, 2, 2, 3))))
         heaps[canonical(rule).hash].append(rule)
     shared = [heap for heap in heaps.values() if len(heap) > 1]
     assert sum(len(heap) for heap in shared) > 500, "the test draws too few equal rules to mean anything"
     for heap in shared:
-        expected = values(heap[0])
+        expected = values_at(GRID, heap[0])
         for rule in heap[1:]:
-            np.testing.assert_allclose(values(rule), expected, rtol=1e-12, atol=1e-12, err_msg=f"{heap[0]}\n{rule}")
+            np.testing.assert_allclose(
+                values_at(GRID, rule), expected, rtol=1e-12, atol=1e-12, err_msg=f"{heap[0]}\n{rule}"
+            )
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -161,7 +148,7 @@ def scaled(e: Expr, factor: float) -> Expr:
 def test_numbers_are_lifted_out_of_the_skeleton() -> None:
     m, g = Name("h"), Name("g")
     rules = [
-        rule_of(Apply("add", (Apply("mul", (Number(a), Apply("sign", (g,)))), Apply("mul", (Number(b), m)))))
+        free_rule(Apply("add", (Apply("mul", (Number(a), Apply("sign", (g,)))), Apply("mul", (Number(b), m)))))
         for a, b in ((0.7, 3.6), (3.6, 0.7), (0.1, 0.2))
     ]
     forms = [canonical(rule) for rule in rules]
@@ -233,6 +220,6 @@ def test_tempting_pairs_are_equal_wherever_they_share_a_hash(
     parts = [filled(side, x, y) for side in pair]
     if OPERATORS[pair[0].op].gives == "bool":  # type: ignore[union-attr]
         parts = [Apply("where", (part, x, y)) for part in parts]
-    sides = [drawn_rule_of(Apply("div", (ONE, part)) if below else part) for part in parts]
+    sides = [rule_of(Apply("div", (ONE, part)) if below else part) for part in parts]
     if canonical(sides[0]).hash == canonical(sides[1]).hash:
         assert_same_values(*sides)

@@ -1,12 +1,16 @@
-"""Runs of drawn rules over special values, for holding two rules against each other."""
+"""Runs of rules over special values, for holding two rules against each other."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optc.dsl.meaning.interpret import initial_states, step
-from optc.dsl.rule import Rule
+from optc.dsl.rule import Interval, Param, Rule
+from optc.dsl.text.expressions import Expr, Name
+from optc.dsl.text.syntax import Output
 
 from .strategies import INPUTS, SETTINGS, SPECIAL
 
@@ -36,3 +40,19 @@ def assert_same_values(a: Rule, b: Rule) -> None:
         for x, y in zip(trajectory(a, wd), trajectory(b, wd), strict=True):
             # Sums of numbers up to 3^9 are rounded; what is left of their difference may be small.
             np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-9)
+
+
+FREE = ("g", "h", "k")
+"""Free values that may be anything, so that nothing can be assumed of them."""
+
+
+def free_rule(update: Expr) -> Rule:
+    """A rule without memory, whose update reads free values alone."""
+    param = Param("lr", default=0.5, interval=Interval(0.0, np.inf, True, True))
+    return Rule("R", (param,), body=(Output("update", update), Output("step_size", Name("lr"))), inputs=FREE[1:])
+
+
+def values_at(grid: Sequence[Array], rule: Rule) -> Array:
+    """theta after a step from 0, for each combination of g and the inputs."""
+    g, h, k = grid
+    return step(rule, {"lr": 0.5}, np.zeros_like(g), g, {}, 1, h=h, k=k)[0]
