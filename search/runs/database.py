@@ -81,9 +81,10 @@ def speaking_of(folder: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "decode" in str(error):  # and the error holds the whole text
             raise StoreError(f"{folder / FILE} is damaged: a text in it is no UTF-8") from error
+        safe = f"What is recorded is safe; once that is mended, go on with: optsearch resume {folder}"
+        none = "Nothing is recorded yet; once that is mended, begin again"
         raise StoreError(
-            f"{folder / FILE} cannot be used: {error}. What is recorded is safe; once that is mended, go on with: "
-            f"optsearch resume {folder}"
+            f"{folder / FILE} cannot be used: {error}. {safe if (folder / FILE).exists() else none}"
         ) from error
     except (sqlite3.DatabaseError, ValueError, TypeError) as error:
         raise StoreError(f"{folder / FILE} is damaged or no run: {error}") from error

@@ -75,6 +75,8 @@ def test_a_disk_that_is_full_at_once_leaves_no_half_run(finished, tmp_path, opts
     done = limited(100, "run", finished / "small.toml", "--out", folder)
     assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
     assert not (folder / FILE).exists()
+    done = limited(20_000, "run", finished / "small.toml", "--out", folder)
+    assert done.returncode == 1 and "begin again" in done.stderr and "resume" not in done.stderr
     assert optsearch("run", finished / "small.toml", "--out", folder)[0] == 0
     assert contents(folder) == contents(finished / "run")
 
