@@ -91,7 +91,7 @@ class Beside:
     def starts_coded(self) -> bool:
         """Whether the first step begins at codes of a tensor, which are not the numbers that the interpreter has."""
         coded = self.by_option or not set(CODES.values()).isdisjoint(self.declared.values())
-        return coded and any(program.initial is not None for program in self.made.programs)
+        return coded and any(getattr(program, "initial", None) for program in self.made.programs)
 
     def _kept_as(self, name: str, memory: Mapping[str, Any]) -> str:
         """What a state is kept in: codes where the option asked for them, else what the rule declares."""

@@ -1,10 +1,14 @@
-"""Takes our own Python files apart, so that a generated module can hold copies of what it needs. Runs nothing."""
+"""Takes our own Python files apart, so that a generated module can hold copies of what it needs. Runs nothing.
+
+A statement whose first line ends with `# for shards, graphs` is for modules that do one of these things; others do
+without it. Words that follow after a colon stay, as a comment.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -16,6 +20,8 @@ THIRD = ("numpy", "torch")
 
 TEXTS = re.compile(r'"""(?:.|\n)*?"""|f?"[^"\n]*"')
 """Strings in double quotes: a name in one of them imports nothing, unless it is an f-string."""
+
+MARK = re.compile(r"  # for ([a-z, ]+)(?:: (.*))?$", re.MULTILINE)
 
 BLOCKS = (ast.FunctionDef, ast.ClassDef)
 
@@ -44,15 +50,40 @@ class SourceFile:
         return frozenset().union(*(p.names for p in self.parts))
 
 
+def source(name: str, does: Collection[str] | None = None) -> SourceFile:
+    """One of our files in parts, without what only type checkers read; all of it, or what these things need."""
+    marked = {word for mark in MARK.finditer(_read(name)) for word in mark[1].split(", ")}
+    return _source(name, frozenset(marked if does is None else marked.intersection(does)))
+
+
 @cache
-def source(name: str) -> SourceFile:
-    """One of our files in parts, without what only type checkers read."""
-    text = re.sub(r"  # type: ignore(\[[^\]]*\])?", "", (HERE / name).read_text(encoding="utf-8"))
+def _read(name: str) -> str:
+    return re.sub(r"  # type: ignore(\[[^\]]*\])?", "", (HERE / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _source(name: str, does: frozenset[str]) -> SourceFile:
+    text = _without_others(_read(name), does)
     text = text.replace("@triton.jit\n", "@jit\n")  # which imports Triton only when there is something to launch
     tree = ast.parse(text)
     imports = tuple(s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom))
     rest = [s for s in tree.body[1:] if not isinstance(s, ast.Import | ast.ImportFrom)]
     return SourceFile(imports, tuple(_parts(rest, text.splitlines())))
+
+
+def _without_others(text: str, does: frozenset[str]) -> str:
+    """A text without the statements that are for other modules, and the blank lines before them."""
+    lines = text.splitlines()
+    gone: set[int] = set()
+    for s in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.stmt)):
+        mark = MARK.search(lines[s.lineno - 1])
+        if mark is not None and does.isdisjoint(mark[1].split(", ")):
+            first = min([s.lineno, *(d.lineno for d in getattr(s, "decorator_list", []))])
+            while not lines[first - 2]:
+                first -= 1
+            gone |= {*range(first, (s.end_lineno or 0) + 1)}
+    kept = "\n".join(line for i, line in enumerate(lines, 1) if i not in gone)
+    return MARK.sub(lambda mark: f"  # {mark[2]}" if mark[2] else "", kept)
 
 
 def _parts(statements: list[ast.stmt], lines: list[str]) -> Iterator[Part]:
@@ -84,19 +115,19 @@ def _reads(node: ast.AST) -> set[str]:
     return reads - local - {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
 
 
-def needed(files: Iterable[str], code: str) -> dict[str, str]:
-    """Of each file that some code needs, the definitions that it reaches, in the file's order.
+def needed(files: Iterable[str], code: str, does: Collection[str]) -> dict[str, str]:
+    """Of each file that some code needs, the definitions that it reaches, in the file's order, for what it does.
 
     Where two files define a name, the first one counts.
     """
     files = list(files)
     known: dict[str, Part] = {}
-    for part in (p for file in files for p in source(file).parts):
+    for part in (p for file in files for p in source(file, does).parts):
         known = dict.fromkeys(part.names, part) | known
     wanted = news = {name for s in ast.parse(code).body for name in _reads(s)}
     while news := {r for name in news if name in known for r in known[name].reads} - wanted:
         wanted |= news
-    kept = {file: [p for p in source(file).parts if any(known[n] is p for n in p.names & wanted)] for file in files}
+    kept = {f: [p for p in source(f, does).parts if any(known[n] is p for n in p.names & wanted)] for f in files}
     return {file: _text(parts) for file, parts in kept.items() if parts}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
@@ -14,6 +15,8 @@ from ..plan.lower import lower
 from ..plan.names import Names, snake
 from ..plan.passes import Passes
 from ..plan.plan import Plan, identifiers
+from ..plan.torch_peers import peer_of, torch_names
+from ..runtime.groups import SPOKEN
 from .geometry import WORDS
 from .inline import imports, needed, source
 from .kernel import FACTS, KEYS, PARTIALS, emit_kernel, emit_measure
@@ -42,6 +45,24 @@ BEFORE = {
     "the rule by Triton": ("runtime/jit.py", "prelude/triton.py", "prelude/memory.py"),
 }
 """The helpers that stand before the rule's own functions, by the titles above them."""
+
+PLANS_DO: dict[str, Callable[[Plan], bool]] = {
+    "initial": lambda plan: plan.initial is not None,
+    "evaluation": lambda plan: plan.evaluate is not None,
+    "serves": lambda plan: plan.serves is not None,
+    "inputs": lambda plan: bool(plan.extra_inputs),
+    "lockstep": lambda plan: plan.lockstep,
+    "noise": lambda plan: plan.noisy,
+    "scopes": lambda plan: any(m.scope != "element" for m in plan.memories),
+    "sparse": lambda plan: "sparse gradients" not in peer_of(plan).refuses,
+    "words": lambda plan: not SPOKEN.keys().isdisjoint(torch_names(plan)),
+}
+KERNELS_DO: dict[str, Callable[[Fused], bool]] = {
+    "triton": lambda fused: True,
+    "passes": lambda fused: any(not plan.elementwise for plan, _ in fused.passes.values()),
+    "matrices": lambda fused: fused.parts is not None,
+}
+"""What statements of the runtime can be marked to be for, besides parts."""
 
 
 def reserved() -> frozenset[str]:
@@ -86,17 +107,26 @@ def module(
     `fused` has the kernels of plans, by their prefix; `like` says which plans are another's but for numbers: their
     functions on tensors are the other's, and are there once.
     """
-    own = _own(plans, fused, parts, like)
+    own, does = _own(plans, fused, parts, like), what_is_done(plans.values(), fused.values(), parts)
     files = runtime(parts)
-    kept = needed(files, "\n\n".join([*(text for texts in own.values() for text in texts), *ends]))
+    kept = needed(files, "\n\n".join([*(text for texts in own.values() for text in texts), *ends]), does)
+    of_runtime = [file for file in kept if file in RUNTIME]
     sections = [
         *(_section(title, [*(kept.get(f, "") for f in BEFORE.get(title, ())), *t]) for title, t in own.items() if t),
-        *(_section(RUNTIME[file], [text]) for file, text in kept.items() if file in RUNTIME),
+        *(_section(title, [kept[file] for file in those]) for title, those in groupby(of_runtime, RUNTIME.__getitem__)),
         _section("the optimizer", ends),
     ]
     body = "\n\n\n".join(sections)
     head = [*docstring(about), "", "from __future__ import annotations", "", *imports((*HELPERS, *kept), body)]
     return "\n".join(head) + f"\n\n{body}\n"
+
+
+def what_is_done(plans: Iterable[Plan], fused: Iterable[Fused], parts: Collection[str]) -> set[str]:
+    """What a module does, in the words of marks."""
+    plans, fused = list(plans), list(fused)
+    by_plans = {word for word, does in PLANS_DO.items() if any(map(does, plans))}
+    by_plans |= {"torchless"} if "checkpoints" not in parts and any(peer_of(plan).states for plan in plans) else set()
+    return {*parts} | by_plans | {word for word, does in KERNELS_DO.items() if any(map(does, fused))}
 
 
 def _own(

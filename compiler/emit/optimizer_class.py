@@ -55,8 +55,7 @@ def emit_backends(native: bool, kernel: bool, parts: Collection[str]) -> list[st
     runs = {"torch": "run_in_blocks", "compiled": "run_compiled"} if "native" in parts else {"torch": "run_torch"}
     runs |= {how: f"run_{how}" for how in ("native", "when_made", "when_ready")} if native and "native" in parts else {}
     runs |= {"triton": "run_triton"} if kernel else {}
-    rows = [f"{STEP * 2}{quoted(name)}: {run}," for name, run in runs.items()]
-    return [f"{STEP}backends: ClassVar[dict[str, Function]] = {{", *rows, f"{STEP}}}"]
+    return _constant("backends", "dict[str, Function]", runs)
 
 
 def layers(plan: Plan, parts: Collection[str]) -> list[str]:
@@ -64,9 +63,9 @@ def layers(plan: Plan, parts: Collection[str]) -> list[str]:
     own = {
         "EvaluatingOptimizer": any(p.evaluate is not None for p in programs(plan)),
         "InputsOptimizer": any(p.extra_inputs for p in programs(plan)),
-        "PeerOptimizer": bool(peer_of(plan).states),
     }
-    return [*(PARTS[part].layer for part in parts), *(layer for layer, wanted in own.items() if wanted)]
+    of_parts = [PARTS[part].layer for part in parts if part != "checkpoints" or peer_of(plan).states]
+    return [*of_parts, *(layer for layer, wanted in own.items() if wanted)]
 
 
 def options(plan: Plan, parts: Collection[str]) -> dict[str, Option]:
@@ -91,7 +90,7 @@ def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
     fixed = [f"{name}: {rest}" for name, rest in arguments.items()]
     fixed += ["**left_out: Any"] if missing else []
     defaults = [*(key for key, _ in parameters(plan)), *names, *(name for name in others if name not in HOW)]
-    how = [*(name for name in HOW if name in others), *(["**left_out"] if missing else [])]
+    how = ["backend", *(["**left_out"] if missing else [])]
     native = any(has_native(p) for p in programs(plan))
     lines = [
         *wrapped(f"class {plan.name}", layers(plan, parts) or ["RuleOptimizer"], ":"),
@@ -99,7 +98,7 @@ def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
         "",
         f"{STEP}programs = {tuple_of(['PROGRAM', 'OTHERWISE_PROGRAM'][: len(programs(plan))])}",
         *emit_names(names),
-        *_peer(plan),
+        *_peer(plan, parts),
         *emit_backends(native, kernel, parts),
         *_constant("left_out", "dict[str, str]", {name: quoted(part) for name, part in missing.items()}),
         "",
@@ -110,6 +109,7 @@ def emit_class(plan: Plan, kernel: bool, parts: Collection[str]) -> str:
         *(f"{STEP * 3}{quoted(key)}: {key}," for key in defaults),
         f"{STEP * 2}}}",
         f"{STEP * 2}super().__init__({', '.join(['params', 'defaults', *how])})",
+        *([f"{STEP * 2}self._compile = compile"] if "native" in parts else []),
     ]
     return "\n".join(lines)
 
@@ -143,13 +143,15 @@ def _arguments(plan: Plan, others: dict[str, Option]) -> dict[str, str]:
     return out | {name: f"{option.type} = {option.default}" for name, option in others.items()}
 
 
-def _peer(plan: Plan) -> list[str]:
-    """What a rule that torch has too needs to read its checkpoints."""
+def _peer(plan: Plan, parts: Collection[str]) -> list[str]:
+    """What a rule that torch has too needs to speak as that does, and to read its checkpoints."""
     peer = peer_of(plan)
     states = _constant("torch_states", "dict[str, str]", {name: quoted(own) for name, own in peer.states.items()})
     flags = _constant("torch_flags", "dict[str, Any]", {name: repr(x) for name, x in peer.flags.items()})
     words = _constant("torch_words", "dict[str, str]", {name: quoted(says) for name, says in peer.words.items()})
     listed = {"torch_lacks": peer.lacks, "torch_plain": peer.plain, "refuses": peer.refuses}
+    if "checkpoints" not in parts:
+        states, flags, listed = [], [], {"refuses": peer.refuses}
     lists = [
         f"{STEP}{name}: ClassVar[tuple[str, ...]] = {tuple_of([quoted(x) for x in those])}"
         for name, those in listed.items()

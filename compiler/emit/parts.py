@@ -9,50 +9,53 @@ HELPERS = (
     *("prelude/scalars.py", "prelude/live.py", "prelude/torch.py"),
     *("runtime/jit.py", "prelude/triton.py", "prelude/memory.py"),
 )
+RULE = "what a rule is made of"
+STEP = "a step's work, kept until the next"
+IN_MEMORY = "how memory keeps numbers"
+BY_TORCH, BY_C, BY_TRITON = "running it by torch", "running it as native code", "running it by Triton"
+OPTIMIZER = "what every optimizer does"
 RUNTIME = {
-    "runtime/dtensor.py": "tensors sharded over processes",
-    "runtime/whole.py": "tensors in one piece",
-    "runtime/groups.py": "groups that know torch's names",
-    "runtime/rule.py": "what a rule is made of",
-    "runtime/checkpoints.py": "what an optimizer saves and reads",
-    "runtime/scopes.py": "states that are not per element",
-    "runtime/rounding.py": "rounding at random",
-    "runtime/quantised.py": "states of one byte an element",
-    "runtime/master.py": "parameters of 16 bits, and what they are the rounding of",
-    "runtime/work.py": "what there is to do in one step",
-    "runtime/live.py": "a step's numbers on the device",
-    "runtime/look.py": "many tensors at one look",
-    "runtime/count.py": "counts of steps",
-    "runtime/round.py": "a step's work, kept until the next",
-    "runtime/torch.py": "running it by torch",
-    "runtime/lockstep.py": "values over all tensors",
-    "runtime/shards.py": "steps of sharded tensors",
-    "runtime/blocks.py": "blocks that suit a CPU",
-    "../dsl/cache.py": "where finished things are kept",
-    "runtime/cc.py": "a C compiler",
-    "runtime/look_native.py": "many tensors at one look of C",
-    "runtime/native_call.py": "native code and its tables",
-    "runtime/native_sums.py": "native code in passes",
-    "runtime/native.py": "running it as native code",
-    "runtime/memory.py": "numbers around a step, and what kernels find in memory",
-    "runtime/numbers.py": "memory that holds numbers",
-    "runtime/tables.py": "tables on their way to a GPU",
-    "runtime/triton.py": "running it by Triton",
-    "runtime/reduced.py": "rules with reductions",
-    "runtime/tiles.py": "rules with rows and columns",
-    "runtime/split.py": "rules with matrix operations",
-    "runtime/optimizer.py": "what every optimizer does",
-    "runtime/inputs.py": "inputs besides the gradient",
-    "runtime/evaluation.py": "what evaluation sees",
-    "runtime/peer.py": "checkpoints of torch's",
-    "runtime/each.py": "a value for each individual",
-    "runtime/population.py": "many individuals at once",
-    "runtime/capturable.py": "steps that graphs replay",
-    "runtime/compiled.py": "compiled code on a CPU",
-    "runtime/precision.py": "how precisely it keeps parameters and states",
-    "runtime/sharded.py": "sharded parameters",
+    "runtime/dtensor.py": RULE,
+    "runtime/rule.py": RULE,
+    "runtime/scopes.py": RULE,
+    "runtime/rounding.py": IN_MEMORY,
+    "runtime/quantised.py": IN_MEMORY,
+    "runtime/master.py": IN_MEMORY,
+    "runtime/work.py": STEP,
+    "runtime/live.py": STEP,
+    "runtime/look.py": STEP,
+    "runtime/count.py": STEP,
+    "runtime/round.py": STEP,
+    "runtime/torch.py": BY_TORCH,
+    "runtime/lockstep.py": BY_TORCH,
+    "runtime/shards.py": BY_TORCH,
+    "runtime/blocks.py": BY_TORCH,
+    "../dsl/cache.py": BY_C,
+    "runtime/cc.py": BY_C,
+    "runtime/look_native.py": BY_C,
+    "runtime/native_call.py": BY_C,
+    "runtime/native_sums.py": BY_C,
+    "runtime/native.py": BY_C,
+    "runtime/memory.py": BY_TRITON,
+    "runtime/tables.py": BY_TRITON,
+    "runtime/triton.py": BY_TRITON,
+    "runtime/reduced.py": BY_TRITON,
+    "runtime/tiles.py": BY_TRITON,
+    "runtime/split.py": BY_TRITON,
+    "runtime/groups.py": OPTIMIZER,
+    "runtime/checkpoints.py": OPTIMIZER,
+    "runtime/optimizer.py": OPTIMIZER,
+    "runtime/inputs.py": OPTIMIZER,
+    "runtime/evaluation.py": OPTIMIZER,
+    "runtime/peer.py": OPTIMIZER,
+    "runtime/each.py": OPTIMIZER,
+    "runtime/population.py": OPTIMIZER,
+    "runtime/capturable.py": OPTIMIZER,
+    "runtime/compiled.py": OPTIMIZER,
+    "runtime/precision.py": OPTIMIZER,
+    "runtime/sharded.py": OPTIMIZER,
 }
-"""The runtime's files in the order of a module, with the titles that they have there. A module gets what it reaches."""
+"""The runtime's files in the order of a module, with the titles above them there. A module gets what it reaches."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ PARTS = {
         },
         also=("native",),
     ),
+    "checkpoints": Part("checkpoints of torch's optimizer of the same rule, read and written", "PeerOptimizer"),
 }
 """In the order in which the layers lie over each other, the uppermost first."""
 
@@ -107,6 +111,4 @@ ALL = tuple(PARTS)
 
 def runtime(parts: Collection[str]) -> list[str]:
     """The files that a module with these parts may take definitions from, in their order."""
-    replaced = {"runtime/dtensor.py" if "shards" not in parts else "runtime/whole.py"}
-    replaced |= {"runtime/memory.py" if "precision" not in parts else "runtime/numbers.py"}
-    return [*HELPERS, *(file for file in RUNTIME if file not in replaced)]
+    return [*HELPERS, *RUNTIME]

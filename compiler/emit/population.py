@@ -41,7 +41,7 @@ def emit_population(rules: Sequence[Rule], target: Target = "auto") -> str:
     tables = [emit_program(p, prefix, fused.get(prefix), WITH, code=code[prefix]) for prefix, p in plans.items()]
     texts = "\n\n".join(text_of(rule).strip() for rule in rules)
     about = f"A population made by optc {__version__} from the rules below.\n\n{texts}"
-    return module(about, plans, fused, [*tables, _class(plans, code, bool(fused))], WITH, like)
+    return module(about, plans, fused, [*tables, _class(plans, code, bool(fused))], (*WITH, "population"), like)
 
 
 def skeleton(plan: Plan) -> Hashable:

@@ -32,7 +32,7 @@ def emit_program(
     live = f"{prefix}live_scalars" if "graphs" in parts else ""
     entries = [
         *_table("hyperparameters", [_hyperparameter(keys + p.name, p) for p, _ in plan.params]),
-        *_table("states", [_state(m, flags) for m in plan.memories]),
+        *_table("states", [_state(m, flags, "precision" in parts) for m in plan.memories]),
         f"step={_stage(plan, plan.step, f'{prefix}scalars', f'{code}update', live)}",
         *([f"flags={prefix}flags"] if plan.flags else []),
     ]
@@ -42,7 +42,7 @@ def emit_program(
     entries += [f"serves={prefix}serves"] if plan.serves is not None else []
     entries += [f"structural={tuple_of([str(i) for i in read])}"] if (read := structural(plan)) else []
     entries += ["lockstep=run_lockstep"] * plan.lockstep + ["noisy=True"] * plan.noisy
-    entries += ["elementwise=True"] * plan.elementwise
+    entries += ["elementwise=True"] * (plan.elementwise and "native" in parts)
     entries += [f"shards={quoted(plan.shards)}"] if plan.shards != "whole" and "shards" in parts else []
     entries += [f"inputs={tuple_of([quoted(n) for n in plan.extra_inputs])}"] if plan.extra_inputs else []
     entries += [_native(plan, code)] if has_native(plan) and "native" in parts else []
@@ -173,7 +173,7 @@ def _hyperparameter(key: str, p: Param) -> str:
     return f"Hyperparameter({', '.join(args)})"
 
 
-def _state(m: Memory, flags: list[str]) -> str:
+def _state(m: Memory, flags: list[str], precise: bool) -> str:
     args = [quoted(m.key)]
     args += [f"scope={quoted(m.scope)}"] * (m.scope != "element")
     if m.dtype is not None:
@@ -182,6 +182,6 @@ def _state(m: Memory, flags: list[str]) -> str:
     args += [] if m.fill == 0 else [f"fill={None if m.fill is None else number(m.fill)}"]
     args += [f"flag={flags.index(m.flag)}"] if m.flag is not None else []
     args += [] if m.written else ["written=False"]
-    args += ["nonnegative=True"] if m.nonnegative else []
+    args += ["nonnegative=True"] if m.nonnegative and precise else []
     kind = "Quantised" if m.dtype in QUANTISED else "State" if m.scope == "element" else "ScopedState"
     return f"{kind}({', '.join(args)})"

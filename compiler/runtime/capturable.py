@@ -19,6 +19,10 @@ class CapturableOptimizer(RuleOptimizer):
     def _live(self) -> bool:
         return any(group["capturable"] for group in self.param_groups)
 
+    def _refuse_capture(self) -> None:
+        if not self._live():
+            super()._refuse_capture()
+
     def _structure(self, group: dict[str, Any]) -> list[Any]:
         for name in self._deciding:
             value = group[name]

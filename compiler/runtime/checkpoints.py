@@ -30,9 +30,10 @@ def refuse_foreign(given: dict[str, Any], known: set[str]) -> None:
         tensors = {name for name, x in memory.items() if isinstance(x, Tensor)}
         strange = sorted(tensors - scales - known - {*OURS})
         if known and strange and not known & memory.keys():
-            raise ValueError(
-                f"the state_dict is another rule's: it has {', '.join(strange)}, and not {', '.join(sorted(known))}"
-            )
+            hint = ""
+            hint = "; `optc compile --with checkpoints` reads torch's"  # for torchless
+            own = ", ".join(sorted(known))
+            raise ValueError(f"the state_dict is another rule's: it has {', '.join(strange)}, and not {own}{hint}")
 
 
 class Checkpointed(torch.optim.Optimizer):
@@ -46,7 +47,6 @@ class Checkpointed(torch.optim.Optimizer):
     torch_names: ClassVar[Names] = {}
     torch_words: ClassVar[dict[str, str]] = {}
     _backend: str
-    _compile: bool | None
     _round: Any
 
     def _group(self, given: dict[str, Any]) -> Group:
@@ -56,7 +56,7 @@ class Checkpointed(torch.optim.Optimizer):
         return {s.name for program in self.programs for s in program.states}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_backend": self._backend, "_compile": self._compile}
+        return {**super().__getstate__(), "_backend": self._backend}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -6,14 +6,14 @@ This file's text is part of each generated module that was compiled `--with nati
 from __future__ import annotations
 
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from .blocks import run_in_blocks
-from .look import Looks
-from .look_native import LOOKS
+from .look_native import LOOKS, Looks
 from .optimizer import RuleOptimizer
+from .round import Round
 from .rule import Function, Table
 from .torch import advance
 from .work import Batch
@@ -30,7 +30,20 @@ class CompiledOptimizer(RuleOptimizer):
 
     looks: ClassVar[Looks] = LOOKS
 
-    def _without_triton(self, batch: Batch) -> str:
+    _compile: bool | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_compile": self._compile}
+
+    def _this_round(self) -> Round:
+        now = super()._this_round()
+        self.looks.used(len(now.homes))
+        now.see_by(self.looks.best, self.state)
+        return now
+
+    def _backend_for(self, batch: Batch) -> str:
+        if (chosen := super()._backend_for(batch)) != "torch":
+            return chosen
         native = batch.program.native is not None and batch.works[0].theta.device.type == "cpu"
         if self._backend == "native" and not native:
             raise RuntimeError(f"{type(self).__name__} has no native code here; backend='auto' runs it by torch")

@@ -49,6 +49,8 @@ class Tally:
 
     def edited(self) -> bool:
         """Whether someone has written to the counts since the last step."""
+        if self.jobs and self.jobs[0].device is not None:  # for graphs: a device is not waited for
+            return False
         return not torch.equal(self.counter.steps, self.counter.left)
 
     def counts(self) -> Tensor:
@@ -57,8 +59,9 @@ class Tally:
 
 
 def by_device(jobs: list[Job]) -> dict[torch.device, list[Job]]:
-    """Jobs by where their steps are counted."""
-    out: dict[torch.device, list[Job]] = {} if jobs and jobs[0].device is not None else {torch.device("cpu"): []}
+    """Jobs by where their steps are counted, if these are devices."""
+    out: dict[torch.device, list[Job]] = {}
     for job in jobs:
-        out.setdefault(job.device or torch.device("cpu"), []).append(job)
+        if job.device is not None:
+            out.setdefault(job.device, []).append(job)
     return out

@@ -1,6 +1,7 @@
 """What is to be known about DTensors, tensors sharded over processes, in a few functions. It knows no rule.
 
-This file's text is part of each generated module; it imports torch.distributed only where there is a DTensor.
+This file's text is part of each generated module, of which those that were not compiled `--with shards` know tensors in
+one piece alone. It imports torch.distributed only where there is a DTensor.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ CARRIERS = {torch.int16: torch.int32, torch.float8_e4m3fn: torch.float16}
 
 def full(x: Any) -> Any:
     """A tensor in one piece, on every process."""
-    return x.to(CARRIERS.get(x.dtype, x.dtype)).full_tensor().to(x.dtype) if is_sharded(x) else x
+    if is_sharded(x):  # for shards
+        return x.to(CARRIERS.get(x.dtype, x.dtype)).full_tensor().to(x.dtype)
+    return x
 
 
 def replicated(x: Tensor, mesh: Any) -> Any:
@@ -70,13 +73,13 @@ def replicated(x: Tensor, mesh: Any) -> Any:
 
 def cut_like(x: Tensor, home: Any) -> Any:
     """A tensor that every process has whole, sharded as another is; nothing is sent."""
-    return replicated(x, home.device_mesh).redistribute(placements=home.placements) if is_sharded(home) else x
+    if is_sharded(home):  # for shards
+        return replicated(x, home.device_mesh).redistribute(placements=home.placements)
+    return x
 
 
-def as_real(x: Any) -> Any:
-    """A complex tensor as pairs of reals in the same memory, which torch's own function may copy for a DTensor."""
-    if not is_sharded(x):
-        return torch.view_as_real(x.resolve_conj())
+def real_parts(x: Any) -> Any:
+    """A complex DTensor as pairs of reals in the same memory, of which torch's own function may make a copy."""
     from torch.distributed.tensor import DTensor
 
     shape, stride = torch.Size((*x.shape, 2)), (*(2 * n for n in x.stride()), 1)
@@ -85,13 +88,14 @@ def as_real(x: Any) -> Any:
 
 
 def put(value: Any, home: Any) -> None:
-    """Copies a value into a tensor that it may be broadcast to; `copy_` refuses many pairs of shardings."""
-    if not is_sharded(home):
-        home.copy_(full(value))
+    """Copies a value into a tensor that it may be broadcast to."""
+    if is_sharded(home):  # for shards: `copy_` refuses many pairs of shardings
+        if is_sharded(value):
+            value = value.expand(home.shape).redistribute(placements=home.placements)
+        own_part(home).copy_(own_part(value))
         return
-    if is_sharded(value):
-        value = value.expand(home.shape).redistribute(placements=home.placements)
-    own_part(home).copy_(own_part(value))
+    value = full(value)  # for shards
+    home.copy_(value)
 
 
 def filled(shape: list[int], value: float, dtype: torch.dtype, theta: Any, gone: set[int]) -> Tensor:
@@ -99,13 +103,13 @@ def filled(shape: list[int], value: float, dtype: torch.dtype, theta: Any, gone:
 
     What has no axes is a plain number in every process, as torch's own optimizers keep it.
     """
-    if not is_sharded(theta) or not gone:
-        return torch.full(shape, value, dtype=dtype, device=theta.device)
-    from torch.distributed.tensor import Replicate
-    from torch.distributed.tensor import full as full_dtensor
+    if is_sharded(theta) and gone:  # for shards
+        from torch.distributed.tensor import Replicate
+        from torch.distributed.tensor import full as full_dtensor
 
-    places = [Replicate() if getattr(p, "dim", None) in gone else p for p in theta.placements]
-    return full_dtensor(shape, value, dtype=dtype, device_mesh=theta.device_mesh, placements=places)
+        places = [Replicate() if getattr(p, "dim", None) in gone else p for p in theta.placements]
+        return full_dtensor(shape, value, dtype=dtype, device_mesh=theta.device_mesh, placements=places)
+    return torch.full(shape, value, dtype=dtype, device=theta.device)
 
 
 def over_processes(partials: list[Any]) -> list[Tensor]:

@@ -53,12 +53,15 @@ class Group(dict[str, Any]):
             raise KeyError(name)
         if not isinstance(own, str):
             return tuple(self[each] for each in own)
-        return next((word for word, value in SPOKEN.get(name, {}).items() if value == self[own]), self[own])
+        if name in SPOKEN:  # for words
+            return next((word for word, value in SPOKEN[name].items() if value == self[own]), self[own])
+        return self[own]
 
     def __setitem__(self, name: str, value: Any) -> None:
         own = self.names.get(name, name)
         if isinstance(own, str):
-            self._write(own, understood(name, value), (name, value))
+            value = understood(name, value)  # for words
+            self._write(own, value, (name, value))
             return
         try:
             values = tuple(value)

@@ -39,7 +39,7 @@ class Live:
             columns = [column.double().expand(len(works)) for column in columns]
             tables.append(torch.stack(columns, 1) if columns else counts.new_empty(len(works), 0))
         job.table = torch.cat(tables)
-        if job.dated:
+        if job.dated:  # for noise, precision
             for work, t in zip(job.works, counts.unbind(), strict=True):
                 work.t = t
 

@@ -25,7 +25,9 @@ def run_lockstep(batches: list[Batch], table: Table, gathered: Function = list) 
         rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
         for work in batch.works:
             tensors = operands(work.tensors(), batch.maximize)
-            generator = batch.program.step.run(*tensors, *rows[work.row], *batch.flags, *key(batch, work))
+            rest: list[Any] = [*rows[work.row], *batch.flags]
+            rest += key(batch, work)  # for noise
+            generator = batch.program.step.run(*tensors, *rest)
             running.append((generator, [work.theta, *written(batch, work)]))
     waiting: dict[int, dict[int, tuple[str, Tensor]]] = {}
     for i in range(len(running)):

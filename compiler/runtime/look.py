@@ -33,12 +33,3 @@ def look_by_python(tensors: list[Tensor], lists: list[list[Any]], memories: list
         [list(map(id, x)) for x in lists],
         [list(map(id, x.values())) for x in memories if isinstance(x, dict)],
     )
-
-
-class Looks:
-    """The best way that there is to look; it may be another once many tensors were."""
-
-    best: Any = staticmethod(look_by_python)
-
-    def used(self, tensors: int) -> None:
-        """Counts tensors that were looked at."""

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from .cc import compiled_c
-from .look import ORDINARY, Looks, Seen, look_by_python
+from .look import ORDINARY, Seen, look_by_python
 
 C_LOOK = r"""
 #include <stdint.h>
@@ -104,11 +104,11 @@ OFTEN = 1 << 16
 """Tensors that Python may look at before the compiler is started: that takes about as long as a compiler does."""
 
 
-class NativeLooks(Looks):
-    """C's look once it was worth a compiler, and that is done."""
+class Looks:
+    """The best way that there is to look: C's, once it is worth a compiler, and that is done."""
 
     def __init__(self) -> None:
-        self.best = look_by_python
+        self.best: Any = look_by_python
         self.left = OFTEN if hasattr(Tensor, "__dlpack_c_exchange_api__") else 1 << 62
 
     def used(self, tensors: int) -> None:
@@ -119,7 +119,7 @@ class NativeLooks(Looks):
                 self.best = look_by_c(code.path)
 
 
-LOOKS = NativeLooks()
+LOOKS = Looks()
 
 
 def look_by_c(path: Path) -> Any:

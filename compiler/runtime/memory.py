@@ -97,11 +97,11 @@ def beside(work: Work) -> list[Tensor | None]:
     return [master, *(work.memory[s.scale] if x is not None and isinstance(s, Quantised) else None for s, x in pairs)]
 
 
-def ways(batch: Batch, operands: list[Any]) -> list[Any]:
+def ways(batch: Batch, operands: list[Any]) -> tuple[torch.dtype, bool]:
     """A kernel's last arguments: the dtype of masters, or the parameter's, and whether it rounds at random."""
     after = operands[len(batch.works[0].tensors()) :]
     master = after[0] if after and after[0] is not None else operands[0]
-    return [master.dtype, dithers(batch.works[0])]
+    return master.dtype, dithers(batch.works[0])
 
 
 def dithers(work: Work) -> bool:

@@ -147,7 +147,8 @@ def set_up(batch: Batch, code: Callable[[Batch], ctypes.CDLL | None]) -> list[Ba
         batch.prepared = None
         return [batch]
     batch.prepared = batch.program.native.call(library, own)
-    batch.settled = not rest and not batch.program.inputs
+    batch.settled = not rest
+    batch.settled &= not batch.program.inputs  # for inputs
     return [replace(batch, works=rest)] if rest else []
 
 

@@ -17,7 +17,6 @@ from torch.optim.optimizer import ParamsT, required
 from .checkpoints import Checkpointed
 from .dtensor import is_sharded
 from .groups import Group
-from .look import Looks
 from .round import Round
 from .rule import Function, Program, Settings, real, sizes
 from .work import Batch, Job, Work, begin
@@ -39,20 +38,17 @@ class RuleOptimizer(Checkpointed):
     backends: ClassVar[dict[str, Function]]
     left_out: ClassVar[dict[str, str]] = {}
     refuses: ClassVar[tuple[str, ...]] = ("sparse gradients",)
-    looks: ClassVar[Looks] = Looks()
 
-    def __init__(
-        self, params: ParamsT, defaults: dict[str, Any], backend: str, compile: bool | None = None, **more: Any
-    ) -> None:
-        for name in more.keys() - self.left_out.keys():
+    def __init__(self, params: ParamsT, defaults: dict[str, Any], backend: str, **left_out: Any) -> None:
+        for name in left_out.keys() - self.left_out.keys():
             raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
-        self._refuse_left_out({"compile": compile, backend: backend, **more})
+        self._refuse_left_out({backend: backend, **left_out})
         known = [name for name in ("torch", "native", "triton") if name in self.backends]
         if backend not in ("auto", *known):
             raise ValueError(f"Invalid backend value: {backend!r}; it must be one of {', '.join(known)} or auto")
         if defaults["foreach"] and defaults["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-        self._backend, self._compile = backend, compile
+        self._backend = backend
         self._round: Round | None = None
         absent = {name for name in self.torch_names if defaults[name] is None}
         given = self._group({name: x for name, x in defaults.items() if name not in absent})
@@ -81,18 +77,15 @@ class RuleOptimizer(Checkpointed):
             self._check_hyperparameters(added)
             self._refuse_left_out(added)
             self._check_tensors(added["params"])
-            settings = [program.settings(added) for program in self.programs]
-            for p in added["params"]:
-                self._which(p, settings)
+            for p in added["params"]:  # for serves
+                self._which(p, [program.settings(added) for program in self.programs])
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
 
     def _check_tensors(self, params: list[Tensor]) -> None:
         if any(map(is_sharded, params)):
-            raise ValueError(
-                f"{type(self).__name__} was compiled without shards: `optc compile --with shards` has them"
-            )
+            raise ValueError(f"{type(self).__name__} was compiled without DTensors: `--with shards` has them")
 
     def step(self, closure: Callable[[], Any] | None = None, *, inputs: dict[str, Any] | None = None) -> Any:
         """One step for every parameter that has a gradient; returns what the closure does.
@@ -104,11 +97,7 @@ class RuleOptimizer(Checkpointed):
         return self._step(closure, inputs or {})
 
     def _step(self, closure: Callable[[], Any] | None, inputs: dict[str, Any]) -> Any:
-        if capturing() and not self._live():
-            raise RuntimeError(
-                f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
-                " capturable=True computes them on the device"
-            )
+        self._refuse_capture()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -119,6 +108,13 @@ class RuleOptimizer(Checkpointed):
         else:
             self._advance(inputs)
         return loss
+
+    def _refuse_capture(self) -> None:
+        if capturing():
+            raise RuntimeError(
+                f"{type(self).__name__}.step() computes its scalars on the host: a graph would freeze them;"
+                " capturable=True computes them on the device"
+            )
 
     def _advance(self, inputs: dict[str, Any]) -> None:
         """A step with the gradients that there are."""
@@ -156,13 +152,9 @@ class RuleOptimizer(Checkpointed):
 
     def _begin(self, now: Round, inputs: dict[str, Any]) -> None:
         """Counts the step and computes its numbers."""
-        now.count(self._groups())
+        now.count(self.param_groups)
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """The groups that work has the indices of."""
-        return self.param_groups
-
-    def _live(self) -> bool:
+    def _live(self) -> bool:  # for graphs
         """Whether the device counts the steps and computes the scalars."""
         return False
 
@@ -171,9 +163,8 @@ class RuleOptimizer(Checkpointed):
         structure = [self._structure(group) for group in self.param_groups]
         last = self._round
         if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
-            last.see_better(self.state)
             return last
-        self._round = Round(self.param_groups, self.state, self._gather(), last, structure, self.looks)
+        self._round = Round(self.param_groups, self.state, self._gather(), last, structure)
         self._round.lend()
         return self._round
 
@@ -188,26 +179,29 @@ class RuleOptimizer(Checkpointed):
         return tuple(program.hyperparameters[i].name for program in self.programs for i in program.structural)
 
     def _gather(self) -> list[Job]:
-        """All work that there is, one job for each program, and for each device where these count."""
-        jobs: dict[Any, Job] = {}
-        live, place = self._live(), -1
+        """All work that there is, one job for each program."""
+        jobs: dict[tuple[Any, ...], Job] = {}
+        which, place = 0, -1
         stepped: set[int] = set()  # a group may have a parameter twice: torch warns of it
         for index, group in enumerate(self.param_groups):
             self._refuse_left_out(group)
             settings = [program.settings(group) for program in self.programs]
-            programs = self._programs_of(group)
+            programs = self.programs
+            programs = self._programs_of(group)  # for precision
             for p in group["params"]:
                 place += 1
                 if p.grad is not None and id(p) not in stepped:
                     stepped.add(id(p))
-                    which = self._which(p, settings)
-                    device = p.device if live else None
-                    job = jobs.setdefault((which, device), Job(self.programs[which], device))
+                    which = self._which(p, settings)  # for serves
+                    key: tuple[Any, ...] = (which,)
+                    key += (p.device if self._live() else None,)  # for graphs
+                    job = jobs.setdefault(key, Job(self.programs[which]))
+                    job.device = key[1]  # for graphs
                     job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
                     job.works[-1].seed, job.works[-1].maximize = group.get("seed", 0), group["maximize"]
         return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]
 
-    def _which(self, p: Tensor, settings: list[Settings]) -> int:
+    def _which(self, p: Tensor, settings: list[Settings]) -> int:  # for serves, evaluation, precision
         """The index of the first program that serves a parameter."""
         for i, program in enumerate(self.programs):
             if program.serves is None or program.serves(*settings[i], *sizes(real(p))):
@@ -225,11 +219,11 @@ class RuleOptimizer(Checkpointed):
             raise RuntimeError(f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(p.grad.shape)}")
         return begin(program, place, group, p, memory, settings)
 
-    def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:
+    def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:  # for evaluation, precision
         """The programs with states as a group keeps them."""
         return self.programs
 
-    def _parameters(self) -> Iterator[tuple[Tensor, Program, dict[str, Any]]]:
+    def _parameters(self) -> Iterator[tuple[Tensor, Program, dict[str, Any]]]:  # for evaluation, precision
         """Every parameter with the program that serves it and its group."""
         for group in self.param_groups:
             settings = [program.settings(group) for program in self.programs]
@@ -242,7 +236,7 @@ class RuleOptimizer(Checkpointed):
         by: dict[str, list[Batch]] = {}
         for batch in job.batches:
             by.setdefault(self._backend_for(batch), []).append(batch)
-        if job.program.lockstep and len(by) > 1:  # a value over all tensors needs them in one run
+        if job.program.lockstep and len(by) > 1:  # for lockstep: a value over all tensors needs them in one run
             by = {"torch": job.batches}
         for chosen, batches in by.items():
             yield self._function(chosen, batches), batches
@@ -251,25 +245,19 @@ class RuleOptimizer(Checkpointed):
         return self.backends[backend]
 
     def _backend_for(self, batch: Batch) -> str:
-        if self._backend == "triton" and batch.program.kernel is None:
-            raise RuntimeError(f"{type(self).__name__} has no Triton kernel here; backend='auto' runs it by torch")
-        by_triton = self._backend == "triton" or (self._backend == "auto" and self._suits_triton(batch))
-        return "triton" if by_triton else self._without_triton(batch)
-
-    def _suits_triton(self, batch: Batch) -> bool:
-        """Whether parameters are on a GPU and their rule has a kernel that Triton can run there."""
-        if batch.works[0].theta.device.type != "cuda" or batch.program.kernel is None:
-            return False
-        if batch.program.kernel.unfit:
-            warnings.warn(
-                f"{type(self).__name__} is stepped by torch, since Triton cannot run: {batch.program.kernel.unfit}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return not batch.program.kernel.unfit
-
-    def _without_triton(self, batch: Batch) -> str:
+        if self._backend == "triton" or (self._backend == "auto" and self._suits_triton(batch)):  # for triton
+            return "triton"
         return "torch"
+
+    def _suits_triton(self, batch: Batch) -> bool:  # for triton
+        """Whether parameters are on a GPU and their rule has a kernel that Triton can run there."""
+        kernel = batch.program.kernel
+        if batch.works[0].theta.device.type != "cuda" or kernel is None:
+            return False
+        if kernel.unfit:
+            message = f"{type(self).__name__} is stepped by torch, since Triton cannot run: {kernel.unfit}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return not kernel.unfit
 
 
 @torch._disable_dynamo  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from torch.optim.optimizer import ParamsT, required
 from .each import each, is_per_individual, plain, values_of
 from .groups import Group
 from .optimizer import RuleOptimizer
+from .round import Round
 from .rule import Program, Settings, counting, real
 from .work import Job, Work, begin
 
@@ -59,7 +60,8 @@ class PopulationOptimizer(RuleOptimizer):
             "differentiable": differentiable,
             "seed": seed,
         }
-        super().__init__(params, {**defaults, **hyperparameters, **options}, backend, compile)
+        super().__init__(params, {**defaults, **hyperparameters, **options}, backend)
+        self._compile = compile
 
     def individual(self, i: int) -> dict[str, Any]:
         """The `state_dict` that an optimizer of individual i alone would have, as copies; i counts from 0."""
@@ -157,7 +159,11 @@ class PopulationOptimizer(RuleOptimizer):
 
     # -------------------------------------------------------- a step's work
 
+    def _begin(self, now: Round, inputs: dict[str, Any]) -> None:
+        now.count(self._groups())
+
     def _groups(self) -> list[dict[str, Any]]:
+        """The groups as each individual sees them, which work has the indices of."""
         return [own for group in self.param_groups for own in self._own(group)]
 
     def _structure(self, group: dict[str, Any]) -> list[Any]:

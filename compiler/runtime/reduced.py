@@ -20,7 +20,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .memory import random_keys, through_memory
-from .rule import Program, Table, how_many
+from .rule import Function, Program, Table, how_many
 from .tables import CAPTURED, Tables
 from .torch import run_torch
 from .triton import (
@@ -50,9 +50,8 @@ def run_reduced(batches: list[Batch], table: Table) -> None:
     by_device: dict[torch.device, list[Batch]] = {}
     for batch in batches:
         by_device.setdefault(batch.works[0].theta.device, []).append(batch)
-    apart = len(by_device) > 1 or any(batch.flags != batches[0].flags for batch in batches)
-    if apart and batches[0].program.lockstep:
-        through_memory(run_torch)(batches, table)
+    if batches[0].program.lockstep and len({(b.works[0].theta.device, b.flags) for b in batches}) > 1:  # for lockstep
+        by_torch(batches, table)
         return
     for device, here in by_device.items():
         interpreted = interprets(here[0].program, device)
@@ -64,8 +63,8 @@ def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None
     """One step, prepared as the last one was, if it can be. A step that a graph captures must be, or torch takes it."""
     kept: Together | None = batches[0].prepared
     if kept is None or not kept.holds(batches):
-        if captures(table):
-            through_memory(run_torch)(batches, table)
+        if captures(table):  # for graphs
+            by_torch(batches, table)
             return
         kept = Together(batches, table, interpreted)
         batches[0].prepared = kept
@@ -73,6 +72,12 @@ def step_together(batches: list[Batch], table: Table, interpreted: bool) -> None
         kept.settle()
     else:
         kept.run(table, kept.now(table))
+
+
+def by_torch(batches: list[Batch], table: Table) -> None:
+    run: Function = run_torch
+    run = through_memory(run)  # for precision
+    run(batches, table)
 
 
 @dataclass
@@ -110,7 +115,9 @@ class Together:
         where = addresses if self.lines is None else torch.cat([addresses, self.lines.addresses], 1)
         sums = [] if self.lines is None else [self.lines.sums(those) for of in self.measured() for those in of]
         parts = [on_host(table), where, *self.sums.bounds, *(launch.pieces for launch in self.launches), *sums]
-        self.tables = Tables(parts, self.device, isinstance(table, Tensor))
+        self.tables = Tables(parts, self.device)
+        if isinstance(table, Tensor):  # for graphs
+            self.tables.expect_graphs()
 
     def measured(self) -> list[list[list[tuple[int, bool]]]]:
         """For each pass the values per row, column and matrix: sums, and then what is the largest of something."""
@@ -125,7 +132,8 @@ class Together:
         operands = [xs for launch in self.launches for xs in launch.operands]
         own = all(map(is_, chain.from_iterable(operands), chain.from_iterable(map(homes_of, self.works))))
         for batch in self.batches:
-            batch.settled = own and not self.program.inputs
+            batch.settled = own
+            batch.settled &= not self.program.inputs  # for inputs
         for xs in operands:
             xs[1] = None
         if not self.batches[0].settled:
@@ -141,15 +149,18 @@ class Together:
         moved = None
         if any(batch.moved for batch in self.batches):
             moved = torch.cat([gradients_at(batch) for batch in self.batches])[self.order]
-        if captures(table):
+        if captures(table):  # for graphs
             CAPTURED.append(self)
-        return self.tables.now(on_host(table), moved, captures(table))
+            return self.tables.in_graph(moved)
+        return self.tables.now(on_host(table), moved)
 
     def run(self, table: Table, tables: list[Tensor]) -> None:
         scalars, where, in_group, in_row, *rest = tables
-        scalars = table.to(self.device) if isinstance(table, Tensor) else scalars
+        if isinstance(table, Tensor):  # for graphs
+            scalars = table.to(self.device)
         pieces, sums = rest[: len(self.launches)], iter(rest[len(self.launches) :])
-        keys = random_keys(self.works, where)
+        keys: list[Tensor] = []
+        keys = random_keys(self.works, where)  # for precision
         renew(self.facts, self.program, self.works)
         tiled = self.lines
         if tiled is not None:

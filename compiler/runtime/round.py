@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from .count import Counter, Tally, by_device
-from .dtensor import is_sharded, part_of
-from .look import Looks
-from .work import Job
+from .look import look_by_python
+from .shards import at_own_parts, sends
+from .work import Batch, Job
 
 END = object()
 GRAD = operator.attrgetter("grad")
@@ -38,51 +38,48 @@ class Round:
         jobs: list[Job],
         last: Round | None,
         structure: list[list[Any]],
-        looks: Looks,
     ) -> None:
-        self.looks = looks
         self.jobs, self.structure = jobs, structure
         self.works = [work for job in jobs for work in job.works]
         for turn, work in enumerate(self.works):
             work.turn = turn
-        self.live = any(job.device is not None for job in jobs)
-        self.fed = any(job.program.inputs for job in jobs)
         counters: list[Counter] = [] if last is None else [tally.counter for tally in last.tallies]
-        self.tallies: list[Tally] = [Tally(here, device, counters) for device, here in by_device(jobs).items()]
+        counted = {torch.device("cpu"): jobs}
+        if jobs and jobs[0].device is not None:  # for graphs
+            counted = by_device(jobs)
+        self.tallies: list[Tally] = [Tally(here, device, counters) for device, here in counted.items()]
         self.parameters = [list(group["params"]) for group in groups]
         acting = {id(work.parameter): work.parameter for work in self.works}
         self.active = list(acting.values())
-        self.complex = any(map(Tensor.is_complex, self.active))
-        self.stacked = any(work.part is not None for work in self.works)
         self.silent = [p for p in chain.from_iterable(self.parameters) if id(p) not in acting]
+        self.complex = any(map(Tensor.is_complex, self.active))
         self.memory = [x for kept in state.values() if isinstance(kept, dict) for x in kept.values()]
-        counted = {id(view) for tally in self.tallies for view in tally.counter.views}
+        counts = {id(view) for tally in self.tallies for view in tally.counter.views}
         kept = {id(x): x for work in self.works for x in work.memory.values() if isinstance(x, Tensor)}
-        self.homes = [*self.active, *(x for key, x in kept.items() if key not in counted)]
-        self.local = any(work.local for work in self.works)
+        self.homes = [*self.active, *(x for key, x in kept.items() if key not in counts)]
         self.gradients: list[Any] = []
-        self.prepared_at = b""
-        self._remember(looks.best, list(state.values()))
+        self.prepared_at = b""  # for triton, native
+        self._remember(look_by_python, list(state.values()))
         grads = list(map(GRAD, self.active))
         self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
-        self.ordinary = self.ordinary and not (self.local and self._astray(grads))
-        if self.ordinary:
-            with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
-                self.views = [x.view_as(x) for x in self._parts(self.homes[len(self.active) :])]
+        if any(work.local for work in self.works):  # for shards
+            self.ordinary = self.ordinary and not sends(self.works)
 
     def _remember(self, look: Any, memories: list[dict[str, Any]]) -> None:
         """Where all is now, and of which kind gradients are, as a look sees it; None where it cannot."""
-        self.look = look
-        self.places = look(self._parts(self.homes), self.parameters, memories)
-        grads = list(map(GRAD, self.active))
-        seen = look(self._parts(grads), [], [])
-        self.kinds = None if seen is None else (seen[1], self._shardings(grads))
-        self.grads_at = b""
+        self.look: Any = look
+        self.seeing = look  # for native
+        if any(work.local for work in self.works):  # for shards
+            self.look = at_own_parts(look)
+        self.places = self.look(self.homes, self.parameters, memories)
+        seen = self.look(list(map(GRAD, self.active)), [], [])
+        self.kinds = None if seen is None else seen[1]
+        self.grads_at = b""  # for triton, native
 
-    def see_better(self, state: dict[Tensor, dict[str, Any]]) -> None:
-        """Looks with C from now on, if that has become possible. To be called where everything was seen to hold."""
-        if self.look is not self.looks.best:
-            self._remember(self.looks.best, list(state.values()))
+    def see_by(self, look: Any, state: dict[Tensor, dict[str, Any]]) -> None:  # for native
+        """Looks so from now on. To be called where everything was seen to hold."""
+        if look is not self.seeing:
+            self._remember(look, list(state.values()))
 
     def holds(
         self, groups: list[dict[str, Any]], state: dict[Tensor, dict[str, Any]], structure: list[list[Any]]
@@ -91,7 +88,7 @@ class Round:
         parameters, memories = [list(group["params"]) for group in groups], list(state.values())
         if not (self.ordinary and structure == self.structure and all(p.grad is None for p in self.silent)):
             return False
-        return bool(self.look(self._parts(self.homes), parameters, memories) == self.places)
+        return bool(self.look(self.homes, parameters, memories) == self.places)
 
     def lend(self) -> bool:
         """Gives the work this step's gradients. False where one is missing, or not of the kind that it was.
@@ -99,45 +96,34 @@ class Round:
         Between steps only weak references are kept: an optimizer may not keep the last gradients in memory.
         """
         grads = list(map(GRAD, self.active))
-        moved = True
+        moved = True  # for triton, native
         if self.ordinary:
-            seen = self.look(self._parts(grads), [], [])
-            if seen is None or (seen[1], self._shardings(grads)) != self.kinds:
+            seen = self.look(grads, [], [])
+            if seen is None or seen[1] != self.kinds:
                 return False
             if not identical(map(operator.call, self.gradients), grads):
                 if self._lazy(grads):
                     return False
                 self.gradients = list(map(weakref.ref, grads))
-            moved, self.grads_at = seen[0] != self.grads_at, seen[0]
-            self.looks.used(len(self.homes))
-        self._announce(moved)
+            moved, self.grads_at = seen[0] != self.grads_at, seen[0]  # for triton, native
+        batches = [batch for job in self.jobs for batch in job.batches]
+        self.rearrange, self.lent = not batches or self.tallies[0].edited(), True
+        self._tell(batches, moved)  # for triton, native
         if self.lent:
             of = dict(zip(map(id, self.active), grads, strict=True))
             for work in self.works:
                 work.grad = work.own(of[id(work.parameter)])
         return True
 
-    def _parts(self, tensors: list[Tensor]) -> list[Tensor]:
-        """The tensors that a step sees: of DTensors, where these are stepped so, what this process has."""
-        return list(map(part_of, tensors)) if self.local else tensors
-
-    def _shardings(self, tensors: list[Tensor]) -> list[Any]:
-        return [getattr(x, "placements", None) for x in tensors] if self.local else []
-
-    def _astray(self, grads: list[Tensor]) -> bool:
-        """Whether a step has to send something: some gradients are sharded otherwise, or some tensors are gathered."""
-        return self._shardings(grads) != self._shardings(self.active) or any(is_sharded(w.theta) for w in self.works)
-
     def _lazy(self, tensors: list[Tensor]) -> bool:
         """Whether the memory of some does not hold what they are, but what is yet to be negated or conjugated."""
         return any(map(Tensor.is_neg, tensors)) or (self.complex and any(map(Tensor.is_conj, tensors)))
 
-    def _announce(self, moved: bool) -> None:
-        """Says to what was prepared whether gradients moved, and decides whether it needs these or only their place.
+    def _tell(self, batches: list[Batch], moved: bool) -> None:  # for triton, native
+        """Says to what was prepared where gradients are, and decides whether it needs more than that.
 
-        It does need them where one is aligned otherwise than it was.
+        It does where one is aligned otherwise than it was.
         """
-        batches = [batch for job in self.jobs for batch in job.batches]
         at = None
         if moved and any(batch.settled for batch in batches):
             at = words(self.grads_at)
@@ -146,8 +132,8 @@ class Round:
                     batch.settled = False
         if not any(batch.settled for batch in batches):
             self.prepared_at = self.grads_at
-        self.rearrange = not batches or (not self.live and self.tallies[0].edited())
-        self.lent = self.rearrange or not all(batch.settled for batch in batches) or (moved and self.stacked)
+        self.lent = self.rearrange or not all(batch.settled for batch in batches)
+        self.lent |= moved and any(work.part is not None for work in self.works)  # for population
         for batch in batches:
             batch.moved = moved
             batch.grads_at = None if self.lent or at is None else at[batch.turns]
@@ -160,22 +146,26 @@ class Round:
 
     def count(self, groups: list[dict[str, Any]]) -> None:
         """Counts the step, and computes its numbers out of the groups that the work has the indices of."""
-        settings = [] if self.live else [job.settings(groups) for job in self.jobs]
-        for tally in self.tallies:
-            tally.advance()
-        if self.live:
-            for tally in self.tallies:
-                parts = torch.split(tally.counts(), [len(job.works) for job in tally.jobs])
-                for job, counts_of_job in zip(tally.jobs, parts, strict=True):
-                    if self.rearrange:
-                        job.arrange([])
-                    job.program.step.live.fill(job, groups, counts_of_job)
+        if self.jobs and self.jobs[0].device is not None:  # for graphs
+            self._count_there(groups)
             return
-        counts: list[float] = self.tallies[0].counts().tolist()
+        settings, (tally,) = [job.settings(groups) for job in self.jobs], self.tallies
+        tally.advance()
+        counts: list[float] = tally.counts().tolist()
         for job, given in zip(self.jobs, settings, strict=True):
             if self.rearrange:
                 job.arrange(counts)
             job.fill(counts, given)
+
+    def _count_there(self, groups: list[dict[str, Any]]) -> None:  # for graphs
+        """The same on the devices of parameters."""
+        for tally in self.tallies:
+            tally.advance()
+            parts = torch.split(tally.counts(), [len(job.works) for job in tally.jobs])
+            for job, counts in zip(tally.jobs, parts, strict=True):
+                if self.rearrange:
+                    job.arrange([0.0] * len(self.works))
+                job.program.step.live.fill(job, groups, counts)
 
 
 def words(addresses: bytes) -> Tensor:

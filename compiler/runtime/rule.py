@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import required
 
-from .dtensor import as_real, put
+from .dtensor import is_sharded, put, real_parts
 
 Function = Callable[..., Any]
 Settings = tuple[float | bool, ...]
@@ -58,25 +58,21 @@ class Hyperparameter:
 
 @dataclass(frozen=True)
 class State:
-    """Memory between steps, per element. `dtype` None is float32, or float64 for float64 parameters.
-
-    `fill` None is computed. `flag` is the index of the flag that says whether the state is kept at all, None where it
-    always is; `nonnegative` says that it is proven never to be below 0.
-    """
+    """Memory between steps, per element."""
 
     name: str
-    scope: str = "element"
-    dtype: torch.dtype | str | None = None
-    fill: float | None = 0.0
-    flag: int | None = None
+    scope: str = "element"  # for scopes, precision, native
+    dtype: torch.dtype | str | None = None  # None: float32, or float64 for float64 parameters
+    fill: float | None = 0.0  # None: computed
+    flag: int | None = None  # the index of the flag that says whether the state is kept at all
     written: bool = True
-    nonnegative: bool = False
+    nonnegative: bool = False  # for precision: proven never to be below 0
 
-    def kept(self, x: Tensor) -> dict[str, Tensor]:
+    def kept(self, x: Tensor) -> dict[str, Tensor]:  # for precision
         """What is put into a parameter's memory for the numbers x."""
         return {self.name: x.to(self.dtype) if isinstance(self.dtype, torch.dtype) else x}
 
-    def read(self, memory: dict[str, Any], dtype: torch.dtype) -> Tensor:
+    def read(self, memory: dict[str, Any], dtype: torch.dtype) -> Tensor:  # for precision
         """The numbers that a parameter's memory has of it."""
         return memory[self.name]  # type: ignore[no-any-return]
 
@@ -97,56 +93,40 @@ class State:
 
 @dataclass(frozen=True)
 class Stage:
-    """Arithmetic in two parts: `scalars` gives a row of numbers on the host, `run` uses them on tensors.
-
-    `conditions` are the columns of a row that are read as true or false; `sized` says that rows depend on a tensor's
-    sizes. `live` gives the columns from tensors, on the device.
-    """
+    """Arithmetic in two parts: `scalars` gives a row of numbers on the host, `run` uses them on tensors."""
 
     scalars: Function
     run: Function
-    conditions: tuple[int, ...] = ()
-    sized: bool = False
-    live: Any = None
+    conditions: tuple[int, ...] = ()  # the columns of a row that are read as true or false
+    sized: bool = False  # whether rows depend on a tensor's sizes
+    live: Any = None  # for graphs: gives the columns from tensors, on the device
 
 
 @dataclass(frozen=True)
 class Program:
-    """A rule. `flags` gives the structure for some sizes, `serves` whether the rule is for parameters of them.
-
-    `structural` are the indices of the hyperparameters that these two read. `lockstep` runs, by torch, a `step.run`
-    that is a generator, which yields wherever it needs a value over all tensors. `noisy` says that its last argument is
-    the key of its random numbers, `elementwise` that no element depends on another. `native` steps on a CPU, as C,
-    `kernel` on a GPU; where that takes more than one launch, `reduce` runs it, after the passes of `measures`: kernels
-    with the columns that each gives, that is, their number, whether they are the largest and not sums, and what there
-    is one for.
-    `numbers` are the states that are one number a tensor, `counts` what is counted in every tensor; `tiled` has what
-    there is of rows and columns, `split` the parts of a rule with matrix operations.
-    `shards` says what a part of a tensor, one process's of several, can do by itself: "alone" a step, "reduced" all of
-    it but the reductions, "whole" nothing.
-    """
+    """A rule, and what steps it."""
 
     hyperparameters: tuple[Hyperparameter, ...]
     states: tuple[State, ...]
     step: Stage
-    flags: Function | None = None
-    initial: Stage | None = None
-    evaluate: Stage | None = None
-    serves: Function | None = None
-    structural: tuple[int, ...] = ()
-    lockstep: Function | None = None
-    noisy: bool = False
-    inputs: tuple[str, ...] = ()
-    elementwise: bool = False
-    native: Any = None
-    kernel: Any = None
-    reduce: Function | None = None
-    measures: tuple[tuple[Any, tuple[tuple[int, bool, str], ...]], ...] = ()
-    numbers: tuple[int, ...] = ()
-    counts: tuple[str, ...] = ("element",)
-    tiled: Any = None
-    split: Any = None
-    shards: str = "whole"
+    flags: Function | None = None  # the structure, from settings and sizes: each has code of its own
+    structural: tuple[int, ...] = ()  # the indices of the hyperparameters that decide which code runs
+    initial: Stage | None = None  # for initial: what states hold before the first step
+    evaluate: Stage | None = None  # for evaluation
+    serves: Function | None = None  # for serves, evaluation, precision: whether it is for parameters of some sizes
+    lockstep: Function | None = None  # for lockstep, shards, precision, graphs, native: runs a `step.run` that yields
+    noisy: bool = False  # for noise, passes, native, precision: whether `step.run` takes a key of random numbers last
+    inputs: tuple[str, ...] = ()  # for inputs
+    elementwise: bool = False  # for native: whether no element depends on another
+    native: Any = None  # for native: C code for a CPU
+    kernel: Any = None  # for triton: a GPU's code
+    reduce: Function | None = None  # for passes, matrices: runs the kernel where that takes more than one launch
+    measures: tuple[tuple[Any, tuple[tuple[int, bool, str], ...]], ...] = ()  # for passes: kernels, as in `Native`
+    numbers: tuple[int, ...] = ()  # for passes: the states that are one number a tensor
+    counts: tuple[str, ...] = ("element",)  # for passes: what is counted in every tensor
+    tiled: Any = None  # for passes, precision: what there is of rows and columns
+    split: Any = None  # for matrices, precision: the parts of a rule with matrix operations
+    shards: str = "whole"  # for shards: what a part of a tensor can do: a step "alone", or what is "reduced" then
 
     def settings(self, group: dict[str, Any]) -> Settings:
         """The group's hyperparameters as numbers, read at every step so that schedulers may change them."""
@@ -161,15 +141,23 @@ class Program:
         """What a parameter's memory has of its states before its first step."""
         flags = self.structure(settings, theta)
         out = {s.name: s.first(theta) for s in self.states if s.flag is None or flags[s.flag]}
-        if self.initial is not None:
+        if self.initial is not None:  # for initial
             values = self.run_stage(self.initial, theta, [], settings, 1.0)
             computed = [s.name for s in self.states if s.fill is None]
             for name, value in zip(computed, values, strict=True):
                 if name in out:
                     put(value, at_least_matrix(out[name]))
-        return {key: x for s in self.states if s.name in out for key, x in s.kept(out[s.name]).items()}
+        out = {key: x for s in self.states if s.name in out for key, x in s.kept(out[s.name]).items()}  # for precision
+        return out
 
-    def run_stage(self, stage: Stage, theta: Tensor, states: list[Tensor | None], settings: Settings, t: float) -> Any:
+    def run_stage(  # for initial, evaluation
+        self,
+        stage: Stage,
+        theta: Tensor,
+        states: list[Tensor | None],
+        settings: Settings,
+        t: float,
+    ) -> Any:
         """A stage for one parameter, outside of a step."""
         (row,) = scalar_rows([stage.scalars(*settings, t, *sizes(theta))], stage.conditions, theta)
         tensors = (widened(x, computing(theta.dtype), theta.numel()) for x in (theta, *states))
@@ -187,7 +175,12 @@ def counting() -> torch.dtype:
 
 
 def real(x: Tensor) -> Tensor:
-    return as_real(x) if x.is_complex() else x
+    """Complex numbers as pairs of reals in the same memory."""
+    if not x.is_complex():
+        return x
+    if is_sharded(x):  # for shards
+        return real_parts(x)  # type: ignore[no-any-return]
+    return torch.view_as_real(x.resolve_conj())
 
 
 def at_least_matrix(x: Tensor) -> Tensor:
@@ -202,7 +195,8 @@ def widened(x: Tensor | None, dtype: torch.dtype, numel: int) -> Tensor | None:
     """
     if x is None:
         return None
-    x = x if x.ndim == 0 and numel != 1 else at_least_matrix(x)
+    if x.ndim > 0 or numel == 1:
+        x = at_least_matrix(x)
     return x if x.dtype == torch.float64 else x.to(dtype)
 
 

@@ -12,7 +12,18 @@ from typing import Any
 
 from torch import Tensor
 
-from .dtensor import cut_like, first_of, full, is_sharded, over_processes, own_part, replicated, sharded_like
+from .dtensor import (
+    cut_like,
+    first_of,
+    full,
+    is_sharded,
+    over_processes,
+    own_part,
+    part_of,
+    replicated,
+    sharded_like,
+)
+from .look import Seen
 from .rule import Function, State, Table, real
 from .work import Batch, Work, kind_of
 
@@ -38,14 +49,36 @@ def localised(work: Work) -> Work:
     coded = any(type(state) is not State for state in work.program.states)
     if not is_sharded(work.theta) or work.program.shards != "alone" or coded:
         return work
-    at_random = work.precision is not None and work.precision.rounding == "stochastic"
-    first = first_of(work.theta) if at_random else 0
+    first: int | None = 0
+    if work.precision is not None and work.precision.rounding == "stochastic":  # for precision
+        first = first_of(work.theta)
     if first is None:
         return work
     theta, states = own_part(work.theta), [None if x is None else own_part(x) for x in work.states]
     same = {field.name: getattr(work, field.name) for field in fields(work)}
     own = {"theta": theta, "grad": theta, "states": states, "kind": kind_of(theta, states)}
     return PartWork(**{**same, **own, "local": True, "first": first})
+
+
+def sends(works: list[Work]) -> bool:
+    """Whether a step has to send something: gradients are sharded otherwise than parameters, or tensors gathered."""
+    parameters = [work.parameter for work in works]
+    apart = shardings(parameters) != shardings([p.grad for p in parameters])
+    return apart or any(is_sharded(work.theta) for work in works)
+
+
+def shardings(tensors: list[Any]) -> list[Any]:
+    return [getattr(x, "placements", None) for x in tensors]
+
+
+def at_own_parts(look: Function) -> Function:
+    """A look at what this process has of tensors, and at how they are sharded."""
+
+    def look_at_parts(tensors: list[Tensor], lists: list[list[Any]], memories: list[dict[str, Any]]) -> Seen:
+        seen: Seen = look(list(map(part_of, tensors)), lists, memories)
+        return None if seen is None else (seen[0], (seen[1], shardings(tensors)))
+
+    return look_at_parts
 
 
 def through_shards(run: Function, run_torch: Function) -> Function:
@@ -55,8 +88,9 @@ def through_shards(run: Function, run_torch: Function) -> Function:
         if not batches[0].program.lockstep and (plain := [b for b in batches if not is_sharded(b.works[0].theta)]):
             run(plain, table)
             batches = [b for b in batches if is_sharded(b.works[0].theta)]
-        as_kept = all(batch.works[0].precision is None for batch in batches)
-        if batches[0].program.shards == "reduced" and as_kept:
+        by_reductions = batches[0].program.shards == "reduced"
+        by_reductions &= all(batch.works[0].precision is None for batch in batches)  # for precision
+        if by_reductions:
             lockstep = batches[0].program.lockstep
             more = () if lockstep is None else (over_processes,)
             (lockstep or run_torch)(changed(batches, on_dtensors), table, *more)

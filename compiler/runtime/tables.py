@@ -5,17 +5,12 @@ This file's text is part of each generated module that has a kernel.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
-
-RING = 4
-"""Host buffers that take turns: a step waits for a copy only where four later ones have overtaken the device."""
-
 
 CAPTURES = 4
 """Captures that may follow one another without a step in between."""
@@ -37,34 +32,33 @@ class Words:
         self.parts = [piece[: part.numel()].view(part.dtype).view(part.shape) for piece, part in pieces]
         self.until = [words[:end] for end in accumulate(lengths)]
 
+    def copy_to(self, there: Words, parts: Sequence[Tensor]) -> None:
+        """Takes parts in, and sends them on. Pinned memory is lent to nobody else before the device has read it."""
+        for home, part in zip(self.parts, parts, strict=False):
+            home.copy_(part)
+        there.until[len(parts) - 1].copy_(self.until[len(parts) - 1], non_blocking=True)
+
 
 class Tables:
     """Scalars, addresses, chunks and whatever else on a device; `views` are the parts there.
 
-    What changes most often comes first, so that whatever has to be sent is one piece. `live` tables have some host
-    memory in reserve for graphs, since what a graph copies from cannot be allocated while it captures.
+    What changes most often comes first, so that whatever has to be sent is one piece.
     """
 
-    def __init__(self, parts: Sequence[Tensor], device: torch.device, live: bool) -> None:
-        self.parts, self.device, self.there = list(parts), device, Words(parts, device)
+    captures = 0  # for graphs: how many may follow one another
+
+    def __init__(self, parts: Sequence[Tensor], device: torch.device) -> None:
+        self.parts, self.there = list(parts), Words(parts, device)
         self.views = self.there.parts
-        self.staging: deque[Staging] = deque()
-        self.reserve: list[Staging] = []
-        self.captures = CAPTURES if live else 0
+        self.reserve: list[Words] = []  # for graphs
         self.told = True  # whether the addresses on the device are these
         self.send(*parts)
 
-    def now(self, scalars: Tensor, gradients: Tensor | None, capturing: bool) -> list[Tensor]:
-        """All parts on the device, once what is new has been sent: scalars, if any, and addresses of gradients, if any.
-
-        A step that is being captured gets them in memory of its own.
-        """
+    def now(self, scalars: Tensor, gradients: Tensor | None) -> list[Tensor]:
+        """All parts on the device, once what is new has been sent: scalars and addresses of gradients, if any."""
         if gradients is not None:
             self.parts[1][:, 1] = gradients
-        self.told &= gradients is None and not capturing
-        if capturing:
-            return self.of_graph(scalars, *self.parts[1:])
-        if not self.told:
+        if gradients is not None or not self.told:
             self.send(scalars, self.parts[1])
         elif scalars.numel():
             self.send(scalars)
@@ -73,41 +67,33 @@ class Tables:
 
     def send(self, *parts: Tensor) -> None:
         """Sends the first of the parts: the scalars, or these and the addresses, or all."""
-        if len(self.staging) < RING:
-            self.staging.append(Staging(self.views, self.device))
-        else:
-            self.staging.rotate(-1)
-        self.staging[-1].send_to(self.there, parts)
-        while len(self.reserve) < self.captures:
-            self.reserve.append(Staging(self.views, self.device))
+        self.on_host(parts).copy_to(self.there, parts)
+        self.refill()  # for graphs
 
-    def of_graph(self, *parts: Tensor) -> list[Tensor]:
+    def on_host(self, like: Sequence[Tensor]) -> Words:
+        return Words(like, torch.device("cpu"), pinned=self.views[0].is_cuda)
+
+    def expect_graphs(self) -> None:  # for graphs
+        """Keeps host memory in reserve, since what a graph copies from cannot be allocated while it captures."""
+        self.captures = CAPTURES
+        self.refill()
+
+    def refill(self) -> None:  # for graphs
+        while len(self.reserve) < self.captures:
+            self.reserve.append(self.on_host(self.views))
+
+    def in_graph(self, gradients: Tensor | None) -> list[Tensor]:  # for graphs
+        """As `now`, in a step that is being captured."""
+        if gradients is not None:
+            self.parts[1][:, 1] = gradients
+        self.told = False
+        return self.of_graph(*self.parts)
+
+    def of_graph(self, *parts: Tensor) -> list[Tensor]:  # for graphs
         """In a step that is being captured, all parts in memory that each replay fills anew."""
         if not self.reserve:
             raise RuntimeError(f"after {CAPTURES} captures another step must come before the next")
-        staging, there = self.reserve.pop(), Words(parts, self.device)
-        staging.copy_to(there, parts)
-        CAPTURED.append(staging)
+        here, there = self.reserve.pop(), Words(parts, self.views[0].device)
+        here.copy_to(there, parts)
+        CAPTURED.append(here)
         return there.parts
-
-
-class Staging:
-    """Host memory that a device copies from. It is not written to while a copy from it is under way."""
-
-    def __init__(self, like: Sequence[Tensor], device: torch.device) -> None:
-        on_gpu = device.type == "cuda"
-        self.here = Words(like, torch.device("cpu"), pinned=on_gpu)
-        self.copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
-
-    def send_to(self, target: Words, parts: Sequence[Tensor]) -> None:
-        if self.copied is not None:
-            self.copied.synchronize()
-        self.copy_to(target, parts)
-        if self.copied is not None:
-            self.copied.record()
-
-    def copy_to(self, target: Words, parts: Sequence[Tensor]) -> None:
-        for home, part in zip(self.here.parts, parts, strict=False):
-            home.copy_(part)
-        at = len(parts) - 1
-        target.until[at].copy_(self.here.until[at], non_blocking=True)

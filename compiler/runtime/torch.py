@@ -25,7 +25,7 @@ def advance(
 
 def run_torch(batches: list[Batch], table: Table, step: Function = advance) -> None:
     """All the work of one program, tensor by tensor."""
-    if batches[0].program.lockstep is not None:
+    if batches[0].program.lockstep is not None:  # for lockstep
         batches[0].program.lockstep(batches, table)
         return
     for batch in batches:
@@ -36,7 +36,8 @@ def step_each(batch: Batch, works: Iterable[Work], table: Table, step: Function)
     """Steps work like that of a batch, one after the other."""
     rows = scalar_rows(table, batch.program.step.conditions, batch.works[0].theta)
     for work in works:
-        rest = [*rows[work.row], *batch.flags, *key(batch, work)]
+        rest: list[Any] = [*rows[work.row], *batch.flags]
+        rest += key(batch, work)  # for noise
         step(batch.program.step.run, work.tensors(), rest, batch.maximize, [work.theta, *written(batch, work)])
 
 
@@ -44,7 +45,7 @@ def key(batch: Batch, work: Work) -> list[Tensor]:
     """What random numbers depend on, as a tensor, so that a compiled step serves every key."""
     if not batch.program.noisy:
         return []
-    if isinstance(work.t, Tensor):
+    if isinstance(work.t, Tensor):  # for graphs
         return [torch.stack([torch.full_like(work.t, work.seed), torch.full_like(work.t, work.place), work.t]).long()]
     return [torch.tensor([work.seed, work.place, work.t], device=work.theta.device)]
 

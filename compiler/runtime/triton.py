@@ -34,7 +34,7 @@ OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
 def run_triton(batches: list[Batch], table: Table) -> None:
     """All the work of one program, one launch for each device, set of dtypes and set of flags."""
-    if batches[0].program.reduce is not None:
+    if batches[0].program.reduce is not None:  # for passes, matrices
         batches[0].program.reduce(batches, table)
         return
     for batch in batches:
@@ -59,26 +59,47 @@ class Prepared:
 def launch(batch: Batch, table: Table) -> None:
     """Chunks run side by side; each finds its tensor and its row of scalars in the tables."""
     interpreted = interprets(batch.program, batch.works[0].theta.device)
-    if batch.settled:
-        moved = gradients_at(batch) if batch.moved else None
-        tables = batch.prepared.tables.now(on_host(table), moved, captures(table))
-        run_kernel(batch, tables, batch.prepared.constants, table)
-    else:
-        launch_on(batch, [flat(work, interpreted) for work in batch.works], table)
-
-
-def launch_on(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> None:
-    """A step on operands that may be copies. If none is, the next step need not look at them."""
-    addresses, constants = address_table(operands), constants_of(batch, operands[0], (BLOCK,))
-    if captures(table):
-        run_kernel(batch, captured(batch, addresses), constants, table)
-    else:
-        batch.prepared = prepared(batch, addresses, constants, table)
-        homes = chain.from_iterable(map(homes_of, batch.works))
-        batch.settled = not batch.program.inputs and all(map(is_, chain.from_iterable(operands), homes))
-        run_kernel(batch, batch.prepared.tables.views, constants, table)
-    for work, xs in zip(batch.works, operands, strict=True):
+    operands = [] if batch.settled else [flat(work, interpreted) for work in batch.works]
+    scalars, addresses, chunks = tables_now(batch, table) if batch.settled else new_tables(batch, operands, table)
+    if isinstance(table, Tensor):  # for graphs
+        scalars = table.to(addresses.device)
+    given = [addresses, chunks, scalars]
+    given += random_keys(batch.works, addresses)  # for precision
+    if len(chunks):
+        batch.program.kernel[(len(chunks),)](*given, *batch.prepared.constants, **OPTIONS)
+    for work, xs in zip(batch.works, operands, strict=False):
         give_back(work, xs)
+
+
+def tables_now(batch: Batch, table: Table) -> list[Tensor]:
+    """The last step's tables with what is new in them."""
+    moved = gradients_at(batch) if batch.moved else None
+    tables: Tables = batch.prepared.tables
+    if captures(table):  # for graphs
+        return tables.in_graph(moved)
+    return tables.now(on_host(table), moved)
+
+
+def new_tables(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> list[Tensor]:
+    """The tables of operands that may be copies. If none is, the next step need not look at them."""
+    addresses, last = address_table(operands), batch.prepared
+    aligned = aligned_in(addresses)
+    alike = last is not None and last.aligned == aligned
+    if captures(table):  # for graphs
+        if not alike:
+            raise RuntimeError("take a step before a capture, on tensors aligned alike")
+        return last.tables.of_graph(addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0))  # type: ignore[no-any-return]
+    batch.settled = all(map(is_, chain.from_iterable(operands), chain.from_iterable(map(homes_of, batch.works))))
+    batch.settled &= not batch.program.inputs  # for inputs
+    if alike:
+        last.tables.parts[1] = addresses
+        last.tables.send(on_host(table), addresses)
+        return last.tables.views  # type: ignore[no-any-return]
+    tables = Tables([on_host(table), addresses, chunk_table(batch.works, aligned, 0)], batch.works[0].theta.device)
+    if isinstance(table, Tensor):  # for graphs
+        tables.expect_graphs()
+    batch.prepared = Prepared(tables, aligned, constants_of(batch, operands[0], (BLOCK,)))
+    return tables.views
 
 
 def gradients_at(batch: Batch) -> Tensor:
@@ -94,39 +115,10 @@ def captures(table: Table) -> bool:
 
 
 def on_host(table: Table) -> Tensor:
-    """The scalars that have to be sent: none if the device computed them."""
-    return torch.tensor([] if isinstance(table, Tensor) else table, dtype=torch.float64)
-
-
-def prepared(batch: Batch, addresses: Tensor, constants: list[Any], table: Table) -> Prepared:
-    """The last step's tables with the new addresses where chunks are as they were, otherwise new ones."""
-    scalars, aligned = on_host(table), aligned_in(addresses)
-    last: Prepared | None = batch.prepared
-    if last is not None and last.aligned == aligned:
-        last.tables.parts[1] = addresses
-        last.tables.send(scalars, addresses)
-        return last
-    parts = [scalars, addresses, chunk_table(batch.works, aligned, 0)]
-    tables = Tables(parts, batch.works[0].theta.device, isinstance(table, Tensor))
-    return Prepared(tables, aligned, constants)
-
-
-def captured(batch: Batch, addresses: Tensor) -> list[Tensor]:
-    """Tables of a graph's own. Raises RuntimeError where no step like it came before."""
-    last, aligned = batch.prepared, aligned_in(addresses)
-    if last is None or last.aligned != aligned:
-        raise RuntimeError("take a step before a capture, on tensors aligned alike")
-    parts = addresses.new_empty(0), addresses, chunk_table(batch.works, aligned, 0)
-    return last.tables.of_graph(*parts)  # type: ignore[no-any-return]
-
-
-def run_kernel(batch: Batch, tables: list[Tensor], constants: list[Any], table: Table) -> None:
-    scalars, addresses, chunks = tables
-    if not len(chunks):
-        return
-    scalars = table.to(addresses.device) if isinstance(table, Tensor) else scalars
-    keys = random_keys(batch.works, addresses)
-    batch.program.kernel[(len(chunks),)](addresses, chunks, scalars, *keys, *constants, **OPTIONS)
+    """The scalars that have to be sent."""
+    if isinstance(table, Tensor):  # for graphs: the device has computed them
+        table = []
+    return torch.tensor(table, dtype=torch.float64)
 
 
 def interprets(program: Program, device: torch.device) -> bool:
@@ -140,11 +132,13 @@ def interprets(program: Program, device: torch.device) -> bool:
 
 
 def constants_of(batch: Batch, operands: list[Any], sizes: tuple[int, ...]) -> list[Any]:
-    """A kernel's compile-time arguments: dtypes, flags, the sizes of its pieces, and how memory is kept."""
+    """A kernel's compile-time arguments: dtypes, flags, and the sizes of its pieces."""
     work = batch.works[0]
     types = [triton_type((operands[0] if x is None else x).dtype) for x in operands[: len(work.tensors())]]
-    compute, kept = triton_type(computing(work.theta.dtype)), ways(batch, operands)
-    return [*types, compute, batch.maximize, *batch.flags, *sizes, *map(triton_type, kept[:1]), *kept[1:]]
+    fixed = [*types, triton_type(computing(work.theta.dtype)), batch.maximize, *batch.flags, *sizes]
+    master, dithered = ways(batch, operands)  # for precision
+    fixed += [triton_type(master), dithered]  # for precision
+    return fixed
 
 
 def address_table(operands: list[list[Tensor | None]]) -> Tensor:
@@ -158,34 +152,39 @@ def aligned_in(addresses: Tensor) -> list[bool]:
 
 
 def triton_type(dtype: torch.dtype) -> Any:
-    """Triton calls all dtypes but fp8 what torch does."""
-    return tl.float8e4nv if dtype == torch.float8_e4m3fn else getattr(tl, str(dtype).removeprefix("torch."))
+    if dtype == torch.float8_e4m3fn:  # for precision
+        return tl.float8e4nv
+    return getattr(tl, str(dtype).removeprefix("torch."))
 
 
 # ---------------------------------------------------------------- memory
 
 
 def homes_of(work: Work) -> list[Tensor | None]:
-    """A kernel's operands where they are kept: those of a step, and of kernels that walk memory what lies beside."""
-    return [*work.tensors(), *(beside(work) if work.program.tiled is None else [])]
+    """A kernel's operands where they are kept."""
+    tensors = work.tensors()
+    if work.program.tiled is None:  # for precision: kernels that walk memory find there, too, what lies beside
+        tensors += beside(work)
+    return tensors
 
 
 def flat(work: Work, interpreted: bool, ordered: bool = False) -> list[Tensor | None]:
     """The operands as memory to be walked in one order: themselves where their strides agree, else copies.
 
-    `ordered` says that the order must be that of the elements. It must also where random numbers or scales go by it.
+    `ordered` says that the order must be that of the elements.
     """
-    tensors, precision, stride = homes_of(work), work.precision, work.theta.stride()
+    tensors, stride = homes_of(work), work.theta.stride()
     agree = all(x is None or x.ndim == 0 or (x.stride() == stride and is_dense(x)) for x in work.tensors())
-    if not agree or ((ordered or precision is not None) and not work.theta.is_contiguous()):
+    ordered |= work.precision is not None  # for precision: random numbers and scales go by it
+    if not agree or (ordered and not work.theta.is_contiguous()):
         tensors = [None if x is None else x.contiguous() for x in tensors]
-    if interpreted and (precision is None or precision.rounding == "nearest"):
-        # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
-        mastered = precision is not None and precision.master is not None
-        tensors = [
-            x if x is None or x.dtype != torch.bfloat16 or (i == 0 and mastered) else x.float()
-            for i, x in enumerate(tensors)
-        ]
+    if interpreted:  # Triton's interpreter cuts off what hardware rounds to nearest, so torch does that rounding
+        given = tensors
+        tensors = [x.float() if x is not None and x.dtype == torch.bfloat16 else x for x in given]
+        if work.precision is not None and work.precision.rounding != "nearest":  # for precision
+            tensors = given
+        elif work.precision is not None and work.precision.master is not None:
+            tensors[0] = given[0]
     return tensors
 
 

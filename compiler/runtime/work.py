@@ -26,44 +26,40 @@ class Precision(NamedTuple):
 class Work:
     """One parameter: what its step reads and writes. It outlives the step, so that the next need not look it all up.
 
-    Complex tensors come as pairs of reals. `group` is the index of its group, `turn` its place among the work of a
-    step, `row` that of its numbers in the scalar table, which may depend on `sizes`; `seed` and `place` (among all
-    parameters) with `t` are what random numbers depend on; `t` is a tensor where the device counts. `grad` is there
-    during a step only. Where a process steps its part of a DTensor by itself, `local` says so, and `first` is the index
-    of the part's first element.
+    Complex tensors come as pairs of reals. `sizes` are those that scalars may depend on.
     """
 
     program: Program
-    place: int
-    group: int
+    place: int  # among all parameters
+    group: int  # the index of its group
     parameter: Tensor
     memory: dict[str, Any]
     theta: Tensor
-    grad: Tensor
+    grad: Tensor  # there during a step only
     extra: list[Tensor]
     states: list[Tensor | None]
     flags: tuple[Any, ...]
     kind: tuple[Any, ...]
     sizes: tuple[int, int, int, int]
     maximize: bool = False
+    row: int = 0  # of the scalar table
+    turn: int = 0  # among all the work of a step
+    t: int | Tensor = 0  # for noise, precision: the step, a tensor where the device counts
     seed: int = 0
-    t: int | Tensor = 0
-    row: int = 0
-    turn: int = 0
-    precision: Precision | None = None
-    part: int | None = None
-    local: bool = False
-    first: int = 0
+    precision: Precision | None = None  # for precision, noise
+    part: int | None = None  # for population: whose parameter is stacked with others in one
+    local: bool = False  # for shards: whether a process steps its part of a DTensor by itself
+    first: int = 0  # for shards, precision: the index of that part's first element
 
     def own(self, x: Tensor) -> Tensor:
-        """What of a tensor like the parameter is this work's: all of it, unless many parameters are stacked in one.
+        """What of a tensor like the parameter is this work's."""
+        if x.layout != torch.strided:  # for sparse: what it does not name is 0
+            x = x.to_dense()
+        if self.part is not None:  # for population
+            x = x[self.part]
+        return real(x)
 
-        A sparse gradient stands for the tensor that is 0 elsewhere.
-        """
-        x = x if x.layout == torch.strided else x.to_dense()
-        return real(x if self.part is None else x[self.part])
-
-    def own_memory(self) -> dict[str, Any]:
+    def own_memory(self) -> dict[str, Any]:  # for precision
         """The parameter's memory, of which this work may write to what is there."""
         return self.memory
 
@@ -71,7 +67,7 @@ class Work:
         """In the order of the arguments of a program's step."""
         return [self.theta, self.grad, *self.extra, *self.states]
 
-    def on(self, tensors: list[Any]) -> Work:
+    def on(self, tensors: list[Any]) -> Work:  # for native
         """The same work on other tensors."""
         theta, grad, *rest = tensors
         return replace(self, theta=theta, grad=grad, extra=rest[: len(self.extra)], states=rest[len(self.extra) :])
@@ -99,40 +95,34 @@ def kind_of(theta: Tensor, states: list[Tensor | None]) -> tuple[Any, ...]:
 
 @dataclass
 class Batch:
-    """Work that can be done together: one program, device, set of dtypes and set of flags.
-
-    `prepared` is what a backend keeps of it between steps, and `settled` says that this is all it needs. `moved` says
-    that gradients are elsewhere than at the last step; a settled batch is told where, by int64 addresses, unless its
-    work is on parts of them. `turns` has the turn of each work.
-    """
+    """Work that can be done together: one program, device, set of dtypes and set of flags."""
 
     program: Program
     flags: tuple[Any, ...]
     maximize: bool
     works: list[Work] = field(default_factory=list)
-    prepared: Any = None
-    settled: bool = False
-    moved: bool = True
-    grads_at: Tensor | None = None
-    turns: Any = None
+    prepared: Any = None  # for triton, native: what a backend keeps of it between steps
+    settled: bool = False  # for triton, native: whether that is all that it needs
+    moved: bool = True  # for triton, native: whether gradients are elsewhere than at the last step
+    grads_at: Tensor | None = None  # for triton, native: where, int64, unless it is given the gradients
+    turns: Any = None  # for triton, native: of each work
 
 
 @dataclass
 class Job:
     """All the work of one program, and the scalar table that it shares: equal rows are made once.
 
-    `firsts` has the first work of each row, `dated` what must know which step it is. With a `device` the table is
-    computed there, and each work has a row of its own, since the host does not know its step.
+    `firsts` has the first work of each row.
     """
 
     program: Program
-    device: torch.device | None = None
+    device: torch.device | None = None  # for graphs: which computes the table, with a row for each work
     works: list[Work] = field(default_factory=list)
     table: Table = field(default_factory=list)
     firsts: list[Work] = field(default_factory=list)
-    dated: list[Work] = field(default_factory=list)
+    dated: list[Work] = field(default_factory=list)  # for noise, precision: what must know which step it is
     batches: list[Batch] = field(default_factory=list)
-    sizes: dict[int, list[Tensor]] = field(default_factory=dict)
+    sizes: dict[int, list[Tensor]] = field(default_factory=dict)  # for graphs: those of a group's works, there
     programs: dict[int, Program] = field(default_factory=dict)
 
     def settings(self, groups: list[dict[str, Any]]) -> dict[int, Settings]:
@@ -146,21 +136,22 @@ class Job:
         rows: dict[Any, int] = {}
         batches: dict[Any, Batch] = {}
         self.firsts = []
-        self.dated = [work for work in self.works if self.program.noisy or work.precision is not None]
+        self.dated = [w for w in self.works if w.program.noisy or w.precision is not None]  # for noise, precision
         for work in self.works:
-            key: Any = work.turn
-            if self.device is None:
-                key = work.group, counts[work.turn], work.sizes if self.program.step.sized else None
+            key: Any = (work.group, counts[work.turn], work.sizes if self.program.step.sized else None)
+            if self.device is not None:  # for graphs
+                key = work.turn
             if key not in rows:
                 rows[key] = len(rows)
                 self.firsts.append(work)
             work.row = rows[key]
-            kind = (work.kind, work.grad.dtype, work.flags, work.maximize, work.precision)
+            kind: Any = (work.kind, work.grad.dtype, work.flags, work.maximize)
+            kind = (kind, work.precision)  # for precision
             if kind not in batches:
                 batches[kind] = Batch(work.program, work.flags, work.maximize)
             batches[kind].works.append(work)
         self.batches = list(batches.values())
-        for batch in self.batches:
+        for batch in self.batches:  # for triton, native
             batch.turns = torch.tensor([work.turn for work in batch.works])
 
     def fill(self, counts: list[float], settings: dict[int, Settings]) -> None:
@@ -168,5 +159,5 @@ class Job:
         self.table = [
             work.program.step.scalars(*settings[work.group], counts[work.turn], *work.sizes) for work in self.firsts
         ]
-        for work in self.dated:
+        for work in self.dated:  # for noise, precision
             work.t = int(counts[work.turn])

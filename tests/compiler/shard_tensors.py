@@ -90,7 +90,7 @@ def trained(
 
     params = [nn.Parameter(x) for x in given(0)]
     optimizer = rule(params)
-    needs = [h for program in rule.type.programs for h in program.inputs]
+    needs = [h for program in rule.type.programs for h in getattr(program, "inputs", ())]
     for step in range(1, steps + 1):
         for p, g in zip(params, given(step), strict=True):
             p.grad = g
@@ -115,7 +115,7 @@ def as_unsharded(rule: Rule, mesh: DeviceMesh, **how: Any) -> None:
     """
     params, optimizer = trained(rule, mesh, **how)
     wanted, alone = trained(rule, None, **how)
-    exact = all(program.shards != "reduced" and program.split is None for program in rule.type.programs)
+    exact = all(program.shards != "reduced" and not getattr(program, "split", None) for program in rule.type.programs)
     same(params, wanted, exact)
     per_element = {s.name for program in rule.type.programs for s in program.states if s.scope == "element"}
     for p, q in zip(params, wanted, strict=True):

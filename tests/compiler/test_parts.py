@@ -127,9 +127,19 @@ def test_a_checkpoint_of_one_set_is_read_by_another(tmp_path: Path) -> None:
     assert full.state[p]["step"] == 2
 
 
+def test_a_checkpoint_of_torchs_is_refused_in_words_without_its_part(tmp_path: Path) -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    theirs = torch.optim.AdamW([p])
+    theirs.step()
+    with pytest.raises(ValueError, match="`optc compile --with checkpoints` reads torch's"):
+        module("adamw", (), tmp_path)([p]).load_state_dict(theirs.state_dict())
+    module("adamw", ("checkpoints",), tmp_path)([p]).load_state_dict(theirs.state_dict())
+
+
 def test_the_command_writes_what_it_is_told_to(tmp_path: Path) -> None:
     sizes = []
-    for more in ((), ("--with", "shards,native", "--with", "precision,graphs"), ("--with", "all")):
+    for more in ((), ("--with", "shards,native", "--with", "precision,graphs,checkpoints"), ("--with", "all")):
         done = CliRunner().invoke(compile_, ["adamw", "-o", str(tmp_path), *more])
         assert done.exit_code == 0, done.output
         sizes.append(len((tmp_path / "adamw.py").read_text()))

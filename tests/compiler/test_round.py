@@ -244,7 +244,7 @@ def test_looking_often_is_worth_a_compiler(monkeypatch: pytest.MonkeyPatch) -> N
     """The bits do not depend on who looks, nor is anything prepared again when C takes over."""
     module: Any = sys.modules[AdamW.__module__]
     look_by("C", monkeypatch)
-    looks = module.NativeLooks()
+    looks = module.Looks()
     monkeypatch.setattr(AdamW, "looks", looks)
     optimizer = AdamW(parameters(), backend="triton")
     optimizer.step()

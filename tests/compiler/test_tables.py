@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from optc.compiler.load import load
-from optc.compiler.runtime.tables import RING, Tables
+from optc.compiler.runtime.tables import Tables
 from optc.dsl.load import rule_from_text, zoo
 
 AdamW: Any = load(zoo("adamw"))
@@ -26,18 +26,17 @@ HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def test_what_is_not_sent_stays() -> None:
     scalars, addresses, chunks = torch.rand(3, 3, dtype=torch.float64), torch.arange(8), torch.arange(10, 15)
-    tables = Tables([scalars, addresses, chunks], HERE, live=False)
-    for _ in range(2 * RING + 1):
+    tables = Tables([scalars, addresses, chunks], HERE)
+    for _ in range(9):
         scalars, addresses = scalars + 1, addresses + 1
         tables.send(scalars)
         assert all(map(torch.equal, tables.views, (scalars.to(HERE), (addresses - 1).to(HERE), chunks.to(HERE))))
         tables.send(scalars, addresses)
         assert all(map(torch.equal, tables.views, (scalars.to(HERE), addresses.to(HERE), chunks.to(HERE))))
-    assert len(tables.staging) == RING
 
 
 def test_every_part_begins_where_triton_finds_it_aligned() -> None:
-    tables = Tables([torch.rand(1, 3, dtype=torch.float64), torch.arange(5), torch.arange(5)], HERE, live=False)
+    tables = Tables([torch.rand(1, 3, dtype=torch.float64), torch.arange(5), torch.arange(5)], HERE)
     assert [part.data_ptr() % 16 for part in tables.views] == [0, 0, 0]
 
 
