@@ -29,7 +29,7 @@ HIDES = {*sys.stdlib_module_names, "torch", "triton", "numpy"}
     multiple=True,
     callback=lambda _context, _option, given: parts_of(given),
     metavar="PART,...",
-    help="What the Python file can do besides: shards, precision, graphs, native or all.",
+    help="What the Python file can do besides: shards, precision, graphs, native, checkpoints or all.",
 )
 @click.option("--arch", default="sm_90", show_default=True, help="The GPU that code is for: sm_90, gfx942, …")
 @click.option(
@@ -70,8 +70,8 @@ def compile_(
     folder, into the folder given by -o, or the file given by -o, if its name ends in `.py`. The file steps
     parameters of all dtypes, by Triton on a GPU and by torch elsewhere; `--with shards` adds DTensors and
     distributed checkpoints, `precision` rounding at random, float32 masters and the dtypes of states, `graphs`
-    steps that a CUDA graph can replay, `native` C code on a CPU. What a file was compiled without, it refuses in
-    words.
+    steps that a CUDA graph can replay, `native` C code on a CPU, `checkpoints` those of torch's optimizer of the same
+    rule. What a file was compiled without, it refuses in words.
 
     The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard input go to the standard output
     unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA GPU: registers, spills, local and

@@ -52,18 +52,18 @@ class SourceFile:
 
 def source(name: str, does: Collection[str] | None = None) -> SourceFile:
     """One of our files in parts, without what only type checkers read; all of it, or what these things need."""
-    marked = {word for mark in MARK.finditer(_read(name)) for word in mark[1].split(", ")}
+    marked = {word for mark in MARK.finditer(read(name)) for word in mark[1].split(", ")}
     return _source(name, frozenset(marked if does is None else marked.intersection(does)))
 
 
 @cache
-def _read(name: str) -> str:
+def read(name: str) -> str:
     return re.sub(r"  # type: ignore(\[[^\]]*\])?", "", (HERE / name).read_text(encoding="utf-8"))
 
 
 @cache
 def _source(name: str, does: frozenset[str]) -> SourceFile:
-    text = _without_others(_read(name), does)
+    text = _without_others(read(name), does)
     text = text.replace("@triton.jit\n", "@jit\n")  # which imports Triton only when there is something to launch
     tree = ast.parse(text)
     imports = tuple(s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom))

@@ -114,8 +114,8 @@ def test_one_skeleton_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert everyone.skeletons == (0, 0, 0, 3, 3)
     launches: list[Any] = []
     module: Any = sys.modules[everyone.__module__]
-    run = module.run_kernel
-    monkeypatch.setattr(module, "run_kernel", lambda *args: (launches.append(args), run(*args)))
+    run = module.launch
+    monkeypatch.setattr(module, "launch", lambda *args: (launches.append(args), run(*args)))
     everyone(stacked(5), backend="triton").step()
     assert len(launches) == 2
 
