@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from .rule import Function, Table, extents
-from .torch import written
 from .work import Batch
 
 PART = 1 << 16
@@ -45,7 +44,6 @@ class Call:
         self.tell(extents=torch.tensor(shapes), rows=torch.tensor([work.row for work in batch.works]))
         self._cut()
         self.tell(addresses=torch.tensor([[address(x) for x in work.tensors()] for work in batch.works]))
-        self.changed = [x for work in batch.works for x in (work.theta, *written(batch, work))]
         self.step = self.entry("step", *SHARE)
 
     def tell(self, **tables: Tensor) -> None:
@@ -102,17 +100,12 @@ class Call:
         for job in helped:
             job.result()
 
-    def finish(self) -> None:
-        """Lets autograd notice what was written to, as with any in-place operation."""
-        torch.autograd.graph.increment_version(self.changed)
-
 
 def step_each_call(calls: Sequence[Call], table: Table) -> None:
     """A step of rules in which no element depends on another."""
     for call in calls:
         call.begin(table)
         call.threaded(call.step)
-        call.finish()
 
 
 def address(x: Tensor | None) -> int:

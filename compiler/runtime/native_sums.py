@@ -62,9 +62,9 @@ class SummingCall(Call):
             self.tell(keys=torch.tensor([[work.seed, work.place, int(work.t)] for work in self.batch.works]))
 
     def finish(self) -> None:
+        """Writes the states that wait for all else."""
         if self.settle is not None:
             self.settle()
-        super().finish()
 
 
 def step_in_passes(calls: Sequence[SummingCall], table: Table) -> None:

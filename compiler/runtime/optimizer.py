@@ -129,6 +129,8 @@ class RuleOptimizer(Checkpointed):
                         run(batches, job.table)
             finally:
                 now.take_back()
+            if not torch.is_grad_enabled():  # for triton, native: autograd sees it, as all in-place operations
+                torch.autograd.graph.increment_version(now.active)
 
     # -------------------------------------------------------- gradient scaling
 

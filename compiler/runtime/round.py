@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .count import Counter, Tally, by_device
+from .dtensor import part_of
 from .look import look_by_python
 from .shards import at_own_parts, sends
 from .work import Batch, Job
@@ -64,11 +65,13 @@ class Round:
         self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
         if any(work.local for work in self.works):  # for shards
             self.ordinary = self.ordinary and not sends(self.works)
+        with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
+            self.views = [x.view_as(x) for x in map(part_of, self.homes[len(self.active) :]) if self.ordinary]
 
     def _remember(self, look: Any, memories: list[dict[str, Any]]) -> None:
         """Where all is now, and of which kind gradients are, as a look sees it; None where it cannot."""
-        self.look: Any = look
         self.seeing = look  # for native
+        self.look: Any = look
         if any(work.local for work in self.works):  # for shards
             self.look = at_own_parts(look)
         self.places = self.look(self.homes, self.parameters, memories)

@@ -40,8 +40,8 @@ def members(tree: ast.AST) -> Iterator[tuple[str, int]]:
         for s in node.body if isinstance(node, ast.ClassDef) else []:
             if isinstance(s, ast.FunctionDef):
                 yield s.name, s.lineno
-            for target in s.targets if isinstance(s, ast.Assign) else [s.target] if isinstance(s, ast.AnnAssign) else []:
-                yield ast.unparse(target), s.lineno
+            if isinstance(s, ast.Assign | ast.AnnAssign):
+                yield ast.unparse(s.targets[0] if isinstance(s, ast.Assign) else s.target), s.lineno
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr, node.lineno
 

@@ -219,6 +219,17 @@ def test_a_loaded_count_is_a_copy() -> None:
     assert optimizer.state[params[0]]["step"].item() == 2.0
 
 
+@pytest.mark.parametrize("backend", ["torch", "native", "triton"])
+def test_autograd_sees_that_a_step_writes(backend: str) -> None:
+    p = nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    optimizer = AdamW([p], backend=backend)
+    loss = p.square().sum()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 def test_both_looks_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = sys.modules[AdamW.__module__]
     here, other = parameters(), object()
