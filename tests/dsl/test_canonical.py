@@ -182,6 +182,12 @@ WHOLE_DIFFERENT = (
     ("param a = 2\nupdate = a*g", "param a = 3\nupdate = a*g", "default"),
     ("param a = 2\nupdate = a*g", "param a : int = 2\nupdate = a*g", "type"),
     ("param a = 2\nupdate = a*g", "param a = 2 in [0, 3]\nupdate = a*g", "what is accepted"),
+    ("param a = 2 in [0, 3]\nupdate = a*g", "param a = 2 in [0, 3)\nupdate = a*g", "whether an end is accepted"),
+    (
+        "update = sum(where(1 < 2, 3, g))*g",
+        "update = sum(where(1 < 2, 3, mean(g per row)))*g",
+        "how many the sum is of",
+    ),
 )
 
 

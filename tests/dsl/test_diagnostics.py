@@ -135,6 +135,35 @@ def test_codes(name: str) -> None:
     assert [d.code for d in problems(text).diagnostics] == codes
 
 
+SOMETIMES = HEAD + "state s = 0 when beta1 > 0.5\nupdate = g\n"
+SURE = (
+    "when beta1 > 0.5 { s <- g }",
+    "when beta1 > 0.5 and lr > 0 { s <- g }",
+    "when lr > 0 { when beta1 > 0.5 { s <- g } }",
+    "when not (beta1 <= 0.5) { s <- g }",
+    "when beta1 <= 0.5 { let x = 1 } else { s <- g }",
+    "when beta1 <= 0.5 or lr > 1 { let x = 1 } else { s <- g }",
+)
+UNSURE = (
+    "when beta1 >= 0.5 { s <- g }",
+    "when beta1 > 0.5 or lr > 0 { s <- g }",
+    "when not (beta1 > 0.5) { s <- g }",
+    "when beta1 > 0.5 { let x = 1 } else { s <- g }",
+    "when beta1 <= 0.5 and lr > 1 { let x = 1 } else { s <- g }",
+    "when not (beta1 <= 0.5 and lr > 1) { s <- g }",
+)
+
+
+@pytest.mark.parametrize("block", SURE)
+def test_a_state_may_be_used_where_its_condition_is_known_to_hold(block: str) -> None:
+    assert rule_from_text(SOMETIMES + block).states[-1].name == "s"
+
+
+@pytest.mark.parametrize("block", UNSURE)
+def test_and_nowhere_else(block: str) -> None:
+    assert [d.code for d in problems(SOMETIMES + block).diagnostics] == ["E207"]
+
+
 def test_text(golden: Callable[[str, str], None]) -> None:
     """One golden page of every diagnostic, as a user reads it."""
     pages = [f"==== {name}\n{problems(text)}\n" for name, (_, text) in CASES.items()]

@@ -33,6 +33,28 @@ def outcome(text, task="quadratic_1e2"):
     return Evaluator(checked({"training": {"tasks": [task]}}, "a test"))(Job("k", text, task, 0, 3))
 
 
+@pytest.fixture
+def full(monkeypatch):
+    """The disk is full when a rule is compiled."""
+
+    def generate(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(load, "_imported", generate)
+    build._compiled.cache_clear()
+    yield
+    build._compiled.cache_clear()
+
+
+def test_a_full_disk_is_no_rule_s_fault_and_stops_the_search(full, tmp_path):
+    config = checked({"training": {"tasks": ["quadratic_1e2"], "steps": 3}, "machine": {"pool": "inline"}}, "a test")
+    assert outcome(GOOD).fault == "machine"
+    heats = Heats(tmp_path, lambda: Inline(config, Referee))
+    with pytest.raises(StoreError, match=r"this machine cannot train: .*No space left"):
+        heats.run([heat(config, GOOD, "quadratic_1e2", 0, 3, "own", "search", "tune")])
+    heats.close()
+
+
 def test_a_rule_pays_for_its_own_faults(tmp_path):
     assert outcome(GOOD).fault == "rule" and not outcome(GOOD).reason
     for text in ("update = ", "param lr\nupdate = g"):
