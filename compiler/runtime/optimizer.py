@@ -132,6 +132,10 @@ class RuleOptimizer(Checkpointed):
             if not torch.is_grad_enabled():  # for triton, native: autograd sees it, as all in-place operations
                 torch.autograd.graph.increment_version(now.active)
 
+    def forget(self) -> None:
+        """Lets go of the last step's tensors, which are kept for the next one, where states are elsewhere now."""
+        self._round = None
+
     # -------------------------------------------------------- gradient scaling
 
     @property
@@ -214,6 +218,8 @@ class RuleOptimizer(Checkpointed):
         memory = self.state[p]
         if p.is_meta and self.param_groups[group]["fused"]:  # in torch's words
             raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
+        if not (p.is_floating_point() or p.is_complex()):
+            raise RuntimeError(f"{type(self).__name__} does not support parameters of {p.dtype}")
         for strange in self.refuses:
             if STRANGE[strange](p):
                 raise RuntimeError(f"{type(self).__name__} does not support {strange}")

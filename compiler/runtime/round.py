@@ -68,6 +68,12 @@ class Round:
         with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
             self.views = [x.view_as(x) for x in map(part_of, self.homes[len(self.active) :]) if self.ordinary]
 
+    def __del__(self) -> None:
+        """Memory is free at once, although what backends have prepared refers to the batches that keep it."""
+        for job in self.jobs:
+            for batch in job.batches:
+                batch.prepared = None
+
     def _remember(self, look: Any, memories: list[dict[str, Any]]) -> None:
         """Where all is now, and of which kind gradients are, as a look sees it; None where it cannot."""
         self.seeing = look  # for native

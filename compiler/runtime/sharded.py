@@ -59,7 +59,8 @@ class ShardedOptimizer(RuleOptimizer):
         """
         self.state.clear()
         grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if not grads or any(torch.as_tensor(group.get("lr", 1.0)).any() for group in self.param_groups):
+        rates = [group.get("lr", 1.0) for group in self.param_groups]
+        if not grads or any(rate.any() if isinstance(rate, Tensor) else rate for rate in rates):
             return False
         if any(grad.layout != torch.strided or full((grad != 0).sum()) for grad in grads):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -138,6 +139,22 @@ def test_a_sparse_gradient_is_refused_in_words() -> None:
     p.grad = torch.ones(4, 2).to_sparse()
     with pytest.raises(RuntimeError, match="AdamW does not support sparse gradients"):
         AdamW([p]).step()
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_whole_numbers_are_no_parameters(dtype: torch.dtype) -> None:
+    p = torch.ones(2, dtype=dtype)
+    p.grad = torch.ones(2, dtype=dtype)
+    with pytest.raises(RuntimeError, match=f"AdamW does not support parameters of {dtype}"):
+        AdamW([p]).step()
+    assert p.all()
+
+
+def test_a_rate_is_any_number_of_pythons() -> None:
+    p, q = parameter(4), parameter(4)
+    AdamW([p], lr=Fraction(1, 8)).step()
+    AdamW([q], lr=0.125).step()
+    assert torch.equal(p, q)
 
 
 def test_schedulers_are_read_live() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -193,6 +194,45 @@ def test_gradients_are_not_kept_in_memory(backend: str) -> None:
         optimizer.step()
         optimizer.zero_grad()
         assert [ref() for ref in seen] == [None] * len(params)
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton", "native"])
+def test_states_that_are_moved_away_can_be_let_go(backend: str) -> None:
+    params, twins = parameters(), parameters()
+    optimizer, other = AdamW(params, backend=backend), AdamW(twins, backend=backend)
+    for o in (optimizer, other, optimizer, other):
+        o.step()
+    old = [weakref.ref(x) for memory in optimizer.state.values() for name, x in memory.items() if name != "step"]
+    for memory in optimizer.state.values():
+        memory.update({name: x.clone() for name, x in memory.items() if name != "step"})
+    optimizer.forget()
+    assert old and all(x() is None for x in old)
+    for o in (optimizer, other):
+        o.step()
+    assert all(map(torch.equal, params, twins))
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Objects go when nothing refers to them; what refers to itself stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("backend", ["torch", "triton", "native"])
+@pytest.mark.parametrize("rule", [AdamW, Reducing], ids=["elementwise", "reducing"])
+def test_memory_goes_with_its_optimizer(rule: Any, backend: str) -> None:
+    params = parameters()
+    optimizer = rule(params, backend=backend)
+    for _ in range(2):
+        optimizer.step()
+    states = [weakref.ref(x) for memory in optimizer.state.values() for x in memory.values()]
+    gc.collect()  # what the first step of all has left, such as a module's functions
+    del optimizer
+    assert states and all(x() is None for x in states)
 
 
 def test_a_count_is_the_same_tensor_from_step_to_step() -> None:
