@@ -121,11 +121,15 @@ def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], ctypes
     """
     program, left = batches[0].program, []
     for batch in batches:
-        if batch.settled and batch.grads_at is not None:
-            batch.prepared.take(batch.grads_at)
-        elif batch.moved or not batch.settled:
-            batch.settled = False
-            left += set_up(batch, code)
+        call: Call | None = batch.prepared
+        call = None if program.inputs else call  # for inputs
+        if call is None:
+            call = set_up(batch, code)
+        elif batch.moved:
+            call.take(batch.grads_at)
+        batch.prepared, batch.settled = call, call is not None and not call.rest
+        batch.settled &= not program.inputs  # for inputs
+        left += [batch] if call is None else call.rest
     if program.lockstep is not None and (left or any(batch.flags != batches[0].flags for batch in batches)):
         for batch in batches:
             batch.prepared, batch.settled = None, False
@@ -138,18 +142,15 @@ def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], ctypes
         run_in_blocks(left, table)
 
 
-def set_up(batch: Batch, code: Callable[[Batch], ctypes.CDLL | None]) -> list[Batch]:
-    """Sets up the call for what native code can do of a batch; returns what it cannot."""
+def set_up(batch: Batch, code: Callable[[Batch], ctypes.CDLL | None]) -> Call | None:
+    """A call for what native code can do of a batch, which says what it cannot; None where there is none."""
     fit, rest = ([], batch.works) if torch.is_grad_enabled() else parted(batch.works)
     own = batch if not rest else replace(batch, works=fit)
     library = code(own) if fit else None
-    if library is None:
-        batch.prepared = None
-        return [batch]
-    batch.prepared = batch.program.native.call(library, own)
-    batch.settled = not rest
-    batch.settled &= not batch.program.inputs  # for inputs
-    return [replace(batch, works=rest)] if rest else []
+    call: Call | None = None if library is None else batch.program.native.call(library, own)
+    if call is not None and rest:
+        call.rest = [replace(batch, works=rest)]
+    return call
 
 
 def variant(batch: Batch) -> CompiledC:

@@ -198,17 +198,23 @@ def test_any_layout(layout: str) -> None:
 
 @pytest.mark.parametrize("name", ["adamw", "lars"])
 def test_what_native_code_cannot_walk_steps_beside_what_it_can(name: str) -> None:
-    """At every step, also where gradients stay where they are."""
+    """At every step, whether gradients stay where they are or not; and the call is set up once."""
     rule: Any = load(zoo(name))
     laid = torch.arange(600_000, dtype=torch.float32).view(600, 1000).cos()
     ps, qs = ([nn.Parameter(laid.clone()), nn.Parameter(laid.clone()[:, 1:])] for _ in range(2))
     mixed, alone = rule(ps, backend="native"), [rule([q], compile=i == 0) for i, q in enumerate(qs)]
     for p in (*ps, *qs):
         p.grad = torch.sin(3 * p.detach())
-    for _ in range(3):
+    calls = set()
+    for step in range(4):
         for optimizer in (mixed, *alone):
             optimizer.step()
         assert same(ps, qs)
+        calls |= {id(batch.prepared) for job in mixed._round.jobs for batch in job.batches}
+        if step == 1:
+            for p in (*ps, *qs):
+                p.grad = torch.cos(p.detach())
+    assert len(calls) == 1
 
 
 def test_autograd_notices_that_a_parameter_was_overwritten() -> None:
