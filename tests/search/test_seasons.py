@@ -4,11 +4,16 @@ from itertools import pairwise
 
 import pytest
 
+from optc.search.config import checked
 from optc.search.evolve.evolve import evolve
 from optc.search.evolve.population import Merit
 from optc.search.evolve.seasons import ROOM
 from optc.search.evolve.selection import SELECTIONS, Breeding
+from optc.search.runs.run import create, run
 from optc.search.spaces.space import SPACES
+
+from .conftest import contents
+from .test_run import Silent
 
 PATIENCE = 2
 SIZES = {"aging": {"children": 4}, "islands": {"islands": 3}}
@@ -70,3 +75,38 @@ def test_no_population_begins_without_time_to_grow_and_to_meet():
 def test_who_is_patient_or_gets_better_goes_on(patience):
     found, forgotten = lived(score=lambda c: c.generation if patience else 0.5, patience=patience)
     assert fresh(found) == forgotten == []
+
+
+# ---------------------------------------------------------------- whole runs
+
+SEARCH = {
+    "search": {"space": "expression", "population": 5, "generations": 9, "patience": 1, "tune_trials": 2},
+    "training": {"tasks": ["imitate:lion"], "steps": 4, "seeds": 1},
+    "machine": {"pool": "inline"},
+}
+
+
+class Leaving(Silent):
+    """Leaves after so many scores, as Ctrl-C may."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def scored(self, candidate, fitness, fresh):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_search_that_is_interrupted_in_any_season_goes_on_to_the_same_bits(tmp_path):
+    config = checked(SEARCH, "here")
+    run(create(config, tmp_path / "whole"), config, Silent())
+    store = create(config, tmp_path / "parts")
+    for after in (7, 20):
+        with pytest.raises(KeyboardInterrupt):
+            run(store, config, Leaving(after))
+    run(store, config, Silent())
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    begun = [i for i in store.individuals() if i.operators == ("random",) and i.generation]
+    assert begun
