@@ -68,7 +68,7 @@ class Round:
         with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
             self.views = [x.view_as(x) for x in map(part_of, self.homes[len(self.active) :]) if self.ordinary]
 
-    def __del__(self) -> None:
+    def __del__(self) -> None:  # for triton, native
         """Memory is free at once, although what backends have prepared refers to the batches that keep it."""
         for job in self.jobs:
             for batch in job.batches:
