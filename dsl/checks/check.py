@@ -46,7 +46,7 @@ from .library import Library, bring
 from .resolve import Resolver
 from .scope import Entity, declared_twice
 from .shapes import ELEMENT, HOST
-from .static import require_static
+from .static import require_outside, require_static
 
 T = TypeVar("T")
 Single = TypeVar("Single", Optimizer, Applies, Evaluate)
@@ -160,7 +160,9 @@ class _Checker:
         visible = {n: e for n, e in self.resolver.names.items() if n not in ("g", "t") and e.kind != "input"}
         for decl in self.items(StateDecl):
             everything, self.resolver.names = self.resolver.names, dict(visible)
-            state = declare.state(decl, self.resolver)
+            with self.body.block() as own:
+                state = declare.state(decl, self.resolver)
+            require_outside(state.init, own, decl.init.span, self.resolver, "a first value", ("g", "t"))
             if state.when is not None:
                 require_static(state.when, self.resolver, "the existence of a state")
             self.resolver.names = everything
@@ -223,14 +225,12 @@ class _Checker:
         if found.name != "theta":
             message = f"`evaluate {found.name}` means nothing"
             self.problems.append(Diagnostic("E303", message, found.name_span, help="write `evaluate theta = ...`"))
-        if any(isinstance(n, Name) and n.id == "g" for n in walk(found.value)):
-            help = "keep what it needs in a `state`"
-            self.problems.append(Diagnostic("E305", "evaluation has no gradient", found.value.span, help=help))
-            return None
-        hidden = {n for n, e in self.resolver.names.items() if e.kind in ("let", "var", "input") or n == "g"}
+        hidden = {n for n, e in self.resolver.names.items() if e.kind in ("let", "var", "input")}
         everything = self.resolver.names
         self.resolver.names = {n: e for n, e in everything.items() if n not in hidden}
-        value = self.resolver.real(found.value)
+        with self.body.block() as own:
+            value = self.resolver.real(found.value)
+        require_outside(value.expr, own, found.value.span, self.resolver, "evaluation", ("g",))
         self.resolver.names = everything
         return value.expr
 

@@ -113,6 +113,8 @@ def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[st
         return Diagnostic("E102", f"`{name}` is used before it is defined", span, labels=there, help=help)
     if name in FUNCTIONS or name in REDUCTIONS or name in MATRIX:
         return Diagnostic("E101", f"`{name}` is a function", span, help=f"call it: `{name}(...)`")
+    if name in GIVEN:
+        return Diagnostic("E101", f"`{name}` is not known here", span, help="only a step may read it")
     certain = renamed(name, names)
     meant = certain or _guess(name, names)
     entity = names.get(meant) if meant is not None else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ..diagnostics import Diagnostic
+from ..diagnostics import Diagnostic, Span
 from ..text.expressions import Apply, Call, Expr, Name, Noise, Number, Prev, Reduce
+from ..text.syntax import Statement
 from ..text.walking import walk
 from .resolve import Resolver
 
@@ -26,6 +27,24 @@ def require_static(e: Expr, resolver: Resolver, where: str) -> None:
             help = "it may depend on hyperparameters, `ndim`, `rows`, `cols` and `numel`; else use `where(c, x, y)`"
             resolver.report(Diagnostic("E205", message, part.span, help=help))
             return
+
+
+def require_outside(
+    e: Expr, own: Sequence[Statement], span: Span, resolver: Resolver, where: str, without: Sequence[str]
+) -> None:
+    """Report what an expression outside the step asks for and only the step has.
+
+    `own` are the statements that its calls of functions brought along, `without` the given names that are not there.
+    """
+    noisy = any(isinstance(part, Noise) for part in walk(e))
+    missing = [f"`{part.id}`" for part in walk(e) if isinstance(part, Name) and part.id in without]
+    missing += ["random numbers"] * noisy
+    if own:
+        message, help = f"{where} is one expression, and a call in it takes statements", "write out what it computes"
+        resolver.report(Diagnostic("E305", message, span, help=help))
+    elif missing:
+        help = "only the step has it: write it there, and keep it in a `state`"
+        resolver.report(Diagnostic("E305", f"{where} has no {missing[0]}", span, help=help))
 
 
 def ceiling(e: Expr, highest: Mapping[str, float]) -> float:

@@ -10,6 +10,7 @@ import pytest
 from optc.dsl.diagnostics import OptError, to_json
 from optc.dsl.load import rule_from_text
 
+SCALED = "def f(x) = x*g\n"
 HEAD = "param lr = 0.1\nparam beta1 = 0.9\nstate m = 0\n"
 
 # name -> (code of each error, the text)
@@ -59,6 +60,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     "one_fault_told_once": (["E202"], HEAD + "let up = m or g > 0\nupdate = where(up, g, m)"),
     "largest_element": (["E201"], HEAD + "update = g/max(g^2)"),
     "theta_twice": (["E304"], HEAD + "theta <- 0.9*theta\ntheta <- theta - lr*g"),
+    "gradient_before_the_first_step": (
+        ["E101", "E305"],
+        "param lr = 1\nstate a = g\n" + SCALED + "state b = f(theta)\nupdate = a*b",
+    ),
+    "noise_before_the_first_step": (["E305"], "param lr = 1\nstate a = noise()\nupdate = g*a"),
+    "statements_before_the_first_step": (["E305"], "param lr = 1\n" + SCALED + "state a = f(2*theta)\nupdate = a"),
+    "noise_in_evaluation": (["E305"], HEAD + "update = g\nevaluate theta = theta + noise()"),
+    "gradient_in_a_call_of_evaluation": (["E305"], HEAD + SCALED + "update = g\nevaluate theta = f(theta)"),
+    "statements_in_evaluation": (["E305"], HEAD + "def f(x) = x*x\nupdate = g\nevaluate theta = f(2*m)"),
     "unknown_function": (["E105"], HEAD + "update = rsqrt(g)"),
     "function_as_name": (["E101"], HEAD + "update = sqrt*g"),
     "use_before_definition": (["E102"], HEAD + "let a = b*g\nlet b = 2\nupdate = a"),
