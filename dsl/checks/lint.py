@@ -5,7 +5,7 @@ Every warning is a row of a table; those of `PEDANTIC` are for authors who ask f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -122,6 +122,42 @@ def _linear_codes(s: Subject) -> Iterator[Diagnostic]:
 
 def _negative(exponent: Value) -> bool:
     return exponent.op == "neg" or (exponent.op == "number" and float(exponent.data) < 0)
+
+
+def _rate_twice(s: Subject) -> Iterator[Diagnostic]:
+    """W507: what multiplies the update in itself, and once more as a part of step_size."""
+    traced = trace(s.rule)
+    factors = _factors(traced.graph.nodes)
+    already = factors[traced.outputs["step_size"]] if "step_size" in traced.outputs else frozenset()
+    for statement in s.rule.statements():
+        if isinstance(statement, Output) and statement.name in ("update", "decay"):
+            for name in sorted(already & factors[traced.outputs[statement.name]]):
+                spans = [n.span for n in walk(statement.value) if isinstance(n, Name) and n.id == name]
+                message = f"`{statement.name}` is multiplied by `{name}` here, and again by step_size"
+                help = "take it out here: theta loses step_size*(update + decay*theta), where step_size is `lr` if not said"
+                span = spans[0] if spans else statement.span
+                yield Diagnostic("W507", message, span, note=f"so a step has `{name}^2` in it", help=help)
+
+
+def _factors(nodes: Sequence[Value]) -> list[frozenset[str]]:
+    """The hyperparameters that each value is proportional to."""
+    found: list[frozenset[str]] = []
+    for node in nodes:
+        of = [found[i] for i in node.args]
+        match node.op:
+            case "param":
+                found.append(frozenset((node.data,)))
+            case "mul":
+                found.append(of[0] | of[1])
+            case "neg" | "div":
+                found.append(of[0])
+            case "add" | "sub":
+                found.append(of[0] & of[1])
+            case "where":
+                found.append(of[1] & of[2])
+            case _:
+                found.append(frozenset())
+    return found
 
 
 # ---------------------------------------------------------------- what is not used
@@ -262,6 +298,7 @@ LINTS: tuple[Callable[[Subject], Iterator[Diagnostic]], ...] = (
     _unread_params,
     _sticking,
     _linear_codes,
+    _rate_twice,
     _folded,
     _old_and_new,
     _unread_lets,
