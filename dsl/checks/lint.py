@@ -134,7 +134,7 @@ def _rate_twice(s: Subject) -> Iterator[Diagnostic]:
             for name in sorted(already & factors[traced.outputs[statement.name]]):
                 spans = [n.span for n in walk(statement.value) if isinstance(n, Name) and n.id == name]
                 message = f"`{statement.name}` is multiplied by `{name}` here, and again by step_size"
-                help = "take it out here: theta loses step_size*(update + decay*theta), where step_size is `lr` if not said"
+                help = "take it out: theta loses step_size*(update + decay*theta), and step_size is `lr` by default"
                 span = spans[0] if spans else statement.span
                 yield Diagnostic("W507", message, span, note=f"so a step has `{name}^2` in it", help=help)
 
