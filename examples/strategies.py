@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from optc.search.evolve.population import Candidate, Generation, Merit
 from optc.search.fair.statistics import compared
 from optc.search.runs.run import create, run
 from optc.search.runs.store import Individual, Store
+from optc.search.spaces.space import SPACES
 from optc.search.training.evaluate import Evaluator, Job
 from optc.search.training.fitness import overall
 
@@ -40,9 +41,10 @@ BASE: dict[str, Any] = {
         "tune_every": 0,
         "patience": 0,
     },
-    "training": {"tasks": ["digits", "rotated_1e4"], "steps": 60, "batch": 32, "seeds": 1},
+    "training": {"steps": 60, "batch": 32, "seeds": 1},
     "machine": {"pool": "inline", "device": "cpu", "cache": True, "together": 1},
 }
+OWN = SPACES["expression"].defaults
 STRATEGIES: dict[str, dict[str, dict[str, Any]]] = {
     REFERENCE: {},
     "aging": {"search": {"selection": "aging", "children": 3}},
@@ -54,6 +56,8 @@ STRATEGIES: dict[str, dict[str, dict[str, Any]]] = {
                    "tune_trials": 10},
     },
     "taking turns": {"search": {"patience": 3}},
+    "as the space says": {"search": {**OWN, "generations": 1000}},
+    "as the space says, one population": {"search": {**OWN, "generations": 1000, "patience": 0}},
     "one rung": {"training": {"rungs": [0.33]}},
     "no crossing": {"search": {"crossover": 0.0}},
     "no gates": {"search": {"gates": []}},
@@ -93,14 +97,15 @@ class Spending:
     def finished(self) -> None: ...
 
 
-def configuration(changes: Mapping[str, Mapping[str, Any]], seed: int) -> Config:
+def configuration(changes: Mapping[str, Mapping[str, Any]], tasks: Sequence[str], seed: int) -> Config:
     data = {section: {**BASE[section], **changes.get(section, {})} for section in BASE}
+    data["training"]["tasks"] = list(tasks)
     return checked({"seed": seed, **data}, "strategy")
 
 
-def search(strategy: str, seed: int, budget: int) -> dict[str, Any]:
+def search(strategy: str, tasks: Sequence[str], seed: int, budget: int) -> dict[str, Any]:
     """One search: the best rule that its budget found, its score there, and its score on fresh seeds."""
-    config = configuration(STRATEGIES[strategy], seed)
+    config = configuration(STRATEGIES[strategy], tasks, seed)
     with tempfile.TemporaryDirectory() as folder:
         store = create(config, Path(folder) / "run")
         spending = Spending(store, budget)
@@ -124,7 +129,7 @@ def judged(best: Individual, config: Config) -> float:
 
 def table(searches: list[dict[str, Any]]) -> list[str]:
     """Each strategy's scores, and how they differ from the reference's, with a bootstrap interval."""
-    lines = [f"{'':20}{'rules':>6}{'search':>8}{'fresh':>8}   minus {REFERENCE}, 95%"]
+    lines = [f"{'':34}{'rules':>6}{'search':>8}{'fresh':>8}   minus {REFERENCE}, 95%"]
     reference = {one["seed"]: one["fresh"] for one in searches if one["strategy"] == REFERENCE}
     for strategy in STRATEGIES:
         own = {one["seed"]: one for one in searches if one["strategy"] == strategy and one["seed"] in reference}
@@ -133,18 +138,20 @@ def table(searches: list[dict[str, Any]]) -> list[str]:
         rules, here, fresh = (np.mean([one[key] for one in own.values()]) for key in ("rules", "search", "fresh"))
         gap = compared(strategy, REFERENCE, "", [one["fresh"] for one in own.values()], [reference[k] for k in own])
         shown = f"{gap.mean:+.4f}  [{gap.low:+.4f}, {gap.high:+.4f}]  {gap.wins} of {gap.seeds} seeds won"
-        lines.append(f"{strategy:20}{rules:6.0f}{here:8.4f}{fresh:8.4f}   {'' if strategy == REFERENCE else shown}")
+        lines.append(f"{strategy:34}{rules:6.0f}{here:8.4f}{fresh:8.4f}   {'' if strategy == REFERENCE else shown}")
     return lines
 
 
 @click.command()
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Searches by each strategy.")
 @click.option("--budget", default=10_000, show_default=True, type=click.IntRange(1), help="Training steps of a search.")
+@click.option("--tasks", default="digits,rotated_1e4", show_default=True, help="What the rules are trained on.")
 @click.option("--only", default=",".join(STRATEGIES), help="Which strategies, with commas between them.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write everything as JSON, and go on with what is there.")
-def main(seeds: int, budget: int, only: str, out: Path | None) -> None:
+def main(seeds: int, budget: int, tasks: str, only: str, out: Path | None) -> None:
     """Hold strategies against each other at equal cost."""
-    about = {"budget": budget, "fresh seeds": len(FRESH), "base": BASE, "strategies": STRATEGIES}
+    names = tasks.split(",")
+    about = {"budget": budget, "tasks": names, "fresh seeds": len(FRESH), "base": BASE, "strategies": STRATEGIES}
     known = json.loads(out.read_text()) if out and out.exists() else {**about, "searches": []}
     if {key: known[key] for key in about} != json.loads(json.dumps(about)):
         raise click.ClickException(f"{out} holds other searches than these; choose another file")
@@ -152,7 +159,7 @@ def main(seeds: int, budget: int, only: str, out: Path | None) -> None:
     for seed in range(seeds):
         for strategy in only.split(","):
             if (strategy, seed) not in done:
-                known["searches"].append(search(strategy, seed, budget))
+                known["searches"].append(search(strategy, names, seed, budget))
                 if out:
                     out.write_text(json.dumps(known, indent=1) + "\n")
     click.echo("\n".join(table(known["searches"])))
