@@ -57,7 +57,7 @@ STRATEGIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "taking turns": {"search": {"patience": 3}},
     "as the space says": {"search": {**OWN, "generations": 1000}},
-    "as the space says, one population": {"search": {**OWN, "generations": 1000, "patience": 0}},
+    "the same without turns": {"search": {**OWN, "generations": 1000, "patience": 0}},
     "one rung": {"training": {"rungs": [0.33]}},
     "no crossing": {"search": {"crossover": 0.0}},
     "no gates": {"search": {"gates": []}},
@@ -129,7 +129,7 @@ def judged(best: Individual, config: Config) -> float:
 
 def table(searches: list[dict[str, Any]]) -> list[str]:
     """Each strategy's scores, and how they differ from the reference's, with a bootstrap interval."""
-    lines = [f"{'':34}{'rules':>6}{'search':>8}{'fresh':>8}   minus {REFERENCE}, 95%"]
+    lines = [f"{'':24}{'rules':>6}{'search':>8}{'fresh':>8}   minus {REFERENCE}, 95%"]
     reference = {one["seed"]: one["fresh"] for one in searches if one["strategy"] == REFERENCE}
     for strategy in STRATEGIES:
         own = {one["seed"]: one for one in searches if one["strategy"] == strategy and one["seed"] in reference}
@@ -138,7 +138,7 @@ def table(searches: list[dict[str, Any]]) -> list[str]:
         rules, here, fresh = (np.mean([one[key] for one in own.values()]) for key in ("rules", "search", "fresh"))
         gap = compared(strategy, REFERENCE, "", [one["fresh"] for one in own.values()], [reference[k] for k in own])
         shown = f"{gap.mean:+.4f}  [{gap.low:+.4f}, {gap.high:+.4f}]  {gap.wins} of {gap.seeds} seeds won"
-        lines.append(f"{strategy:34}{rules:6.0f}{here:8.4f}{fresh:8.4f}   {'' if strategy == REFERENCE else shown}")
+        lines.append(f"{strategy:24}{rules:6.0f}{here:8.4f}{fresh:8.4f}   {'' if strategy == REFERENCE else shown}")
     return lines
 
 
@@ -151,9 +151,10 @@ def table(searches: list[dict[str, Any]]) -> list[str]:
 def main(seeds: int, budget: int, tasks: str, only: str, out: Path | None) -> None:
     """Hold strategies against each other at equal cost."""
     names = tasks.split(",")
-    about = {"budget": budget, "tasks": names, "fresh seeds": len(FRESH), "base": BASE, "strategies": STRATEGIES}
+    setup = {"budget": budget, "tasks": names, "fresh seeds": len(FRESH), "base": BASE, "strategies": STRATEGIES}
+    about = json.loads(json.dumps(setup))
     known = json.loads(out.read_text()) if out and out.exists() else {**about, "searches": []}
-    if {key: known[key] for key in about} != json.loads(json.dumps(about)):
+    if {key: known[key] for key in about} != about:
         raise click.ClickException(f"{out} holds other searches than these; choose another file")
     done = {(one["strategy"], one["seed"]) for one in known["searches"]}
     for seed in range(seeds):
