@@ -154,7 +154,7 @@ def main(seeds: int, budget: int, tasks: str, only: str, out: Path | None) -> No
     setup = {"budget": budget, "tasks": names, "fresh seeds": len(FRESH), "base": BASE, "strategies": STRATEGIES}
     about = json.loads(json.dumps(setup))
     known = json.loads(out.read_text()) if out and out.exists() else {**about, "searches": []}
-    if {key: known[key] for key in about} != about:
+    if {key: known.get(key) for key in about} != about:
         raise click.ClickException(f"{out} holds other searches than these; choose another file")
     done = {(one["strategy"], one["seed"]) for one in known["searches"]}
     for seed in range(seeds):
