@@ -79,7 +79,8 @@ class Group:
 
     @property
     def kernels(self) -> list[Any]:
-        return [kernel.compiled for kernel in (*(each for each, _ in self.program.measures), self.program.kernel)]
+        measures = getattr(self.program, "measures", ())  # which modules do without whose rules measure nothing
+        return [kernel.compiled for kernel in (*(each for each, _ in measures), self.program.kernel)]
 
     def constants(self, kept: Kept) -> dict[str, Any]:
         """A kernel's compile-time arguments by name."""

@@ -59,7 +59,7 @@ class Round:
         kept = {id(x): x for work in self.works for x in work.memory.values() if isinstance(x, Tensor)}
         self.homes = [*self.active, *(x for key, x in kept.items() if key not in counts)]
         self.gradients: list[Any] = []
-        self.prepared_at = b""  # for triton, native
+        self.prepared_at = self.grads_at = b""  # for triton, native
         self._remember(look_by_python, list(state.values()))
         grads = list(map(GRAD, self.active))
         self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
@@ -83,7 +83,6 @@ class Round:
         self.places = self.look(self.homes, self.parameters, memories)
         seen = self.look(list(map(GRAD, self.active)), [], [])
         self.kinds = None if seen is None else seen[1]
-        self.grads_at = b""  # for triton, native
 
     def see_by(self, look: Any, state: dict[Tensor, dict[str, Any]]) -> None:  # for native
         """Looks so from now on. To be called where everything was seen to hold."""

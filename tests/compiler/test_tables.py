@@ -52,6 +52,14 @@ SENT: dict[str, tuple[Change, list[int]]] = {
 }
 
 
+def watched(rule: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many parts are sent at a time from now on, 3 standing for all."""
+    made: Any = sys.modules[rule.__module__].Tables
+    send, sent = made.send, list[int]()
+    monkeypatch.setattr(made, "send", lambda self, *parts: (sent.append(min(3, len(parts))), send(self, *parts)))
+    return sent
+
+
 @pytest.mark.parametrize("rule", [AdamW, Reducing], ids=["elementwise", "reducing"])
 @pytest.mark.parametrize("change", SENT)
 def test_only_what_is_new_is_sent(change: str, rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +68,7 @@ def test_only_what_is_new_is_sent(change: str, rule: Any, monkeypatch: pytest.Mo
     for p in params:
         p.grad = torch.ones_like(p)
     optimizer = rule(params, backend="triton")
-    made: Any = sys.modules[rule.__module__].Tables
-    send, sent = made.send, []
-    monkeypatch.setattr(made, "send", lambda self, *parts: (sent.append(min(3, len(parts))), send(self, *parts)))
+    sent = watched(rule, monkeypatch)
     optimizer.step()
     optimizer.step()
     assert sent == [3, 1]
@@ -71,3 +77,17 @@ def test_only_what_is_new_is_sent(change: str, rule: Any, monkeypatch: pytest.Mo
     optimizer.step()
     optimizer.step()
     assert sent[2:] == [*expected, 1]
+
+
+def test_looking_in_another_way_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when C comes to look in Python's place, some time after the first step."""
+    p = nn.Parameter(torch.ones(2000))
+    p.grad = torch.ones(2000)
+    optimizer, sent = AdamW([p], backend="triton"), watched(AdamW, monkeypatch)
+    look: Any = sys.modules[AdamW.__module__].look_by_python
+    for _ in range(2):
+        optimizer.step()
+    monkeypatch.setattr(AdamW.looks, "best", lambda *given: look(*given))
+    for _ in range(3):
+        optimizer.step()
+    assert sent == [3, 1, 1, 1, 1]
