@@ -1,8 +1,9 @@
 """Entrants to the best constants that a number of trials finds, the same number for each; it compares no rules.
 
 The first trial is what the entrant's author wrote. In log-random search the others come in rounds, drawn from the
-declared priors, and a prior on whose border the best so far lies is widened before the next round. The evolution
-strategy starts at the author's values and may leave the priors, as far as the hyperparameters' intervals let it.
+declared priors, every other one with the author's values for all but the learning rate; a prior on whose border the
+best so far lies is widened before the next round. The evolution strategy starts at the author's values and may leave
+the priors, as far as the hyperparameters' intervals let it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from .heats import Heats, Result, heat
 from .schedules import under
 
 ROUNDS = 4
+RATE = "lr"
+"""What matters most, and what a few draws of everything at once seldom get right."""
 SIGMA = 0.25
 """The evolution strategy's first step, in widths of a prior."""
 METHODS = ("log-random", "cma")
@@ -98,12 +101,11 @@ class Tuner:
 
     def borders(self) -> dict[str, Side]:
         """Hyperparameters whose best value lies on a border of its prior or beyond, unless its author put it there."""
-        if self.best is self.trials[0]:
-            return {}
-        drawn = self.trials[1:]
+        drawn, author = self.trials[1:], self.trials[0].values
         sides = {
             name: axis.side(float(self.best.values[name]), (float(trial.values[name]) for trial in drawn))
             for name, axis in self.axes.items()
+            if self.best.values[name] != author[name]
         }
         return {name: side for name, side in sides.items() if side}
 
@@ -118,8 +120,13 @@ class Tuner:
 
     def _drawn(self, number: int) -> dict[str, Value]:
         """A trial's values. What two rules call alike is drawn alike, so that neither is luckier."""
-        draws = {name: axis.draw(generator(self.seed, "tune", name, number)) for name, axis in self.axes.items()}
-        return {name: axis.value(draws[name]) for name, axis in self.axes.items()}
+        alone = number % 2 == 1 and RATE in self.axes
+        draws = {
+            name: axis.value(axis.draw(generator(self.seed, "tune", name, number)))
+            for name, axis in self.axes.items()
+            if name == RATE or not alone
+        }
+        return {**self.trials[0].values, **draws}
 
     def _evolved(self) -> list[dict[str, Value]]:
         if self.strategy is None:
