@@ -50,8 +50,15 @@ def in_idiom(part: Expr, readable: Sequence[str], leaf: Callable[[], Expr], rng:
 
 def readable_of(table: Mapping[str, float], readable: Sequence[str], rng: np.random.Generator) -> str:
     """One of a table's texts whose names can be read, or the empty one, by weight."""
-    usable = [text for text in table if not text or reads(template(text)) - FREE <= set(readable)]
+    there = frozenset(readable)
+    usable = [text for text in table if needed(text) <= there]
     return pick(rng, usable, [table[text] for text in usable])
+
+
+@cache
+def needed(text: str) -> frozenset[str]:
+    """The names that a text of a table reads."""
+    return frozenset(reads(template(text)) - FREE) if text else frozenset()
 
 
 @cache
