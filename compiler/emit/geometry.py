@@ -7,6 +7,7 @@ aligned, and code with masks.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...dsl.text.expressions import Scope
@@ -89,8 +90,8 @@ class Geometry:
         """The condition that this is a tensor's first block or tile."""
         return "from_matrix + from_row + from_col == 0" if self.tiled else "place == 0"
 
-    def indices(self, mask: str, indent: str) -> list[str]:
-        """Where each element of this program is, and whether it is there at all."""
+    def indices(self, mask: str, indent: str, scopes: Collection[Scope]) -> list[str]:
+        """Where each element of this program is, and whether it is there at all; and so the values of these scopes."""
         if not self.tiled:
             return [f"{indent}place = start + done", *([f"{indent}mask = at < count - done"] if mask else [])]
         # By arithmetic, since `tl.multiple_of` would speak of the value that the masked code has, too.
@@ -99,16 +100,16 @@ class Geometry:
             "in_matrix = from_matrix + tl.arange(0, MATRICES)[:, None, None]",
             "in_row = from_row + tl.arange(0, ROWS)[None, :, None]",
             "in_col = from_col + tl.arange(0, COLS)[None, None, :]",
-            "at_matrix = in_matrix",
+            *(["at_matrix = in_matrix"] if "matrix" in scopes else []),
             "at_row = in_matrix * n_rows + in_row",
-            "at_col = in_matrix * n_cols + in_col",
+            *(["at_col = in_matrix * n_cols + in_col"] if "col" in scopes else []),
             "at = at_row * n_cols + in_col",
         ]
         if mask:
             out += [
                 "mask_matrix = in_matrix < n_matrices",
                 "mask_row = mask_matrix & (in_row < n_rows)",
-                "mask_col = mask_matrix & (in_col < n_cols)",
+                *(["mask_col = mask_matrix & (in_col < n_cols)"] if "col" in scopes else []),
                 "mask = mask_row & (in_col < n_cols)",
             ]
         return [indent + line for line in out]

@@ -7,14 +7,13 @@ then there is one row a tensor. Facts are counts, the states that are one number
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable
 
+from ...dsl.text.expressions import Scope
 from ..plan.passes import LINES, NUMBERS, Column, Measure, Passes, noise_name
 from ..plan.plan import Memory, Plan
 from .access import load, load_parameter, load_state, store, store_parameter, store_rounded, store_state
-from .geometry import MASKS, MASTER, TABLES, Geometry, geometry_of, old
+from .geometry import MASKS, MASTER, TABLES, Geometry, geometry_of, old, scales
 from .layout import STEP, docstring, wrapped
 from .triton import block_arguments, earlier
 
@@ -49,31 +48,36 @@ def emit_kernel(plan: Plan, passes: Passes, name: str, block: str, kept: bool) -
     """The pass that steps: loads, the rule, stores; with code for codes, masters and random rounding if `kept`."""
     doc = "One piece of one tensor: what is whole and aligned takes 128-bit accesses, the rest a mask."
     kernel = _Kernel(plan, passes, passes.columns, kept)
-    return kernel.lines(name, doc, (), lambda mask: kernel.step(block, mask))
+    return kernel.lines(name, doc, lambda mask: kernel.step(block, mask))
 
 
 def emit_measure(plan: Plan, passes: Passes, measure: Measure, name: str, terms: str, kept: bool) -> list[str]:
     """A pass that measures: loads, terms, and their sums over the piece."""
     doc = "Sums over one piece of one tensor; others add up the pieces."
-    kernel = _Kernel(plan, passes, earlier(passes, measure), kept)
-    return kernel.lines(name, doc, (PARTIALS,), lambda mask: kernel.sums(measure, terms, mask))
+    kernel = _Kernel(plan, passes, earlier(passes, measure), kept, measure.columns)
+    return kernel.lines(name, doc, lambda mask: kernel.sums(measure, terms, mask))
 
 
 class _Kernel:
-    """One kernel. `known` are the reductions that are done when it runs; `walked` says that it reads what is kept."""
+    """One kernel. `known` are the reductions that are done when it runs, `measured` those that it makes: with none it
+    steps. `walked` says that it reads what is kept.
+    """
 
-    def __init__(self, plan: Plan, passes: Passes, known: tuple[Column, ...], kept: bool) -> None:
-        self.plan, self.passes, self.known, self.kept = plan, passes, known, kept
+    def __init__(
+        self, plan: Plan, passes: Passes, known: tuple[Column, ...], kept: bool, measured: tuple[Column, ...] = ()
+    ) -> None:
+        self.plan, self.passes, self.known, self.kept, self.measured = plan, passes, known, kept, measured
         self.at: Geometry = geometry_of(plan, passes, kept)
         self.walked = kept and not self.at.tiled
         self.memories = {m.name: m for m in plan.memories}
 
-    def lines(self, name: str, doc: str, more: tuple[str, ...], body: Callable[[str], list[str]]) -> list[str]:
+    def lines(self, name: str, doc: str, body: Callable[[str], list[str]]) -> list[str]:
         step, plan = self.plan.step, self.plan
         flags = (f.name for f in plan.flags)
         types = [f"{x}_type" for x in step.inputs]
         constants = [*types, "compute", "maximize", *flags, *self.at.sizes, *(WAYS if self.kept else ())]
-        tables = [*TABLES, *([KEYS] if self.kept else []), *(FACTS if reduces(plan) else ()), *more]
+        tables = [*TABLES, *([KEYS] if self.kept else []), *(FACTS if reduces(plan) else ())]
+        tables += [PARTIALS] if self.measured else []
         out = [
             "@jit",
             *wrapped(f"def {name}", [*tables, *(f"{c}: tl.constexpr" for c in constants)], ":"),
@@ -81,12 +85,12 @@ class _Kernel:
             *self.at.head(),
             *self._load_slots(),
             *(self._load_facts() if reduces(plan) else []),
-            *self._addresses(bool(more)),
+            *self._addresses(),
         ]
         out += [] if self.at.tiled else [f"{STEP}at = tl.arange(0, BLOCK)"]
-        out += [f"{STEP}key = keys + 2 * tl.load(job)"] if self.kept else []
+        out += [f"{STEP}key = keys + 2 * tl.load(job)"] if self.kept and not self.measured else []
         head, otherwise = ([STEP + line for line in lines] for lines in self.at.parted(empty=reduces(plan)))
-        return _pruned([*out, *head, *body(""), *otherwise, *body("mask")])
+        return [*out, *head, *body(""), *otherwise, *body("mask")]
 
     def _scope(self, name: str) -> str:
         return self.memories[name].scope if name in self.memories else "element"
@@ -110,33 +114,41 @@ class _Kernel:
                 i = counts.index(c.of) if c.of in counts else 0
                 n = f"tl.load({facts} + {i})" if i else f"tl.load({facts})"
                 out.append(f"{STEP}{c.name} = {FINISH[c.op].format(x=f'tl.load({table} + {c.index})', n=n)}")
-        text = "\n".join(out)
-        widths = {"fact": len(counts) + len(numbers) + (3 if self.passes.noises else 0), "result": width}
-        used = {name: bool(re.search(rf"\b{name}\b", text)) for name in widths}
-        used["fact"] |= bool(self.passes.noises)
-        tables = {"fact": "facts", "result": "reduced"}
-        places = [f"{STEP}{x} = {tables[x]} + {w} * (1 + tl.load(job))" for x, w in widths.items() if used[x]]
-        return [*places, *out]
+        of_tensor, noises = [c for c in self.known if c.per == "tensor"], self.passes.noises
+        places = []
+        if numbers or noises or any("{n}" in FINISH[c.op] for c in of_tensor):
+            places.append(("fact", "facts", len(counts) + len(numbers) + (3 if noises else 0)))
+        if of_tensor:
+            places.append(("result", "reduced", width))
+        return [*(f"{STEP}{own} = {table} + {of} * (1 + tl.load(job))" for own, table, of in places), *out]
 
-    def _addresses(self, measuring: bool) -> list[str]:
-        """Pointers to this tensor's operands."""
+    def _addresses(self) -> list[str]:
+        """Pointers to those of this tensor's operands that are loaded here or stored."""
+        wanted = {x: x for x in (*self.plan.step.inputs, MASTER) if self._loads_from(x) or self._stores_to(x)}
+        wanted |= {old(m): m.name for m in self.memories.values()}
+        of_scales = {scales(m) for m in self.memories.values() if m.scope == "element"}
         out: list[str] = []
         for i, name in enumerate(self.at.columns):
-            address, scope = f"tl.load(tensor + {i})", self._scope(name.removesuffix("_old"))
-            if name.endswith("_scales"):
+            address = f"tl.load(tensor + {i})"
+            if name in of_scales:
                 out.append(f"{STEP}{name} = {address}.to(tl.pointer_type(tl.float32))")
-            elif scope not in NUMBERS or not measuring:  # a pass that measures stores no state
-                out += self._address(name, address, scope)
+            elif name in wanted:
+                out.append(f"{STEP}{name}_at = {self._pointer(wanted[name], address)}")
         return out
 
-    def _address(self, name: str, address: str, scope: str) -> list[str]:
-        dtype = f"{name.removesuffix('_old')}_type"
-        if name not in (*self.plan.step.inputs, MASTER) and not name.endswith("_old"):
-            return []
-        if name in self.memories and self.walked and scope == "element":
-            return [f"{STEP}{name}_at = block_pointer({address}, {dtype})"]
-        value = f"{address}.to(tl.pointer_type({dtype}))"
-        return [f"{STEP}{name}_at = {f'tl.multiple_of({value}, 16)' if scope == 'element' else value}"]
+    def _pointer(self, name: str, address: str) -> str:
+        if name in self.memories and self.walked and self._scope(name) == "element":
+            return f"block_pointer({address}, {name}_type)"
+        value = f"{address}.to(tl.pointer_type({name}_type))"
+        return f"tl.multiple_of({value}, 16)" if self._scope(name) == "element" else value
+
+    def _loads_from(self, name: str) -> bool:
+        """Whether elements are loaded from an operand itself: numbers are facts, written lines have copies."""
+        scope = self._scope(name)
+        return scope == "element" or (scope in LINES and not self.memories[name].written)
+
+    def _stores_to(self, name: str) -> bool:
+        return not self.measured and name in self.plan.step.outputs
 
     def _line_pointer(self, name: str) -> str:
         """Where values per row, column or matrix are, looked up where they are needed: it spares registers."""
@@ -146,7 +158,7 @@ class _Kernel:
 
     def _loads(self, mask: str) -> list[str]:
         indent = STEP * 2
-        out = self.at.indices(mask, indent)
+        out = self.at.indices(mask, indent, self._scopes())
         for c in self.known:
             if c.per in LINES:
                 masked = f", mask={MASKS[c.per]}" if mask else ""
@@ -161,6 +173,10 @@ class _Kernel:
         noises = self.passes.noises
         out += [f"{indent}{noise_name(i)} = block_noise({where}, fact + {key}, {i}, compute)" for i in noises]
         return [*out, f"{indent}if maximize:", f"{indent}{STEP}g = g * -1.0"]
+
+    def _scopes(self) -> set[Scope]:
+        """What there are values for in a tile, besides elements."""
+        return {m.scope for m in self.memories.values()} | {c.per for c in (*self.known, *self.measured)}
 
     def _load(self, name: str, memory: Memory | None, mask: str, indent: str) -> list[str]:
         scope = "element" if memory is None else memory.scope
@@ -228,13 +244,3 @@ class _Kernel:
             x = f"{fold.replace('block', 'tile')}({x}, {axis})"
         args = [f"{c.term}_at + {self.at.partial(c)}", x, *([f"mask={MASKS[c.per]}"] if mask else [])]
         return [*out, f"{indent}{self._line_pointer(f'{c.term}_at')}", *wrapped("tl.store", args, "", indent)]
-
-
-def _pruned(lines: list[str]) -> list[str]:
-    """The lines without those that give a name, of one line, to what nothing reads."""
-    while True:
-        reads = Counter(re.findall(r"\w+", "\n".join(re.sub(r"^ +\w+ = ", "", line) for line in lines)))
-        unread = [line for line in lines if (m := re.match(r" +(\w+) = .*[^(]$", line)) and not reads[m[1]]]
-        if not unread:
-            return lines
-        lines = [line for line in lines if line not in unread]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ...dsl.text.expressions import Apply, Cast, Expr, Name
-from ...dsl.text.walking import walk
+from ...dsl.text.walking import names
 from ..plan.plan import Bind, Branch, Loop, Statement, binds
 
 Axes = frozenset[str]
@@ -35,17 +35,13 @@ def levels(bodies: Iterable[tuple[Statement, ...]], given: Mapping[str, Axes]) -
 def _sources(body: Iterable[Statement]) -> Iterable[tuple[str, set[str]]]:
     for s in body:
         if isinstance(s, Bind):
-            yield s.name, _reads(s.value)
+            yield s.name, set(names(s.value))
         elif isinstance(s, Branch):
             yield from _sources((*s.then, *s.otherwise))
         else:
             inside = list(binds(s.body))
-            reads = set[str]().union(*(_reads(b.value) | {b.name} for b in inside))
+            reads = set[str]().union(*({*names(b.value), b.name} for b in inside))
             yield from ((b.name, reads) for b in inside)
-
-
-def _reads(value: Expr) -> set[str]:
-    return {part.id for part in walk(value) if isinstance(part, Name)}
 
 
 def at_depth(body: tuple[Statement, ...], depth: int, depths: Mapping[str, int]) -> tuple[Statement, ...]:
@@ -88,7 +84,7 @@ class Hoist:
     def _parted(self, value: Expr, depth: int, found: list[Statement]) -> Expr:
         if not isinstance(value, Apply | Cast):
             return value
-        own = max((self.depths[x] for x in _reads(value)), default=depth)
+        own = max((self.depths[x] for x in names(value)), default=depth)
         if own < depth:
             self.count += 1
             name = f"known{self.count}"

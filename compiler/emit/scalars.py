@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...dsl.text.expressions import Expr, Name
-from ...dsl.text.walking import walk
+from ...dsl.text.walking import names
 from ..plan.plan import GIVEN_SCALARS, HostLet, HostStatement, Plan, Segment
 from .layout import STEP, docstring, returned, wrapped
 from .spell import AND, ARITHMETIC, IF, NOT, OR, Speller, Spelling, call, infix, prefix
@@ -80,23 +80,20 @@ def _function(name: str, plan: Plan, given: Sequence[str], doc: str, body: list[
 
 def needed_by(host: tuple[HostStatement, ...], values: Sequence[Expr]) -> set[str]:
     """The host names that some values read, directly or through others."""
-    needed = {part.id for v in values for part in walk(v) if isinstance(part, Name)}
-    while True:
-        more = _reads(host, needed) - needed
-        if not more:
-            return needed
-        needed |= more
+    needed = {name for value in values for name in names(value)}
+    _add_read(host, needed)
+    return needed
 
 
-def _reads(host: tuple[HostStatement, ...], needed: set[str]) -> set[str]:
-    out: set[str] = set()
-    for s in host:
+def _add_read(host: tuple[HostStatement, ...], needed: set[str]) -> None:
+    """Adds to some names those that they are computed from."""
+    for s in reversed(host):
         if isinstance(s, HostLet):
-            out |= {p.id for p in walk(s.value) if isinstance(p, Name)} if s.name in needed else set()
+            needed.update(names(s.value) if s.name in needed else ())
         elif defines(s.then, needed) or defines(s.otherwise, needed):
-            out |= {p.id for p in walk(s.condition) if isinstance(p, Name)}
-            out |= _reads(s.then, needed) | _reads(s.otherwise, needed)
-    return out
+            needed.update(names(s.condition))
+            _add_read(s.then, needed)
+            _add_read(s.otherwise, needed)
 
 
 def defines(host: tuple[HostStatement, ...], needed: set[str]) -> set[str]:
@@ -118,8 +115,8 @@ def _host(host: tuple[HostStatement, ...], needed: set[str], indent: str = STEP)
             continue
         then, otherwise = (_host(arm, needed, indent + STEP) for arm in (s.then, s.otherwise))
         if then or otherwise:
-            names = sorted(defines(s.then, needed) ^ defines(s.otherwise, needed))
-            out += [f"{indent}{' = '.join(names)} = math.nan"] if names else []
+            unset = sorted(defines(s.then, needed) ^ defines(s.otherwise, needed))
+            out += [f"{indent}{' = '.join(unset)} = math.nan"] if unset else []
             out += [f"{indent}if {spell(s.condition)}:", *(then or [f"{indent}{STEP}pass"])]
             out += [f"{indent}else:", *otherwise] if otherwise else []
     return out

@@ -39,8 +39,12 @@ class Homes:
         out = {"g", "theta", *self.rule.inputs, *(s.name for s in self.rule.states)}
         out |= {s.name for s in self.rule.statements() if isinstance(s, Assign)}
         lets = [s for s in self.rule.statements() if isinstance(s, Let | Output)]
-        while grown := {s.name for s in lets if s.name not in out and not self._is_host(s.value, out)}:
-            out |= grown
+        known = 0
+        while known < len(out):  # again, since a round of a loop reads what the one before it left
+            known = len(out)
+            for s in lets:
+                if s.name not in out and not self._is_host(s.value, out):
+                    out.add(s.name)
         return out
 
     @staticmethod

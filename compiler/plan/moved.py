@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...dsl.text.expressions import Name
-from ...dsl.text.walking import walk
+from ...dsl.text.walking import names
 from .homes import RESULT
 from .kept import BYTES, Kept
 from .passes import Passes, sliced
@@ -55,7 +54,7 @@ def _operands(plan: Plan, body: tuple[Statement, ...], outputs: set[str], flags:
     read: set[str] = set()
     for s in straight:
         assert isinstance(s, Bind)
-        read |= {part.id for part in walk(s.value) if isinstance(part, Name)} - bound
+        read |= set(names(s.value)) - bound
         bound.add(s.name)
     return (read | (outputs - bound)) & _sizes(plan, flags, Kept()).keys()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_SCOPE, Shape, broadcast, reduced, shape_of
 from ...dsl.text.expressions import Apply, Cast, Expr, Name, Noise, Reduce, Scope
-from ...dsl.text.walking import walk
+from ...dsl.text.walking import names, walk
 from .plan import Bind, Branch, Loop, Plan, Statement
 
 NUMBERS: tuple[Scope, ...] = ("tensor", "model")
@@ -151,7 +151,7 @@ class _Cutter:
                 out += self._reduction(s.name, replace(s.value, args=tuple(_named(a) for a in s.value.args)))
             else:
                 s = Bind(s.name, _named(s.value))
-                self._bound(s.name, self._depth(s.value), shape_of(s.value, self.shapes), self._reads(s.value))
+                self._bound(s.name, self._depth(s.value), shape_of(s.value, self.shapes), set(names(s.value)))
                 out.append(s)
         return tuple(out)
 
@@ -181,7 +181,7 @@ class _Cutter:
         if value.scope not in (*LINES, *NUMBERS):
             raise UncutError(f"reductions per {value.scope}")
         term = Apply(TERMS[value.op], value.args) if value.op in TERMS else value.args[0]
-        if self._reads(term) & self.unsure:
+        if not self.unsure.isdisjoint(names(term)):
             raise UncutError("reductions of a value whose shape depends on a condition")
         shape = shape_of(term, self.shapes)
         result = reduced(shape, value.scope)
@@ -199,11 +199,7 @@ class _Cutter:
         self.unsure |= {name} if reads & self.unsure and name not in self.states else set()
 
     def _depth(self, value: Expr) -> int:
-        return max((self.depths.get(name, 0) for name in self._reads(value)), default=0)
-
-    @staticmethod
-    def _reads(value: Expr) -> set[str]:
-        return {part.id for part in walk(value) if isinstance(part, Name)}
+        return max((self.depths.get(name, 0) for name in names(value)), default=0)
 
 
 def scope_of(shape: Shape) -> Scope:
@@ -237,7 +233,7 @@ def _slice(body: tuple[Statement, ...], needed: set[str]) -> tuple[tuple[Stateme
         if isinstance(s, Bind):
             if s.name not in needed:
                 continue
-            needed = (needed - {s.name}) | {part.id for part in walk(s.value) if isinstance(part, Name)}
+            needed = {*(needed - {s.name}), *names(s.value)}
             kept.append(s)
         elif isinstance(s, Branch):
             (then, before), (otherwise, other) = _slice(s.then, needed), _slice(s.otherwise, needed)

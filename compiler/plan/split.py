@@ -14,7 +14,7 @@ from itertools import count
 
 from ...dsl.checks.shapes import ELEMENT, HOST, OF_SCOPE, Shape, shape_of
 from ...dsl.text.expressions import Apply, Cast, Expr, Matrix, Name, Noise, Reduce, Scope
-from ...dsl.text.walking import walk
+from ...dsl.text.walking import names, walk
 from .homes import RESULT
 from .passes import LINES, NUMBERS, UncutError, scope_of, sliced
 from .plan import Bind, Branch, Loop, Memory, Plan, Segment, Statement, verify
@@ -89,26 +89,26 @@ class _Splitter:
             copies = {b.name for b in self.binds if isinstance(b.value, Name) and b.value.id in region}
             region = region | copies - {self.last[RESULT]}
             for loop in _loops(self.body):
-                names = {b.name for b in loop}
-                region = region | names if names & region else region
+                bound = {b.name for b in loop}
+                region = region | bound if bound & region else region
         return region
 
-    def _grown(self, names: set[str], forwards: bool) -> set[str]:
+    def _grown(self, seed: set[str], forwards: bool) -> set[str]:
         """With all that is computed from these, or all that these are computed from."""
-        out = set(names)
+        out = set(seed)
         while True:
             size = len(out)
-            for b in self.binds:
-                if forwards and _reads(b.value) & out:
+            for b in self.binds if forwards else reversed(self.binds):
+                if forwards and not out.isdisjoint(names(b.value)):
                     out.add(b.name)
                 if not forwards and b.name in out:
-                    out |= _reads(b.value) & self.bound
+                    out |= self.bound.intersection(names(b.value))
             if len(out) == size:
                 return out
 
     def _odd(self, b: Bind) -> bool:
         """Whether a value is a matrix of another size than the parameter, so that no kernel can hold it."""
-        shapes = (self.shapes[b.name], *(self.shapes[name] for name in _reads(b.value)))
+        shapes = (self.shapes[b.name], *(self.shapes[name] for name in names(b.value)))
         return any(not _fits(shape) for shape in shapes)
 
     def _plain(self, name: str) -> bool:
@@ -116,7 +116,7 @@ class _Splitter:
 
     def _inputs(self, region: set[str]) -> list[str]:
         """What a region reads and does not bind, in the order of the text."""
-        reads = [name for b in self.binds if b.name in region for name in sorted(_reads(b.value))]
+        reads = [name for b in self.binds if b.name in region for name in sorted(set(names(b.value)))]
         known = self.bound | set(self.plan.step.inputs)
         return list(dict.fromkeys(name for name in reads if name in known and name not in region))
 
@@ -128,7 +128,7 @@ class _Splitter:
         taken = [name for name in inputs if not self._plain(name)]
         outside = [b for b in self.binds if b.name not in self.region]
         stored = [x for x in self.plan.step.outputs if self.last[x] in self.region]
-        read = {name for b in outside for name in _reads(b.value)} | {self.last[x] for x in self.plan.step.outputs}
+        read = {name for b in outside for name in names(b.value)} | {self.last[x] for x in self.plan.step.outputs}
         found = [b.name for b in self.binds if b.name in self.region & read and _fits(self.shapes[b.name])]
         found = [x for x in dict.fromkeys(found) if x not in {self.last[s] for s in stored} or _read_by(outside, x)]
         region = Segment(
@@ -218,12 +218,8 @@ def _has(b: Bind, kind: type) -> bool:
     return any(isinstance(part, kind) for part in walk(b.value))
 
 
-def _reads(value: Expr) -> set[str]:
-    return {part.id for part in walk(value) if isinstance(part, Name)}
-
-
 def _read_by(binds: list[Bind], name: str) -> bool:
-    return any(name in _reads(b.value) for b in binds)
+    return any(name in names(b.value) for b in binds)
 
 
 def _loops(body: Iterable[Statement]) -> Iterator[list[Bind]]:

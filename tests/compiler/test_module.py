@@ -6,7 +6,9 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from cProfile import Profile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from optc.compiler.emit.inline import source
 from optc.compiler.emit.module import Target, emit
 from optc.compiler.emit.parts import PARTS, runtime
+from optc.compiler.emit.scalars import emit_scalars
 from optc.compiler.load import load
 from optc.compiler.plan.lower import lower
 from optc.compiler.plan.show import show
@@ -96,6 +99,34 @@ def test_a_rule_without_a_kernel_is_refused_for_triton_in_words() -> None:
 
 def test_the_same_rule_gives_the_same_class() -> None:
     assert load("sign(g)") is load("sign(g)")
+
+
+@pytest.mark.parametrize("scope", ["row", "col", "matrix", "tensor", "model"])
+def test_kernels_find_nothing_that_they_do_not_read(scope: str) -> None:
+    """In a rule that knows one scope, and has states that it writes and states that it does not."""
+    states = f"param lr = 1\nstate a : per {scope} = 0\nstate b : per {scope} = 1"
+    tree = ast.parse(emit(rule_from_text(f"{states}\na <- norm(g per {scope})\nupdate = b*g/a"), parts=("precision",)))
+    kernels = [s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name in ("measure1", "kernel")]
+    for kernel in kernels:
+        names = [n for n in ast.walk(kernel) if isinstance(n, ast.Name)]
+        read = {n.id for n in names if isinstance(n.ctx, ast.Load)}
+        assert {n.id for n in names if isinstance(n.ctx, ast.Store)} <= read
+    assert len(kernels) == 2
+
+
+@pytest.mark.parametrize("link", ["sin({})", "{}/(1 + abs({}))", "{}*lr"])
+def test_a_chain_twice_as_long_takes_twice_the_work(link: str) -> None:
+    """The second hundred of names costs as many calls as the third."""
+
+    def calls(count: int) -> int:
+        names = ["lr" if "lr" in link else "g", *(f"a{i}" for i in range(count))]
+        lets = [f"let {name} = {link.format(before, before)}" for before, name in pairwise(names)]
+        rule, profile = rule_from_text("\n".join(["param lr = 1", *lets, f"update = {names[-1]}*g"])), Profile()
+        profile.runcall(lambda plan: emit_scalars(plan, plan.step, ""), profile.runcall(lower, rule))
+        return sum(entry.callcount for entry in profile.getstats())
+
+    first, second, third = map(calls, (100, 200, 300))
+    assert third - second < 1.1 * (second - first)
 
 
 @pytest.mark.parametrize("parts", [(), tuple(PARTS)])
