@@ -7,26 +7,61 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+Report = TypeVar("Report")
 REMEMBERED = 1024
 
 
+class Recent(Generic[Given, Made]):
+    """What was noted of each of the last 1,024 objects."""
+
+    def __init__(self) -> None:
+        self._notes: dict[int, tuple[Given, Made]] = {}
+
+    def get(self, given: Given) -> Made | None:
+        note = self._notes.get(id(given))
+        return note[1] if note is not None and note[0] is given else None
+
+    def note(self, given: Given, made: Made) -> None:
+        while len(self._notes) >= REMEMBERED:
+            self._notes.pop(next(iter(self._notes), 0), None)
+        self._notes[id(given)] = given, made
+
+
 def remembering(make: Callable[[Given], Made]) -> Callable[[Given], Made]:
-    """The function, made once for each of the last 1,024 objects; what it returns must not be changed."""
-    recent: dict[int, tuple[Given, Made]] = {}
+    """The function, made once for each of the last 1,024 objects; what it returns must not be changed, nor be None."""
+    recent = Recent[Given, Made]()
 
     @wraps(make)
     def remembered(given: Given) -> Made:
-        known = recent.get(id(given))
-        if known is not None and known[0] is given:
-            return known[1]
-        made = make(given)
-        while len(recent) >= REMEMBERED:
-            recent.pop(next(iter(recent), 0), None)
-        recent[id(given)] = given, made
-        return made
+        known = recent.get(given)
+        if known is None:
+            known = make(given)
+            recent.note(given, known)
+        return known
+
+    return remembered
+
+
+def remembering_sound(
+    make: Callable[[Given, Callable[[Report], None]], Made],
+) -> Callable[[Given, Callable[[Report], None]], Made]:
+    """The same for a function that reports what is wrong: only where nothing is does it remember what it made."""
+    recent = Recent[Given, Made]()
+
+    @wraps(make)
+    def remembered(given: Given, report: Callable[[Report], None]) -> Made:
+        known = recent.get(given)
+        if known is None:
+            faults: list[Report] = []
+            known = make(given, faults.append)
+            for fault in faults:
+                report(fault)
+            if not faults:
+                recent.note(given, known)
+        return known
 
     return remembered

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import NamedTuple
 
 from ..diagnostics import Diagnostic, Fix, Label, OptError, Span
 from ..meant import nearest, slip
+from ..recent import Recent
 from ..text.expressions import Expr, Name
 from ..text.syntax import OUTPUTS, Assign, Evaluate, Let, Output, Repeat, Return, StateDecl, Statement, When
-from ..text.walking import walk
+from ..text.walking import names, walk
 from .inline import Inliner
 from .resolve import Resolver, Typed
 from .scope import Entity, EntityKind, declared_twice, renamed
@@ -24,6 +26,17 @@ from .static import ceiling, implied, require_static
 
 MAX_LOOPS = 4
 MAX_TURNS = 100
+
+
+class _Sound(NamedTuple):
+    """An expression in which nothing was wrong: the names in it, what they meant, and what it is."""
+
+    names: tuple[str, ...]
+    entities: list[Entity | None]
+    typed: Typed
+
+
+_SOUND = Recent[Expr, _Sound]()
 
 
 @dataclass
@@ -72,17 +85,36 @@ class Body:
     # ------------------------------------------------------------ statements
 
     def _let(self, s: Let) -> None:
-        value = self.resolver.expr(s.value)
+        value = self._resolved(s.value)
         known = self.resolver.names.get(s.name)
         if s.name in OUTPUTS or (known is not None and (known.kind == "given" or known.span is not None)):
             self.report(declared_twice(s.name, s.name_span, known.span if known is not None else None))
             return
         name = self.fresh(s.name) if self.prefix else s.name
         self.resolver.names[s.name] = _entity(s.name_span, name, "var" if s.var else "let", value)
-        self.out.append(Let(name, value.expr, s.var, s.doc, s.span, s.name_span))
+        same = name == s.name and value.expr is s.value
+        self.out.append(s if same else Let(name, value.expr, s.var, s.doc, s.span, s.name_span))
+
+    def _resolved(self, e: Expr) -> Typed:
+        """A statement's expression: what was sound, and reads names that mean what they did, need not be read again.
+
+        Where functions or conditional states are about, a line's meaning is not a matter of its names alone.
+        """
+        resolver = self.resolver
+        if resolver.functions or self.conditional:
+            return resolver.expr(e)
+        known = _SOUND.get(e)
+        if known is not None and known.entities == [*map(resolver.names.get, known.names)]:
+            return known.typed
+        noises = resolver.noises
+        typed = resolver.expr(e)
+        if typed.ok and resolver.noises == noises:
+            read = tuple(names(e))
+            _SOUND.note(e, _Sound(read, [*map(resolver.names.get, read)], typed))
+        return typed
 
     def _assign(self, s: Assign) -> None:
-        value = self.resolver.real(s.value)
+        value = self.resolver.number(self._resolved(s.value), s.value.span)
         target = self.resolver.names.get(s.name)
         if target is None:
             self._unknown_target(s)
@@ -162,7 +194,7 @@ class Body:
             self.report(Diagnostic("E207", f"`{state}` does not always exist", span, labels=labels, help=help))
 
     def _output(self, s: Output) -> None:
-        value = self.resolver.real(s.value)
+        value = self.resolver.number(self._resolved(s.value), s.value.span)
         if s.name not in OUTPUTS:
             self._not_output(s, value)
             return

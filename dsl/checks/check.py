@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..diagnostics import MAX_ERRORS, Diagnostic, Label, OptError, Span
+from ..operators import FUNCTIONS, REDUCTIONS
 from ..rule import Applies as RuleApplies
 from ..rule import Interval, Param, Rule, State, Value, flattened
 from ..text.expand import expand
@@ -157,25 +158,23 @@ class _Checker:
 
     def _states(self) -> tuple[State, ...]:
         out, fresh = [], []
-        visible = {n: e for n, e in self.resolver.names.items() if n not in ("g", "t") and e.kind != "input"}
+        everything = self.resolver.names
+        self.resolver.names = {n: e for n, e in everything.items() if n not in ("g", "t") and e.kind != "input"}
         for decl in self.items(StateDecl):
-            everything, self.resolver.names = self.resolver.names, dict(visible)
             with self.body.block() as own:
                 state = declare.state(decl, self.resolver)
             require_outside(state.init, own, decl.init.span, self.resolver, "a first value", ("g", "t"))
             if state.when is not None:
                 require_static(state.when, self.resolver, "the existence of a state")
-            self.resolver.names = everything
             if state.when is not None:
                 self.body.conditional[decl.name] = (state.when, decl)
             out.append(state)
             fresh.append((decl, state_entity(decl)))
+        self.resolver.names = everything
         kept = [s for s, (decl, e) in zip(out, fresh, strict=True) if self._declare(decl.name, decl.name_span, e)]
         return tuple(kept)
 
     def _functions(self) -> None:
-        from ..operators import FUNCTIONS, REDUCTIONS
-
         known: dict[str, Def] = dict(self.library.functions)
         for d in self.items(Def):
             if d.name in FUNCTIONS or d.name in REDUCTIONS or d.name in ("prev", "cast", "noise", "rows", "cols"):

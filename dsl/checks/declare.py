@@ -5,11 +5,11 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TypeVar, cast
+from typing import cast
 
 from ..diagnostics import Diagnostic, Label, Span
 from ..meant import nearest
+from ..recent import remembering_sound
 from ..rule import Interval, Param, ParamType, Prior, Rule, State, Value
 from ..text.expressions import DTYPES, Apply, Call, Expr, Number, Scope
 from ..text.syntax import STATE_SCOPES, ParamDecl, StateDecl
@@ -20,8 +20,6 @@ from .resolve import Resolver
 from .scope import GIVENS
 
 Report = Callable[[Diagnostic], None]
-Node = TypeVar("Node", IntervalNode, PriorNode)
-T = TypeVar("T")
 _KNOWN = {name: GIVENS[name] for name in ("pi", "inf")}
 
 TYPES = ("real", "int", "bool")
@@ -33,6 +31,7 @@ TAKEN = frozenset(
 BETTER = {"lambda": "wd", "from": "start", "global": "total", "is": "flag", "class": "kind"}
 
 
+@remembering_sound
 def param(decl: ParamDecl, report: Report) -> Param:
     """One hyperparameter. What is wrong with it is reported; the rest of it still counts."""
     _name(decl, report)
@@ -42,19 +41,11 @@ def param(decl: ParamDecl, report: Report) -> Param:
         report(Diagnostic("E306", "a condition where the default belongs", decl.default.span, help=help))
         default = None
     type_ = _type(decl, default, report)
-    interval = None if decl.interval is None else _sound(_interval, decl.interval) or _interval(decl.interval, report)
-    prior = None if decl.prior is None else _sound(_prior, decl.prior) or _prior(decl.prior, report)
+    interval = None if decl.interval is None else _interval(decl.interval, report)
+    prior = None if decl.prior is None else _prior(decl.prior, report)
     if default is not None and decl.default is not None:
         default = _fitting(default, type_, interval, decl, decl.default.span, report)
     return Param(decl.name, type_, default, interval, prior, decl.doc)
-
-
-@lru_cache(maxsize=1024)
-def _sound(read: Callable[[Node, Report], T], node: Node) -> T | None:
-    """What a node means, worked out once for all that are equal; None where there is something to report."""
-    faults: list[Diagnostic] = []
-    value = read(node, faults.append)
-    return None if faults else value
 
 
 def _name(decl: ParamDecl, report: Report) -> None:
@@ -106,6 +97,7 @@ def _fitting(
     return int(value) if type_ == "int" else value
 
 
+@remembering_sound
 def _interval(node: IntervalNode, report: Report) -> Interval | None:
     low, high = _constant(node.low, report), _constant(node.high, report)
     if low is None or high is None:
@@ -118,6 +110,7 @@ def _interval(node: IntervalNode, report: Report) -> Interval | None:
     return Interval(float(low), float(high), node.low_open, node.high_open)
 
 
+@remembering_sound
 def _prior(node: PriorNode, report: Report) -> Prior | None:
     if node.family not in FAMILIES:
         meant = nearest(node.family, FAMILIES)

@@ -96,10 +96,13 @@ class Resolver:
 
     def real(self, e: Expr) -> Typed:
         """Resolve an expression that must be a number; a condition counts as 0 or 1 only inside arithmetic."""
-        typed = self.expr(e)
+        return self.number(self.expr(e), e.span)
+
+    def number(self, typed: Typed, span: Span) -> Typed:
+        """The same for what is resolved already."""
         if typed.ok and typed.boolean:
             help = "write `where(condition, 1, 0)` for a number"
-            self.report(Diagnostic("E202", "this is a condition, and a number belongs here", e.span, help=help))
+            self.report(Diagnostic("E202", "this is a condition, and a number belongs here", span, help=help))
             return wrong(typed.expr)
         return typed
 

@@ -36,9 +36,9 @@ def require_outside(
 
     `own` are the statements that its calls of functions brought along, `without` the given names that are not there.
     """
-    noisy = any(isinstance(part, Noise) for part in walk(e))
-    missing = [f"`{part.id}`" for part in walk(e) if isinstance(part, Name) and part.id in without]
-    missing += ["random numbers"] * noisy
+    parts = list(walk(e))
+    missing = [f"`{part.id}`" for part in parts if isinstance(part, Name) and part.id in without]
+    missing += ["random numbers" for part in parts if isinstance(part, Noise)]
     if own:
         message, help = f"{where} is one expression, and a call in it takes statements", "write out what it computes"
         resolver.report(Diagnostic("E305", message, span, help=help))

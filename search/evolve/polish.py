@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from ...dsl.algebra.canonical import canonical
 from ...dsl.text.syntax import File
@@ -82,18 +83,27 @@ class Polisher:
 
     def _begun(self, members: Members, number: int) -> list[_Tuning]:
         """The best rules that can be tuned, one of each skeleton; within a hundredth, those of few constants first."""
-        constants = {m.candidate.id: len(Dials.of(m.candidate.tree, literals=self.literals)) for m in members}
         rules: dict[str, Member] = {}
-        for member in sorted(members, key=lambda m: (-m.merit.rung, -round(m.fitness, 2), constants[m.candidate.id])):
+        for member, constants in self._simple_first(members):
             if len(rules) == self.breeding.tune_top or member.fitness <= DIVERGED:
                 break
-            if self.sigma(member) >= FINEST and constants[member.candidate.id]:
+            if constants and self.sigma(member) >= FINEST:
                 rules.setdefault(canonical(rule_of(member.candidate.tree)).skeleton, member)
         return [_Tuning(self, number, which, rule) for which, rule in enumerate(rules.values())]
+
+    def _simple_first(self, members: Members) -> Iterator[tuple[Member, int]]:
+        """Members with how many constants each has, which are counted only as far as someone asks."""
+        for _, alike in groupby(sorted(members, key=_roughly), key=_roughly):
+            counted = [(member, len(Dials.of(member.candidate.tree, literals=self.literals))) for member in alike]
+            yield from sorted(counted, key=lambda pair: pair[1])
 
     def sigma(self, member: Member) -> float:
         """The width of a rule's first steps."""
         return self.steps.get(member.candidate.id, SIGMA)
+
+
+def _roughly(member: Member) -> tuple[int, float]:
+    return -member.merit.rung, -round(member.fitness, 2)
 
 
 class _Tuning:

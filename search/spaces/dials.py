@@ -56,7 +56,7 @@ class Dials:
         return tree
 
 
-def _literals(tree: File, live: set[str]) -> Iterator[tuple[int, Path]]:
+def _literals(tree: File, live: frozenset[str]) -> Iterator[tuple[int, Path]]:
     (update,) = sites(tree, whole_program=False)
     for site in sites(tree, whole_program=True):
         if site.item == update.item or getattr(tree.items[site.item], "name", "") in live:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,11 @@ class Probe:
         return self._paths[1, :-1] - self._paths[1, 1:]
 
     @cached_property
+    def largest(self) -> float:
+        """The largest move of a parameter in one step; NaN or infinity where any is."""
+        return float(np.abs(self.moves).max())
+
+    @cached_property
     def cosine(self) -> float:
         """The mean over steps of the cosine between move and gradient."""
         moves, gradients = self.moves.reshape(STEPS, -1), _made_up()[1][0].reshape(STEPS, -1)
@@ -93,11 +99,11 @@ Gate = Callable[[Probe], str]
 
 
 def _finite(probe: Probe) -> str:
-    return "" if np.isfinite(probe.moves).all() else "not finite: a step makes NaN or infinity of finite numbers"
+    return "" if isfinite(probe.largest) else "not finite: a step makes NaN or infinity of finite numbers"
 
 
 def _moves(probe: Probe) -> str:
-    return "constant: parameters do not move" if np.abs(probe.moves).max() < LEAST_STEP else ""
+    return "constant: parameters do not move" if probe.largest < LEAST_STEP else ""
 
 
 def _listens(probe: Probe) -> str:
@@ -110,7 +116,8 @@ def _descends(probe: Probe) -> str:
 
 
 def _small(probe: Probe) -> str:
-    return "too large: a step of more than 1" if np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP else ""
+    large = probe.largest > LARGEST_STEP and np.sqrt(np.mean(probe.moves**2)) > LARGEST_STEP
+    return "too large: a step of more than 1" if large else ""
 
 
 GATES: dict[str, Gate] = {

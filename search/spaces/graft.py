@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import exp
 from typing import Any
 
 import numpy as np
 
-from ...dsl.operators import OPERATORS
+from ...dsl.operators import OPERATORS, Kind
 from ...dsl.text.expressions import Expr, Number
 from ...dsl.text.syntax import File, Let, StateDecl
 from .growth import INNER, grown, leaf, quantity, simple, small
@@ -60,8 +61,20 @@ def _point(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr
     name = operator(part)
     if name is None:
         return leaf(rng, site.readable) if kind(part) == "real" else None
-    others = [other for other in INNER if other != name and _signature(other) == _signature(name)]
+    others = _alike(name)
     return applied(pick(rng, others), arguments(part)) if others else None
+
+
+@cache
+def _alike(name: str) -> tuple[str, ...]:
+    """The other operators of the same signature."""
+    return tuple(other for other in INNER if other != name and _signature(other) == _signature(name))
+
+
+@cache
+def _around(what: Kind) -> tuple[str, ...]:
+    """The operators that give what they can take."""
+    return tuple(n for n in INNER if OPERATORS[n].gives == what and what in _signature(n)[1:])
 
 
 def _signature(name: str) -> tuple[Any, ...]:
@@ -95,7 +108,7 @@ def _round(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr
 
 def _wrapped(site: Site, path: Path, part: Expr, rng: np.random.Generator) -> Expr | None:
     """The part becomes an argument of a new operator."""
-    names = [n for n in INNER if OPERATORS[n].gives == kind(part) and kind(part) in _signature(n)[1:]]
+    names = _around(kind(part))
     row = OPERATORS[pick(rng, names, [INNER[n] for n in names])] if names else None
     if row is None:
         return None
@@ -231,7 +244,7 @@ def mutate(
 def cross(first: File, second: File, rng: np.random.Generator, *, whole_program: bool = False) -> File:
     """The first parent with one part of it replaced by a part of the second of the same kind that it can read."""
     site = chosen(first, rng, whole_program)
-    path, part = pick(rng, list(parts(site.value)))
+    path, part = pick(rng, parts(site.value))
     offered = [
         lower
         for other in sites(second, whole_program=whole_program)

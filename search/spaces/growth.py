@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import exp
 
 import numpy as np
@@ -33,9 +34,15 @@ def grown(rng: np.random.Generator, readable: Sequence[str], levels: int, wanted
     """A random expression of a kind, at most so many levels deep (conditions need one more)."""
     if wanted == "real" and (levels <= 1 or rng.random() < 0.2):
         return leaf(rng, readable)
-    names = [name for name in INNER if OPERATORS[name].gives == wanted]
-    row = OPERATORS[pick(rng, names, [INNER[name] for name in names])]
+    row = OPERATORS[pick(rng, *_giving(wanted))]
     return applied(row.name, tuple(grown(rng, readable, levels - 1, row.takes_at(k)) for k in range(row.arity)))
+
+
+@cache
+def _giving(wanted: Kind) -> tuple[Sequence[str], Sequence[float]]:
+    """The operators that give a kind, and how often each is chosen."""
+    names = [name for name in INNER if OPERATORS[name].gives == wanted]
+    return names, [INNER[name] for name in names]
 
 
 def small(rng: np.random.Generator, readable: Sequence[str], levels: int, wanted: Kind = "real") -> Expr:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache, reduce
 
 from ...dsl.recent import remembering
 from ...dsl.text.expressions import Apply, Expr, Name
@@ -107,10 +107,27 @@ class Genome:
 
 
 def write(genome: Genome) -> File:
-    """The genome as a `.opt` file's parse tree, numbers rounded to six digits."""
-    on = genome.flags
-    numbers = [replace(_declaration(name), default=number(value)) for name, value in genome.values.items()]
-    weights = [replace(_weight(k), default=number(term.weight)) for k, term in enumerate(genome.terms, 1)]
+    """The genome as a `.opt` file's parse tree, numbers rounded to six digits; equal lines are one object."""
+    numbers = [_set(GENES[name].declaration, value) for name, value in genome.values.items()]
+    weights = [_set(_weight(k), term.weight) for k, term in enumerate(genome.terms, 1)]
+    update = _update(tuple([term.primitive for term in genome.terms]), "bias_correction" in genome.flags)
+    return File((fragment("optimizer Bred"), *numbers, *weights, *_switched(genome.flags), update))
+
+
+@lru_cache(maxsize=4096)
+def _set(declaration: str, value: float) -> ParamDecl:
+    line = fragment(declaration)
+    assert isinstance(line, ParamDecl)
+    return replace(line, default=number(value))
+
+
+def _weight(k: int) -> str:
+    return f"param a{k} ~ uniform(-{WEIGHT_LIMIT:g}, {WEIGHT_LIMIT:g})"
+
+
+@cache
+def _switched(on: frozenset[str]) -> tuple[Item, ...]:
+    """The lines that the flags bring."""
     lines = [
         *(["param total : int in [1, inf)"] if "cosine" in on else []),
         *(["state m = 0"] if "use_m" in on else []),
@@ -122,20 +139,7 @@ def write(genome: Genome) -> File:
         *_schedule(on),
         "decay = wd",
     ]
-    items: list[Item] = [fragment("optimizer Bred"), *numbers, *weights, *map(fragment, lines), _update(genome)]
-    return File(tuple(items))
-
-
-def _declaration(gene: str) -> ParamDecl:
-    declaration = fragment(GENES[gene].declaration)
-    assert isinstance(declaration, ParamDecl)
-    return declaration
-
-
-def _weight(k: int) -> ParamDecl:
-    declaration = fragment(f"param a{k} ~ uniform(-{WEIGHT_LIMIT:g}, {WEIGHT_LIMIT:g})")
-    assert isinstance(declaration, ParamDecl)
-    return declaration
+    return tuple(map(fragment, lines))
 
 
 def _corrections(on: frozenset[str]) -> list[str]:
@@ -152,15 +156,10 @@ def _schedule(on: frozenset[str]) -> list[str]:
     return [f"step_size = {'*'.join(['lr', *factors])}"] if factors else []
 
 
-def _update(genome: Genome) -> Output:
-    corrected = "bias_correction" in genome.flags
-    terms: list[Expr] = [
-        Apply("mul", (Name(f"a{k}"), _spelled(term.primitive, corrected))) for k, term in enumerate(genome.terms, 1)
-    ]
-    total = terms[0]
-    for term in terms[1:]:
-        total = Apply("add", (total, term))
-    return Output("update", total)
+@lru_cache(maxsize=4096)
+def _update(primitives: tuple[str, ...], corrected: bool) -> Output:
+    terms = [Apply("mul", (Name(f"a{k}"), _spelled(primitive, corrected))) for k, primitive in enumerate(primitives, 1)]
+    return Output("update", reduce(lambda total, term: Apply("add", (total, term)), terms))
 
 
 @cache

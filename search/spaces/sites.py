@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...dsl.operators import OPERATORS, Kind
+from ...dsl.recent import remembering
 from ...dsl.text.expressions import Apply, Bool, Call, Expr, Name
 from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl, StateDecl
 
@@ -26,20 +27,25 @@ class Site:
     readable: tuple[str, ...]
 
 
-def sites(tree: File, *, whole_program: bool) -> list[Site]:
+def sites(tree: File, *, whole_program: bool) -> Sequence[Site]:
     """The update alone, or every statement but `step_size` and `decay`."""
+    found = _sites(tree)
+    return found if whole_program else [site for site in found if isinstance(tree.items[site.item], Output)]
+
+
+@remembering
+def _sites(tree: File) -> tuple[Site, ...]:
     found: list[Site] = []
     readable = [
         *ALWAYS_READABLE,
         *(i.name for i in tree.items if isinstance(i, ParamDecl | StateDecl) and _is_number(i)),
     ]
     for place, item in enumerate(tree.items):
-        is_update = isinstance(item, Output) and item.name == "update"
-        if isinstance(item, Let | Assign | Output) and (is_update or (whole_program and not isinstance(item, Output))):
+        if isinstance(item, Let | Assign) or (isinstance(item, Output) and item.name == "update"):
             found.append(Site(place, item.value, tuple(readable)))
         if isinstance(item, Let) and kind(item.value) == "real":
             readable.append(item.name)
-    return found
+    return tuple(found)
 
 
 def _is_number(item: ParamDecl | StateDecl) -> bool:
@@ -86,11 +92,17 @@ def kind(value: Expr) -> Kind:
     return "bool" if isinstance(value, Bool) else "real"
 
 
-def parts(value: Expr, path: Path = ()) -> Iterator[tuple[Path, Expr]]:
-    """The expression and all below it, with the way to each."""
-    yield path, value
-    for k, argument in enumerate(arguments(value)):
-        yield from parts(argument, (*path, k))
+@remembering
+def parts(value: Expr) -> Sequence[tuple[Path, Expr]]:
+    """The expression and all below it in the order of their text, with the way to each."""
+    found: list[tuple[Path, Expr]] = []
+    pending: list[tuple[Path, Expr]] = [((), value)]
+    while pending:
+        path, part = pending.pop()
+        found.append((path, part))
+        args = arguments(part)
+        pending.extend([((*path, k), args[k]) for k in range(len(args) - 1, -1, -1)])
+    return found
 
 
 def at(value: Expr, path: Path) -> Expr:
@@ -110,7 +122,7 @@ def put(value: Expr, path: Path, new: Expr) -> Expr:
 
 
 def size(value: Expr) -> int:
-    return sum(1 for _ in parts(value))
+    return len(parts(value))
 
 
 def depth(value: Expr) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from functools import cache, lru_cache
 
@@ -108,21 +108,26 @@ def _assigned(items: Iterable[Item], name: str) -> bool:
     return any(isinstance(part, Assign) and part.name == name for item in items for part in walk(item))
 
 
-def live_names(tree: File) -> set[str]:
+@remembering
+def live_names(tree: File) -> frozenset[str]:
     """What the rule's outputs depend on."""
     scheduled = any(isinstance(item, Output) and item.name == "step_size" for item in tree.items)
     live: set[str] = {"theta", "g"} if scheduled else {"theta", "g", "lr"}
     pending: list[Item] = list(tree.items)
     while ready := [item for item in pending if not isinstance(item, NAMED) or item.name in live]:
         pending = [item for item in pending if isinstance(item, NAMED) and item.name not in live]
-        for item in ready:
-            live.update(names(item))
-            if isinstance(item, When | Repeat):
-                live.update(part.name for part in walk(item) if isinstance(part, Assign))
-    return live
+        live.update(*map(_touched, ready))
+    return frozenset(live)
 
 
-def _stays(item: Item, live: set[str]) -> bool:
+@remembering
+def _touched(item: Item) -> frozenset[str]:
+    """What an item reads, and what a block of statements changes."""
+    changed = [part.name for part in walk(item) if isinstance(part, Assign)] if isinstance(item, When | Repeat) else []
+    return frozenset((*names(item), *changed))
+
+
+def _stays(item: Item, live: Set[str]) -> bool:
     return not isinstance(item, NAMED) or item.name in live
 
 
