@@ -6,7 +6,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import click
 if TYPE_CHECKING:
     from ..config import Config
     from ..fair.contest import Standings
-    from ..fair.heats import Heats, Referee
+    from ..fair.heats import Heats, Referee, Result
 
 INTERRUPTED = 130
 SECONDS_BETWEEN_LINES = 30.0
@@ -102,11 +103,11 @@ def contest_folder(
     """The results of a contest in its folder, and the pool that adds to them; Ctrl-C says how to go on."""
     from ..config import to_toml
     from ..fair.heats import Heats, Referee
-    from ..tasks.task import TASKS
+    from ..tasks.task import splits_of
     from ..training.pool import make_pool
 
     for task in config.training.tasks:  # data that cannot be had is said at once, not run by run
-        TASKS[task].splits(config.seed, config.training.train_images, config.training.validation_images)
+        splits_of(task, config.seed, config.training.train_images, config.training.validation_images)
     folder = out or next_folder(kind)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     heats = Heats(folder, lambda: make_pool(config, referee or Referee), _progress())
@@ -130,7 +131,7 @@ def next_folder(name: str) -> Path:
 
 
 def show(standings: Standings, folder: Path) -> None:
-    """Print the table and write it down, with everything else as JSON."""
+    """Print the table and write it down, with everything else as JSON. Raises StoreError where all runs failed."""
     from ..fair.scoreboard import as_json, lines
 
     text = "\n".join(lines(standings)) + "\n"
@@ -138,6 +139,17 @@ def show(standings: Standings, folder: Path) -> None:
     (folder / "table.txt").write_text(text)
     (folder / "standings.json").write_text(json.dumps(as_json(standings), indent=1) + "\n")
     click.echo(f"wrote {folder / 'table.txt'} and {folder / 'standings.json'}")
+    check_some_came_through(result for results in standings.results.values() for result in results)
+
+
+def check_some_came_through(results: Iterable[Result]) -> None:
+    """Raises StoreError where every run failed: that is hardly the rules' doing, and says nothing about them."""
+    from ..runs.store import StoreError
+
+    reasons = Counter(result.reason for result in results)
+    if reasons and "" not in reasons:
+        (why, count), *others = reasons.most_common()
+        raise StoreError(f"every training run failed: {why} ({count} times)" + (", and others" if others else ""))
 
 
 def _progress() -> Callable[[int, int], None]:

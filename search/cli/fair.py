@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .contest import SETTINGS, TUNING, contest_folder, numbers, schedule_names, settings, show, with_options
+from .contest import (
+    SETTINGS,
+    TUNING,
+    check_some_came_through,
+    contest_folder,
+    numbers,
+    schedule_names,
+    settings,
+    show,
+    with_options,
+)
 from .words import in_words
 
 if TYPE_CHECKING:
@@ -39,6 +49,7 @@ def tune(rule: str, trials: int, schedule: str, method: str, tuning_seeds: int, 
     with contest_folder(out, "tune", config) as heats:
         spend([tuner], config, heats)
         _write_tuned(tuner, heats.folder)
+        check_some_came_through(heats.known.values())
 
 
 def _write_tuned(tuner: Tuner, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -23,10 +24,11 @@ from ..config import Config
 from ..runs.database import held
 from ..runs.store import StoreError
 from ..seeds import seed_of
+from ..tasks.data import data_folder
 from ..tasks.layers import in_c
 from ..tasks.protocol import Problem
 from ..tasks.splits import Judged
-from ..tasks.task import problem
+from ..tasks.task import digest_of, problem
 from ..training.blame import STOPS
 from ..training.build import MakeOptimizer
 from ..training.evaluate import Company, Evaluator, Job, Outcome
@@ -84,9 +86,27 @@ def heat(
     training = config.training
     limits = (training.batch, training.train_images, training.validation_images, training.precision)
     machine = (config.machine.threads, config.machine.device, torch.__version__, __version__, in_c())
-    whole = (config.seed, limits, machine, text, task, replicate, steps, schedule, part, purpose)
+    whole = (
+        config.seed,
+        limits,
+        machine,
+        text,
+        task,
+        _digest(task, data_folder()),
+        replicate,
+        steps,
+        schedule,
+        part,
+        purpose,
+    )
     key = blake2b(repr(whole).encode(), digest_size=12).hexdigest()
     return Heat(key, text, task, replicate, steps, schedule, part, purpose)
+
+
+@lru_cache
+def _digest(task: str, data: Path) -> str:
+    """What a task is made of, asked once for a folder of data."""
+    return digest_of(task)
 
 
 class Referee(Evaluator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,10 +51,18 @@ def make(folder: Path, about: Mapping[str, str]) -> None:
 
 
 def connected(path: Path) -> sqlite3.Connection:
+    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return _connected_to_read(path)
     database = sqlite3.connect(path, timeout=30)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")  # a power cut, too, loses only what is being evaluated
     return database
+
+
+def _connected_to_read(path: Path) -> sqlite3.Connection:
+    """Another's run, or an archived one. Its log is read too; where there is none, nobody writes to it now."""
+    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", timeout=30, uri=True)
 
 
 def locked(folder: Path) -> IO[str]:

@@ -32,7 +32,8 @@ COMPILED = 8
 class Cost:
     """Of a whole run: rules born at most, training runs and steps of those, and seconds at so many workers.
 
-    A birth is what a rule takes where it is bred, with its gates and key; whoever trains a rule compiles it.
+    A birth is what a rule takes where it is bred, with its gates and key; whoever trains a rule compiles it. `failed`
+    says why a task's first steps failed with the first founder.
     """
 
     individuals: int
@@ -43,6 +44,7 @@ class Cost:
     seconds_a_run: dict[str, float]
     seconds_a_birth: float
     seconds_a_rule: float
+    failed: dict[str, str]
 
 
 def cost(config: Config) -> Cost:
@@ -50,14 +52,14 @@ def cost(config: Config) -> Cost:
     training = config.training
     individuals = Breeding.of(config.search).individuals
     settle(config)
-    seconds = seconds_a_run(config)
+    seconds, failed = _tried(config)
     a_birth, a_rule = _seconds_of_births(config)
     jobs = len(training.tasks) * training.seeds
     workers = workers_of(config)
     trained = training.seeds * sum(seconds.values()) + min(jobs, workers) * a_rule
     total = individuals * (a_birth + trained / workers)
     runs = individuals * jobs
-    return Cost(individuals, runs, runs * training.steps, total, workers, seconds, a_birth, a_rule)
+    return Cost(individuals, runs, runs * training.steps, total, workers, seconds, a_birth, a_rule, failed)
 
 
 def workers_of(config: Config) -> int:
@@ -88,14 +90,16 @@ def _seconds_of_births(config: Config) -> tuple[float, float]:
     return (born - start) / len(trees), (compiled - born) / len(trees[:COMPILED])
 
 
-def seconds_a_run(config: Config) -> dict[str, float]:
-    """What one training run of each task takes here: a fixed part and one that grows with its steps, from two runs."""
+def _tried(config: Config) -> tuple[dict[str, float], dict[str, str]]:
+    """The seconds that one training run of each task takes here, and why runs of some fail."""
     evaluator, text = Evaluator(config), next(iter(founder_texts(config).values()))
-    return {task: _seconds(evaluator, text, task) for task in config.training.tasks}
+    first = {task: evaluator(Job("warm-up", text, task, 0, STEPS[0])) for task in config.training.tasks}
+    failed = {task: outcome.reason for task, outcome in first.items() if outcome.reason}
+    return {task: _seconds(evaluator, text, task) for task in first}, failed
 
 
 def _seconds(evaluator: Evaluator, text: str, task: str) -> float:
-    evaluator(Job("warm-up", text, task, 0, STEPS[0]))
+    """A fixed part and one that grows with a run's steps, from two runs."""
     few, more = (min(_timed(evaluator, text, task, steps) for _ in range(TIMINGS)) for steps in STEPS)
     a_step = max(0.0, more - few) / (STEPS[1] - STEPS[0])
     return few + a_step * (evaluator.config.training.steps - STEPS[0])
@@ -119,6 +123,7 @@ def in_words(config: Config, found: Cost) -> list[str]:
         f"one run here, alone on {config.machine.threads} thread(s): {tasks}",
         f"one rule here: {found.seconds_a_birth * 1e3:.1f} ms to breed, {found.seconds_a_rule * 1e3:.0f} ms to compile",
         f"the whole with {found.workers} worker(s): about {_duration(found.seconds)}, less where gates refuse rules",
+        *(f"warning: on {task} training failed with the first founder: {why}" for task, why in found.failed.items()),
     ]
 
 

@@ -26,9 +26,7 @@ from ..spaces.founders import founder_texts, opened_by
 from ..spaces.gates import Gatekeeper
 from ..spaces.space import SPACES
 from ..spaces.trees import named, tidied, unplaced
-from ..tasks.data import DataError
-from ..tasks.own import is_own
-from ..tasks.task import TASKS
+from ..tasks.task import TASKS, digest_of, splits_of
 from ..training.fitness import DIVERGED
 from ..training.pool import make_pool
 from .listener import Listener
@@ -49,16 +47,17 @@ def create(config: Config, folder: Path, founders: str = "") -> Store:
 
     `founders` are those of another run, as its store has them; else they are the configuration's.
     """
-    splits = [_splits(config, task) for task in config.training.tasks]
+    splits = _splits(config)
     about = {
         "config": to_toml(config),
         "versions": json.dumps(_versions()),
+        "data": _data(config),
         "founders": founders or json.dumps(founder_texts(config)),
     }
     files = {
         "config.toml": about["config"].encode(),
         "versions.json": json.dumps(_versions(), indent=2).encode() + b"\n",
-        "splits.npz": _archive({name: indices for parts in splits for name, indices in parts.items()}),
+        "splits.npz": _archive(splits),
     }
     return Store.create(folder, about, files)
 
@@ -78,23 +77,37 @@ def config_of(store: Store) -> Config:
     return checked(data, str(store.folder))
 
 
-def _founders_of(store: Store) -> dict[str, str]:
-    """The texts of a run's founders by name. Raises StoreError."""
+def _recorded(store: Store, what: str) -> dict[str, str]:
+    """What a run wrote down by name: the texts of its founders, the digests of its data. Raises StoreError."""
     try:
-        return dict(json.loads(store.about("founders")))
+        return dict(json.loads(store.about(what)))
     except (ValueError, TypeError) as error:
-        raise StoreError(f"{store.folder} is damaged: its founders cannot be read ({error})") from None
+        raise StoreError(f"{store.folder} is damaged: its {what} cannot be read ({error})") from None
 
 
-def _splits(config: Config, task: str) -> dict[str, npt.NDArray[np.int32]]:
+def _splits(config: Config) -> dict[str, npt.NDArray[np.int32]]:
+    """Of all tasks, as they are written down."""
     training = config.training
-    try:
-        splits = TASKS[task].splits(config.seed, training.train_images, training.validation_images)
-        return {f"{TASKS[task].name}_{part}": np.asarray(indices, np.int32) for part, indices in splits.items()}
-    except Exception as error:  # a task of the user's may do anything
-        if not is_own(task):
-            raise
-        raise DataError(f"the splits of {task} cannot be had: {type(error).__name__}: {error}") from error
+    return {
+        f"{TASKS[task].name}_{part}": indices.astype(np.int32)
+        for task in training.tasks
+        for part, indices in splits_of(task, config.seed, training.train_images, training.validation_images).items()
+    }
+
+
+def _data(config: Config) -> str:
+    """What the tasks are made of, as it is written down."""
+    return json.dumps({task: digest_of(task) for task in config.training.tasks})
+
+
+def check_data(store: Store, config: Config) -> None:
+    """Raises StoreError where a run's tasks are not what they were when it began: scores of two would be mixed."""
+    for task, digest in _recorded(store, "data").items():
+        if digest != digest_of(task):
+            raise StoreError(
+                f"{store.folder} cannot be continued: the data of its task {task}, or the file that the task is in, "
+                "has changed since the run began; put it back, or start a new run"
+            )
 
 
 def _versions() -> dict[str, str]:
@@ -130,6 +143,7 @@ def settled_memory() -> Iterator[None]:
 @settled_memory()
 def run(store: Store, config: Config, listener: Listener) -> None:
     """Search from wherever the store stands to the end. Whatever interrupts it, what is scored is in the store."""
+    check_data(store, config)
     search = config.search
     breeding = Breeding.of(search)
     pool, scores = make_pool(config), Scores(config)
@@ -137,7 +151,7 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         scorer = Scorer(store, config, pool, scores, listener)
         listener.started(breeding.individuals, len(scorer.known))
         gates = Gatekeeper(search.gates, config.training.steps)
-        space = opened_by(SPACES[search.space], _founders_of(store))
+        space = opened_by(SPACES[search.space], _recorded(store, "founders"))
         space = controlled(space, search.control)
         for generation in evolve(space, breeding, config.seed, gates, scorer, scorer.rehearse, gates.forget):
             store.generation(generation.number, [member.candidate.id for member in generation.members])

@@ -22,9 +22,8 @@ import torch
 
 from ...dsl.cache import cache_folder
 from ..config import Config
-from ..tasks import own
 from ..tasks.layers import in_c
-from ..tasks.task import TASKS
+from ..tasks.task import digest_of
 from ..training.evaluate import Job, Outcome
 
 FILE = "scores.sqlite"
@@ -55,11 +54,11 @@ class Scores:
         except (sqlite3.Error, OSError, ValueError) as error:
             self._give_up(error)
         self.circumstances = _circumstances(config)
-        self.data = {name: digest for name in config.training.tasks if (digest := _digest_of(name)) is not None}
+        self.data = {name: digest_of(name) for name in config.training.tasks}
 
     def find(self, job: Job) -> Outcome | None:
         """The outcome of an equal training run; its seconds are 0, for it takes none."""
-        if self.database is None or job.task not in self.data:
+        if self.database is None:
             return None
         try:
             row = self.database.execute("SELECT * FROM scores WHERE key = ?", (self._key(job),)).fetchone()
@@ -70,7 +69,7 @@ class Scores:
 
     def keep(self, job: Job, outcome: Outcome) -> None:
         """Remember what would come again: not the outcome of a run that raised, was given up, or lost its worker."""
-        if self.database is None or job.task not in self.data or not len(outcome.losses):
+        if self.database is None or not len(outcome.losses):
             return
         losses = np.asarray(outcome.losses, np.float32).tobytes()
         accuracy = None if outcome.accuracy is None else outcome.accuracy + 0.0  # SQLite keeps no -0.0
@@ -180,11 +179,3 @@ def _source() -> str:
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _digest_of(task: str) -> str | None:
-    """What names a task's data; None for a task that cannot say what it is made of, and whose scores are not kept."""
-    if own.is_own(task):
-        return own.digest(task)
-    digest = getattr(TASKS[task], "digest", None)
-    return None if digest is None else str(digest())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -44,8 +46,20 @@ def absolute(reference: str) -> str:
 
 def digest(reference: str) -> str:
     """A digest of the file, and what its task says of itself, if it has a `digest()`. Raises DataError."""
-    path, own = Path(reference.rpartition(":")[0]).expanduser(), getattr(own_task(reference), "digest", str)
-    return f"{blake2b(path.read_bytes(), digest_size=16).hexdigest()} {own()}"
+    path, task = Path(reference.rpartition(":")[0]).expanduser(), own_task(reference)
+    with asked_for("digest", reference):
+        return f"{blake2b(path.read_bytes(), digest_size=16).hexdigest()} {getattr(task, 'digest', str)()}"
+
+
+@contextmanager
+def asked_for(what: str, task: str) -> Iterator[None]:
+    """What a task of the user's own raises becomes DataError, for it may do anything."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if not is_own(task):
+            raise
+        raise DataError(f"the {what} of {task} cannot be had: {type(error).__name__}: {error}") from error
 
 
 @lru_cache

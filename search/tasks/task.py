@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from . import models
+from . import models, own
 from .augment import crop_and_flip
 from .cartpole import CartPole
 from .data import DataError, data_folder
 from .images import Images
 from .imitation import imitation, is_imitation
 from .landscapes import LANDSCAPES
-from .own import is_own, own_task
 from .protocol import Problem, Task
 from .sources import inputs_of
-from .splits import Judged
+from .splits import Indices, Judged
 from .table import Table
 from .text import Text
 
@@ -41,8 +41,8 @@ class Tasks(dict[str, Task]):
     """
 
     def __missing__(self, name: str) -> Task:
-        if is_own(name):
-            return own_task(name)
+        if own.is_own(name):
+            return own.own_task(name)
         if is_imitation(name):
             return imitation(name)
         folder = data_folder()
@@ -55,6 +55,18 @@ class Tasks(dict[str, Task]):
 
 
 TASKS = Tasks({task.name: task for task in _ROWS})
+
+
+def splits_of(name: str, seed: int, train_images: int, validation_images: int) -> dict[str, Indices]:
+    """Which examples of a task serve for what, by part; empty where it draws them as it goes. Raises DataError."""
+    with own.asked_for("splits", name):
+        found = TASKS[name].splits(seed, train_images, validation_images)
+        return {part: np.asarray(indices, np.int64) for part, indices in found.items()}
+
+
+def digest_of(name: str) -> str:
+    """What a task is made of: its data, and its file where it is the user's own. Raises DataError."""
+    return own.digest(name) if own.is_own(name) else str(getattr(TASKS[name], "digest", str)())
 
 
 def problem(

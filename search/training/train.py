@@ -24,6 +24,8 @@ from .stacks import Stack, stacks_of
 Precision = Literal["float32", "bfloat16"]
 
 WORST_LOSS = 50.0
+ROUNDING = 1e-4
+"""By how much an accuracy, perhaps a mean in bfloat16, may miss the numbers from 0 to 1."""
 STEPS_BETWEEN_CHECKS = 20
 STEPS_BEFORE_RECORDING = 3
 """In these, libraries choose their algorithms and optimizers make their states."""
@@ -135,7 +137,7 @@ class _Team:
             optimizer = make_optimizer(model.parameters(), steps)
         except Exception as error:  # one rule's fault is not the others'
             return error
-        losses = torch.empty(steps, device=device)
+        losses = torch.empty(steps, device=device, dtype=torch.float32)
         self.members.append(_Member(model, optimizer, dropout, losses, torch.get_rng_state()))
         return self.members[-1]
 
@@ -230,6 +232,8 @@ class _Team:
         try:
             with self.lowered:
                 accuracy = float(self.problem.accuracy(member.model))
+            if not -ROUNDING <= accuracy <= 1 + ROUNDING and np.isfinite(accuracy):
+                raise ValueError(f"the task's accuracy is {accuracy:g}, and should be from 0 to 1")
         except Exception as error:  # as in `join`
             return error
         return Curve(losses, accuracy, "" if np.isfinite(accuracy) else "the trained network's output is not finite")

@@ -84,7 +84,7 @@ def test_a_second_writer_is_kept_out(tmp_path):
 
 def test_a_key_holds_all_that_a_result_depends_on():
     base = ("t", "digits", 0, 10, "own", "search", "tune")
-    others = ("u", "mnist", 1, 11, "cosine", "selection", "final")
+    others = ("u", "wine", 1, 11, "cosine", "selection", "final")
     keys = {heat(CONFIG, *base).key, *(heat(CONFIG, *base[:k], x, *base[k + 1 :]).key for k, x in enumerate(others))}
     for section, key, value in [
         ("training", "batch", 64),
@@ -95,6 +95,20 @@ def test_a_key_holds_all_that_a_result_depends_on():
     keys.add(heat(checked({"seed": 1}, "x"), *base).key)
     assert len(keys) == 12
     assert heat(checked({"machine": {"workers": 5}}, "x"), *base).key == heat(CONFIG, *base).key
+
+
+def test_a_key_holds_the_data(tmp_path, monkeypatch):
+    keys = set()
+    for name, label in (("a", 0), ("b", 1)):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv("OPTC_DATA", str(folder))
+        labels = np.full(40, label)
+        np.savez(
+            folder / "mine.npz", x_train=np.ones((40, 3)), y_train=labels, x_test=np.ones((4, 3)), y_test=labels[:4]
+        )
+        keys.add(heat(CONFIG, TEXT, "mine", 0, 10, "own", "selection", "final").key)
+    assert len(keys) == 2
 
 
 def test_a_curve_is_the_losses_in_a_hundred_stretches():

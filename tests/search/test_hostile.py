@@ -1,5 +1,6 @@
 """What may befall a run from outside: full disks, damaged rows, killed creations, things where files should be."""
 
+import os
 import resource
 import shutil
 import signal
@@ -87,6 +88,7 @@ DAMAGES = {
     "UPDATE about SET value = CAST(x'ff' AS TEXT) WHERE key = 'config'": "no UTF-8",
     "DELETE FROM about WHERE key = 'config'": "does not say its config",
     "UPDATE about SET value = '{' WHERE key = 'founders'": "founders cannot be read",
+    "DELETE FROM about WHERE key = 'data'": "does not say its data",
     "UPDATE runs SET fitness = 'much' WHERE replicate = 1": "damaged",
     "UPDATE runs SET replicate = 'first' WHERE replicate = 1": "damaged",
     "UPDATE individuals SET text = replace(text, 'optimizer', 'optimiser')": "differs from the recorded one",
@@ -160,6 +162,41 @@ def test_a_run_whose_folder_goes_away_ends_in_words(finished, tmp_path):
 
     with pytest.raises(StoreError):
         run(store, config, Vandal())
+
+
+def test_a_run_that_may_not_be_written_is_looked_at(spoilt, tmp_path, optsearch, monkeypatch):
+    spoilt.chmod(0o555)
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)  # root may write to what nobody may
+    there = sorted(spoilt.iterdir())
+    for command in (["status"], ["report", "-o", tmp_path / "page.html"], ["export", "-o", tmp_path / "out"]):
+        status, _, errors = optsearch(command[0], spoilt, *command[1:])
+        assert status == 0, errors
+        assert sorted(spoilt.iterdir()) == there
+    spoilt.chmod(0o755)
+
+
+OWN = """
+from optc.search.tasks.task import TASKS
+
+class Own:
+    name, splits, problem = "own", TASKS["saddle"].splits, TASKS["saddle"].problem
+
+    def digest(self):
+        return "{}"
+"""
+
+
+def test_a_run_whose_task_has_changed_is_not_continued(finished, tmp_path, optsearch):
+    from optc.search.tasks import own
+
+    (tmp_path / "own.py").write_text(OWN.format("one"))
+    options = ["--set", 'training.tasks=["own.py:Own"]', "--set", "search.generations=1", "--out", "run"]
+    assert optsearch("run", finished / "small.toml", *options)[0] == 0
+    assert optsearch("resume", "run")[0] == 0
+    (tmp_path / "own.py").write_text(OWN.format("other"))
+    own._module.cache_clear()
+    status, _, errors = optsearch("resume", "run")
+    assert status == 1 and "has changed since the run began" in errors
 
 
 GREEDY = "optimizer Greedy\nparam lr = 1e-3\nstate L : per row_pair = 0\nL <- L + g @ g.T\nupdate = L @ g"

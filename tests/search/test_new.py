@@ -56,6 +56,27 @@ def test_a_dry_run_counts_and_leaves_nothing(tiny, tmp_path, optsearch):
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
+BROKEN = """
+from optc.search.tasks.task import TASKS
+
+class Broken:
+    name, splits = "broken", TASKS["saddle"].splits
+
+    def problem(self, *given):
+        raise KeyError("no such column")
+"""
+
+
+def test_a_task_that_cannot_be_trained_on_is_said_beforehand(tiny, tmp_path, optsearch):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    status, output, _ = optsearch("run", tiny, "--set", 'training.tasks=["broken.py:Broken"]', "--dry-run")
+    assert status == 0 and "training failed" in output and "no such column" in output
+    for command in (["tune", "zoo:sgd", "--trials", 1], ["compare", "zoo:sgd", "--against", "zoo:lion", "--trials", 0]):
+        options = ["--config", tiny, "--task", "broken.py:Broken", "--out", command[0]]
+        status, _, errors = optsearch(*command, *options, *(["--seeds", 1] if command[0] == "compare" else []))
+        assert status == 1 and "every training run failed: KeyError: 'no such column'" in errors
+
+
 def test_the_cost_adds_up(tiny):
     config = read_config(tiny, ["training.steps=150", "machine.pool=processes", "machine.workers=3"])
     found = cost(config)
