@@ -13,7 +13,7 @@ FILE = "run.sqlite"
 LOCK = "run.lock"
 APPLICATION = 0x6F707463
 """`optc` in ASCII: SQLite's application_id, by which a foreign file is told apart."""
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
