@@ -30,7 +30,11 @@ class Counter:
 
 
 class Tally:
-    """The part of a counter that a round advances: that of the work of some jobs, whose counts are at `places`."""
+    """The part of a counter that a round advances: that of the work of some jobs, whose counts are at `places`.
+
+    `amounts` are how often each is stepped, more than once where a group has a parameter twice; the count of a work is
+    by as much `behind` the last one's.
+    """
 
     def __init__(self, jobs: list[Job], device: torch.device, counters: list[Counter]) -> None:
         self.jobs = jobs
@@ -41,7 +45,14 @@ class Tally:
         self.places = [self.counter.places[id(work.memory["step"])] for work in works]
         self.whole = self.places == list(range(len(self.counter.steps)))
         self.index = torch.tensor(self.places, dtype=torch.int64, device=device)
-        self.amounts = torch.zeros_like(self.counter.steps).index_fill_(0, self.index, 1.0)
+        steps_made = [1.0] * len(works)
+        steps_made = [float(not work.part) for work in works]  # for population: parts share their parameter's count
+        times, turns = [0.0] * len(self.counter.steps), []
+        for place, made in zip(self.places, steps_made, strict=True):
+            times[place] += made
+            turns.append(times[place])
+        self.amounts = torch.tensor(times, dtype=self.counter.steps.dtype, device=device)
+        self.behind = torch.tensor(turns).to(self.amounts) - self.amounts[self.index]
 
     def advance(self) -> None:
         self.counter.steps.add_(self.amounts)
@@ -55,7 +66,7 @@ class Tally:
 
     def counts(self) -> Tensor:
         """The count of each work, in its order."""
-        return self.counter.steps if self.whole else self.counter.steps[self.index]
+        return self.counter.steps if self.whole else self.counter.steps[self.index] + self.behind
 
 
 def by_device(jobs: list[Job]) -> dict[torch.device, list[Job]]:

@@ -188,7 +188,7 @@ class RuleOptimizer(Checkpointed):
         """All work that there is, one job for each program."""
         jobs: dict[tuple[Any, ...], Job] = {}
         which, place = 0, -1
-        stepped: set[int] = set()  # a group may have a parameter twice: torch warns of it
+        again: dict[int, int] = {}  # a group may have a parameter twice: torch warns of it, and steps it twice
         for index, group in enumerate(self.param_groups):
             self._refuse_left_out(group)
             settings = [program.settings(group) for program in self.programs]
@@ -196,13 +196,13 @@ class RuleOptimizer(Checkpointed):
             programs = self._programs_of(group)  # for precision
             for p in group["params"]:
                 place += 1
-                if p.grad is not None and id(p) not in stepped:
-                    stepped.add(id(p))
+                if p.grad is not None:
                     which = self._which(p, settings)  # for serves
-                    key: tuple[Any, ...] = (which,)
+                    key: tuple[Any, ...] = (which, again.setdefault(id(p), 0))
                     key += (p.device if self._live() else None,)  # for graphs
                     job = jobs.setdefault(key, Job(self.programs[which]))
-                    job.device = key[1]  # for graphs
+                    job.device = key[-1]  # for graphs
+                    again[id(p)] += 1
                     job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
                     job.works[-1].seed, job.works[-1].maximize = group.get("seed", 0), group["maximize"]
         return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]

@@ -8,8 +8,6 @@ This file's text is part of each generated module.
 from __future__ import annotations
 
 import operator
-import weakref
-from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -22,7 +20,6 @@ from .look import look_by_python
 from .shards import at_own_parts, sends
 from .work import Batch, Job
 
-END = object()
 GRAD = operator.attrgetter("grad")
 
 
@@ -58,11 +55,13 @@ class Round:
         counts = {id(view) for tally in self.tallies for view in tally.counter.views}
         kept = {id(x): x for work in self.works for x in work.memory.values() if isinstance(x, Tensor)}
         self.homes = [*self.active, *(x for key, x in kept.items() if key not in counts)]
-        self.gradients: list[Any] = []
-        self.prepared_at = self.grads_at = b""  # for triton, native
+        self.gradients: list[int] = []
+        self.grads_at = b""
+        self.prepared_at = b""  # for triton, native
         self._remember(look_by_python, list(state.values()))
-        grads = list(map(GRAD, self.active))
-        self.ordinary = None not in (self.places, self.kinds) and not (self._lazy(self.active) or self._lazy(grads))
+        once = len(self.active) + len(self.silent) == sum(map(len, self.parameters))
+        lazy = self._lazy(self.active) or self._lazy(list(map(GRAD, self.active)))
+        self.ordinary = once and None not in (self.places, self.kinds) and not lazy
         if any(work.local for work in self.works):  # for shards
             self.ordinary = self.ordinary and not sends(self.works)
         with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
@@ -101,7 +100,8 @@ class Round:
     def lend(self) -> bool:
         """Gives the work this step's gradients. False where one is missing, or not of the kind that it was.
 
-        Between steps only weak references are kept: an optimizer may not keep the last gradients in memory.
+        Between steps none is referred to, not even weakly: memory is to be free, and torch's `swap_tensors` refuses
+        what has weak references. An object where one was, with its memory where that was, is taken for the same.
         """
         grads = list(map(GRAD, self.active))
         moved = True  # for triton, native
@@ -109,11 +109,11 @@ class Round:
             seen = self.look(grads, [], [])
             if seen is None or seen[1] != self.kinds:
                 return False
-            if not identical(map(operator.call, self.gradients), grads):
-                if self._lazy(grads):
-                    return False
-                self.gradients = list(map(weakref.ref, grads))
-            moved, self.grads_at = seen[0] != self.grads_at, seen[0]  # for triton, native
+            known = self.gradients, self.grads_at
+            self.gradients, self.grads_at = list(map(id, grads)), seen[0]
+            if known != (self.gradients, self.grads_at) and self._lazy(grads):
+                return False
+            moved = self.grads_at != known[1]  # for triton, native
         batches = [batch for job in self.jobs for batch in job.batches]
         self.rearrange, self.lent = not batches or self.tallies[0].edited(), True
         self._tell(batches, moved)  # for triton, native
@@ -179,8 +179,3 @@ class Round:
 def words(addresses: bytes) -> Tensor:
     """int64, in memory of its own."""
     return torch.frombuffer(bytearray(addresses), dtype=torch.int64)
-
-
-def identical(xs: Iterable[Any], ys: Iterable[Any]) -> bool:
-    """Whether two sequences hold the same objects."""
-    return all(map(operator.is_, chain(xs, (END,)), chain(ys, (END,))))

@@ -41,7 +41,7 @@ class Hyperparameter:
             raise ValueError(f"Tensor {self.name} must be 1-element")
         if isinstance(value, str):
             raise TypeError(f"{complaint(self.name, repr(value))}; it must be a number")
-        if self.type is bool and not isinstance(value, bool):
+        if self.type is bool and value not in (0, 1):
             raise TypeError(f"{complaint(self.name, repr(value))}; it must be True or False")
         try:
             number = float(value)

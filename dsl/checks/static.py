@@ -54,6 +54,8 @@ def ceiling(e: Expr, highest: Mapping[str, float]) -> float:
             return value
         case Name(id=name):
             return highest.get(name, math.inf)
+        case Apply(op="neg", args=(Number(value=value),)):
+            return -value
         case Apply(op="min", args=args):
             return min(ceiling(a, highest) for a in args)
         case Apply(op="max", args=args):

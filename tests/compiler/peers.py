@@ -64,4 +64,6 @@ def equal(xs: Iterable[Tensor], ys: Iterable[Tensor], exact: bool = True, name: 
         if exact:
             assert torch.equal(x, y)
         else:
-            torch.testing.assert_close(x, y, rtol=ROUNDED.get(name, 1e-10), atol=ROUNDED.get(name, 1e-10) / 100)
+            torch.testing.assert_close(
+                x, y, rtol=ROUNDED.get(name, 1e-10), atol=ROUNDED.get(name, 1e-10) / 100, equal_nan=True
+            )

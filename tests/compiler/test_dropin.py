@@ -133,3 +133,37 @@ def test_a_group_can_be_added_after_loading() -> None:
     run(optimizer, first=4)
     run(other, first=4)
     equal(ps, qs)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "sgd"])  # torch's begins both with an empty buffer
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
+def test_a_parameter_that_a_group_has_twice_is_stepped_twice(name: str) -> None:
+    ours, theirs = parameters(), parameters()
+    run(made(name, [*ours, *ours]))
+    run(reference(name, [*theirs, *theirs], foreach=False))
+    equal(ours, theirs, exact=False, name=name)
+
+
+AT_THE_BORDER = [("sgd", "momentum", 1.0), ("rmsprop", "momentum", 1.0), ("rmsprop", "alpha", 1.0)]
+AT_THE_BORDER += [("adadelta", "rho", 1.0), *((name, "eps", 0.0) for name in NAMES if name not in ("rprop", "sgd"))]
+
+
+@pytest.mark.parametrize(("name", "hyperparameter", "value"), AT_THE_BORDER)
+def test_what_torch_takes_at_the_border_of_what_makes_sense(name: str, hyperparameter: str, value: float) -> None:
+    """A gradient of 0 makes NaN where torch's does."""
+    ours, theirs = parameters(shapes=((3, 4), (5,))), parameters(shapes=((3, 4), (5,)))
+    for params, make in ((ours, made), (theirs, reference)):
+        optimizer = make(name, params, **{hyperparameter: value})
+        for _ in range(3):
+            params[0].grad, params[1].grad = drawn(3, 4), torch.zeros_like(params[1])
+            optimizer.step()
+    equal(ours, theirs, exact=False, name=name)
+
+
+def test_switches_may_be_0_and_1() -> None:
+    ours, theirs = parameters(), parameters()
+    run(made("adamw", ours, amsgrad=1))
+    run(made("adamw", theirs, amsgrad=True))
+    equal(ours, theirs)
+    with pytest.raises(TypeError, match="it must be True or False"):
+        made("adamw", ours, amsgrad=0.5)

@@ -235,7 +235,7 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         {"lr": [0.1, 0.2]},
         "Invalid learning rate: 2 values for 3 individuals",
     ),
-    "an invalid value": ([nn.Parameter(torch.ones(3))], {"mu": [0.1, 2.0, 0.3]}, "Invalid mu value"),
+    "an invalid value": ([nn.Parameter(torch.ones(3))], {"mu": [0.1, -2.0, 0.3]}, "Invalid mu value"),
 }
 
 

@@ -270,6 +270,20 @@ def test_autograd_sees_that_a_step_writes(backend: str) -> None:
         loss.backward()
 
 
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_a_model_is_converted_by_swapping_its_tensors(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch swaps no tensor that something refers to weakly, gradients included."""
+    monkeypatch.setattr(torch.__future__, "get_swap_module_params_on_conversion", lambda: True)
+    model = nn.Linear(3, 2)
+    optimizer = AdamW(model.parameters(), backend=backend)
+    for dtype in (torch.float64, torch.bfloat16):
+        model(torch.ones(1, 3, dtype=model.weight.dtype)).sum().backward()
+        optimizer.step()
+        model.to(dtype)
+        optimizer.step()
+        assert model.weight.dtype == model.weight.grad.dtype == dtype
+
+
 def test_both_looks_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = sys.modules[AdamW.__module__]
     here, other = parameters(), object()
