@@ -51,7 +51,7 @@ def tested(config: Config, name: str, device: torch.device) -> Problem:
         return task.problem(config.seed, *limits, device, "test")
     data, unseen = training_examples(task.data, task.form), test_examples(task.data, task.form)
     train = task.splits(config.seed, *limits)["train"]
-    return task.ready(data.followed_by(unseen), train, np.arange(len(data), len(data) + len(unseen)), device)
+    return task.ready(data.followed_by(unseen, task.data), train, np.arange(len(data), len(data) + len(unseen)), device)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from ...dsl.cache import cache_folder
 
 Array = npt.NDArray[Any]
 
+MOST_CHANNELS = 4
+"""Of an image whose first axis is its channels; a whole image of so few rows is not expected."""
+
 
 class DataError(Exception):
     """A data set that cannot be had or is not what it should be, in the user's terms."""
@@ -34,7 +37,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def followed_by(self, more: Examples) -> Examples:
+    def followed_by(self, more: Examples, where: str) -> Examples:
+        """The training examples, then those of the test split. Raises DataError where they do not go together."""
+        shown, asked = self.inputs.shape[1:], more.inputs.shape[1:]
+        if shown != asked:
+            raise DataError(f"{where}: an example has shape {shown} in x_train and {asked} in x_test")
+        classes = self.targets.dtype == np.int64 and self.targets.ndim == 1
+        if classes and more.targets.max() > self.targets.max():
+            raise DataError(f"{where}: y_test goes up to {more.targets.max()}, y_train to {self.targets.max()} only")
         return Examples(np.concatenate([self.inputs, more.inputs]), np.concatenate([self.targets, more.targets]))
 
 
@@ -57,12 +67,14 @@ def as_images(inputs: Array, targets: Array, where: str, split: str) -> Examples
             f"{where}: x_{split} must be bytes (uint8) of shape (N, height, width) or (N, height, width, channels), "
             f"not {inputs.dtype} of shape {inputs.shape}"
         )
+    if 0 in inputs.shape[1:] or inputs.shape[1] <= MOST_CHANNELS < inputs.shape[3]:
+        raise DataError(f"{where}: x_{split} has images of shape {inputs.shape[1:]}; channels come last")
     return Examples(inputs, _classes(targets, len(inputs), where, split))
 
 
 def as_table(inputs: Array, targets: Array, where: str, split: str) -> Examples:
     """Rows of numbers, and their classes or the number to predict of each. Raises DataError."""
-    rows = _float32(inputs) if inputs.ndim == 2 else None
+    rows = _float32(inputs) if inputs.ndim == 2 and inputs.shape[1] else None
     if rows is None:
         holes = " with NaN, infinity or what is infinite in float32" if inputs.dtype.kind == "f" else ""
         raise DataError(
@@ -74,7 +86,7 @@ def as_table(inputs: Array, targets: Array, where: str, split: str) -> Examples:
     numbers = _float32(targets)
     if targets.shape != inputs.shape[:1] or len(inputs) == 0 or numbers is None:
         raise DataError(f"{where}: y_{split} must hold one finite number for each of the {len(inputs)} rows")
-    return Examples(rows, numbers)
+    return Examples(rows, _various(numbers, where, split))
 
 
 def _float32(values: Array) -> Array | None:
@@ -99,4 +111,10 @@ def _classes(targets: Array, count: int, where: str, split: str) -> Array:
             f"{where}: y_{split} names class {targets.max()}, and there are {count} examples; "
             "numbers to be predicted are floats"
         )
-    return targets.astype(np.int64)
+    return _various(targets.astype(np.int64), where, split)
+
+
+def _various(targets: Array, where: str, split: str) -> Array:
+    if split == "train" and (targets == targets[0]).all():
+        raise DataError(f"{where}: every y_{split} is {targets[0]:g}, so there is nothing to learn")
+    return targets

@@ -99,11 +99,11 @@ def test_a_key_holds_all_that_a_result_depends_on():
 
 def test_a_key_holds_the_data(tmp_path, monkeypatch):
     keys = set()
-    for name, label in (("a", 0), ("b", 1)):
+    for name, step in (("a", 1), ("b", 2)):
         folder = tmp_path / name
         folder.mkdir()
         monkeypatch.setenv("OPTC_DATA", str(folder))
-        labels = np.full(40, label)
+        labels = np.arange(40) % 10 // step
         np.savez(
             folder / "mine.npz", x_train=np.ones((40, 3)), y_train=labels, x_test=np.ones((4, 3)), y_test=labels[:4]
         )

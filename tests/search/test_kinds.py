@@ -86,6 +86,8 @@ def test_a_table_of_ones_own_is_a_task(folder, whole):
         ({"x_train": np.full((200, 5), np.nan)}, "x_train must be finite.*with NaN"),
         ({"x_train": np.full((200, 5), 1e300)}, "infinite in float32"),
         ({"y_train": np.full(200, np.inf)}, "one finite number for each of the 200 rows"),
+        ({"y_train": np.full(200, 2.5)}, "every y_train is 2.5, so there is nothing to learn"),
+        ({"x_train": np.zeros((200, 0))}, "shape"),
         ({"y_train": np.zeros(7)}, "one finite number for each of the 200 rows"),
         ({"y_train": np.array(["a"] * 200)}, "one whole number"),
         ({"x_train": np.array([["a"] * 5] * 200)}, "finite numbers of shape"),

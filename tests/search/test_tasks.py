@@ -62,6 +62,9 @@ BROKEN = {
     "labels that are no numbers": ({"y_train": np.array(["cat"] * 60)}, "one whole number"),
     "numbers in place of classes": ({"y_train": np.full(60, 250_000)}, "numbers to be predicted are floats"),
     "negative labels": ({"y_train": np.full(60, -1)}, "from 0"),
+    "one class": ({"y_train": np.zeros(60, np.int64)}, "nothing to learn"),
+    "channels first": ({"x_train": np.zeros((60, 3, 28, 28), np.uint8)}, "channels come last"),
+    "no pixels": ({"x_train": np.zeros((60, 0, 28), np.uint8)}, "of shape"),
     "pickled objects": ({"y_train": np.array([None] * 60)}, "not a readable .npz"),
     "empty": ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, np.int64)}, "empty"),
 }
@@ -80,6 +83,13 @@ def test_a_bad_npz_is_refused_in_words(folder, case):
     with pytest.raises(DataError, match=message) as raised:
         training_images("mnist")
     assert str(path) in str(raised.value)
+
+
+def test_a_test_split_that_does_not_go_with_the_training_one_is_refused_in_words():
+    train = Examples(np.zeros((3, 4), np.float32), np.array([0, 1, 2]))
+    for inputs, label, words in ((np.zeros((1, 5)), 0, "shape"), (np.zeros((1, 4)), 3, "y_test goes up to 3, y_train")):
+        with pytest.raises(DataError, match=words):
+            train.followed_by(Examples(inputs.astype(np.float32), np.array([label])), "mine")
 
 
 def test_a_failed_download_says_what_to_do(folder, monkeypatch):
