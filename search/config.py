@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..dsl.meant import nearest
+from .faults import did_you_mean, fault
 
 
 class ConfigError(Exception):
@@ -49,7 +49,7 @@ class Search(Section):
     control: str = ""
     tune_every: StrictInt = Field(default=0, ge=0)
     tune_top: StrictInt = Field(default=1, ge=1)
-    tune_trials: StrictInt = Field(default=16, ge=1)
+    tune_trials: StrictInt = Field(default=16, ge=1, le=100_000)
     patience: StrictInt = Field(default=0, ge=0)
     founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")
@@ -106,9 +106,9 @@ class Training(Section):
     """
 
     tasks: tuple[str, ...] = ("digits",)
-    steps: StrictInt = Field(default=500, ge=1)
-    batch: StrictInt = Field(default=128, ge=1)
-    seeds: StrictInt = Field(default=2, ge=1)
+    steps: StrictInt = Field(default=500, ge=1, le=100_000_000)
+    batch: StrictInt = Field(default=128, ge=1, le=10_000_000)
+    seeds: StrictInt = Field(default=2, ge=1, le=10_000)
     rungs: tuple[float, ...] = ()
     hurdle: StrictFloat = Field(default=0.5, ge=0, le=1)
     train_images: StrictInt = Field(default=0, ge=0)
@@ -158,9 +158,10 @@ class Machine(Section):
         if name == "auto":
             return name
         try:
-            torch.empty(0, device=name)
+            float(torch.zeros((), device=name))  # `meta` has no numbers
         except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"no such device here: `{name}` ({str(error).splitlines()[0]})") from None
+            why = str(error).splitlines()[0].partition(". ")[0]
+            raise ValueError(f"no such device here: `{name}` ({why})") from None
         return name
 
 
@@ -204,12 +205,6 @@ def _named() -> dict[str, tuple[str, Sequence[str]]]:
     }
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?`, or nothing."""
-    near = nearest(word, known)
-    return f"; did you mean `{near}`?" if near else ""
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -234,7 +229,7 @@ def checked(data: Mapping[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(detail)}" for detail in error.errors())
+        faults = "\n".join(f"  {fault(detail, _fields())}" for detail in error.errors())
         count = "a fault" if error.error_count() == 1 else f"{error.error_count()} faults"
         raise ConfigError(f"{where} has {count}:\n{faults}") from None
 
@@ -258,26 +253,6 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _fault(detail: Any) -> str:
-    place = [str(part) for part in detail["loc"]]
-    where = ".".join(place) or "search"
-    if detail["type"] == "extra_forbidden":
-        return f"{where}: no such key{_suggestion(place)}"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}"
-
-
-def _suggestion(place: list[str]) -> str:
-    *sections, word = place
-    fields = _fields()
-    here = ".".join(sections)
-    near = nearest(word, [f.rpartition(".")[2] for f in fields if f.rpartition(".")[0] == here])
-    if near:
-        return f"; did you mean `{'.'.join([*sections, near])}`?"
-    elsewhere = [f for f in fields if f.rpartition(".")[2] == word]
-    return f"; did you mean `{elsewhere[0]}`?" if elsewhere else ""
 
 
 def _fields() -> list[str]:

@@ -24,7 +24,8 @@ from ...dsl.text.parser import parse
 from ...dsl.text.spelling import literal
 from ...dsl.text.syntax import Item, Optimizer, ParamDecl, Use
 from ...dsl.writing import file_of, prior_of
-from ..config import ConfigError, did_you_mean
+from ..config import ConfigError
+from ..faults import did_you_mean
 from ..training.build import MakeOptimizer, optimizer_of
 
 ZOO_PREFIX, TORCH_PREFIX = "zoo:", "torch:"

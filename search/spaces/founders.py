@@ -14,7 +14,8 @@ from ...dsl.text.format import format_file
 from ...dsl.text.parser import parse
 from ...dsl.text.syntax import File
 from ...dsl.writing import text_of
-from ..config import Config, ConfigError, did_you_mean
+from ..config import Config, ConfigError
+from ..faults import did_you_mean
 from .expression import with_averages
 from .paper import read
 from .sites import sites
@@ -28,8 +29,12 @@ def founder_texts(config: Config) -> dict[str, str]:
     A name is one of the space's, one of the zoo's, or a path that ends in `.opt`. Raises ConfigError, OptError.
     """
     space = SPACES[config.search.space]
-    names = config.search.founders or tuple(space.founders)
-    return {Path(name).stem: format_file(_fitting(_tree(name, space), name, space)) for name in names}
+    found: dict[str, str] = {}
+    for name in config.search.founders or tuple(space.founders):
+        text = format_file(_fitting(_tree(name, space), name, space))
+        if found.setdefault(Path(name).stem, text) is not text:
+            raise ConfigError(f"search.founders: two are called `{Path(name).stem}`; rename one of them")
+    return found
 
 
 def opened_by(space: Space, texts: Mapping[str, str]) -> Space:

@@ -53,7 +53,7 @@ def test_all_faults_at_once(write):
         "search.populaton: no such key; did you mean `search.population`?",
         "search.tournament",
         "no task `mnits`; did you mean `mnist`?",
-        "training.steps: input should be a valid integer",
+        "training.steps: should be a whole number, not 'x'",
     ):
         assert fault in message
 
@@ -67,13 +67,16 @@ FAULTS = {
     "[training]\ntasks = ['digits', 'digits']": "named twice",
     "[training]\nprecision = 'float8'": "'float32' or 'bfloat16'",
     "[machine]\ndevice = 'gpu'": "no such device here: `gpu`",
-    "seed = true": "seed: input should be a valid integer",
-    "[search]\npopulation = '20'": "search.population: input should be a valid integer",
-    "[machine]\ncache = 'yes'": "machine.cache: input should be a valid boolean",
-    "[machine]\ntimeout = true": "machine.timeout: input should be a valid number",
-    "seed = -1": "greater than or equal to 0",
-    "name = '../x'": "name",
-    "search = 3": "search",
+    "seed = true": "seed: should be a whole number, not True",
+    "[search]\npopulation = '20'": "search.population: should be a whole number, not '20'",
+    "[machine]\ncache = 'yes'": "machine.cache: should be true or false, not 'yes'",
+    "[machine]\ntimeout = true": "machine.timeout: should be a number, not True",
+    "seed = -1": "seed: should be at least 0, not -1",
+    "name = '../x'": "name: should be letters, digits",
+    "search = 3": "search: should be a section, [search], and not 3",
+    "[training]\ntasks = 'digits'": "training.tasks: should be a list in brackets, not 'digits'",
+    "[training]\nsteps = 1_000_000_000_000": "training.steps: should be at most 100000000, not 1000000000000",
+    "[machine]\ndevice = 'meta'": "no such device here: `meta`",
     "x = ": "not TOML",
 }
 

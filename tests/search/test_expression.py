@@ -356,6 +356,7 @@ def test_a_rule_of_the_zoo_that_is_tidied_is_the_same_rule(name):
 BAD = {
     ("expression", "adm"): "did you mean `adam`",
     ("paper", "lion"): "cannot open the space `paper`",
+    ("paper", "adam", "adam"): "two are called `adam`",
 }
 
 
