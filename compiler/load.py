@@ -6,9 +6,13 @@ What reads rules and writes modules is imported only where the cache has no modu
 from __future__ import annotations
 
 import importlib.util
+import linecache
 import sys
 import tempfile
+import types
+import weakref
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +75,24 @@ def load_population(
     return found
 
 
+def load_briefly(rule: Rule) -> type[Loaded]:
+    """The class of a checked rule that is one of many: it is kept nowhere, and gone with the last that uses it.
+
+    It cannot be pickled, and has no shards, no options of precision and no checkpoints of torch's. Raises OptError.
+    """
+    from ..dsl.algebra.simplify import simplify
+    from .emit.module import emit
+
+    text = emit(simplify(rule), parts=("graphs", "native"))
+    path = f"{rule.name}_{next(_serial)}.py"
+    made: type[Loaded] = getattr(_in_memory(path, text), rule.name)
+    weakref.finalize(made, linecache.cache.pop, path, None)
+    return made
+
+
+_serial = count()
+
+
 def rule_of(source: str | Path | Rule) -> Rule:
     """The rule that a path, a text or a rule stands for. A string is a path when it names a file or ends in `.opt`."""
     from ..dsl.load import rule_from_file, rule_from_text
@@ -119,4 +141,16 @@ def _imported(name: str, text: str | None) -> object:
     except BaseException:  # an interrupt, too, leaves half a module behind, which the next load would take for whole
         del sys.modules[full]
         raise
+    return module
+
+
+def _in_memory(path: str, text: str) -> object:
+    """A module that has neither a file nor, once it is whole, a place among the imported ones."""
+    module = types.ModuleType(f"{__name__}.{Path(path).stem}")
+    linecache.cache[path] = len(text), None, text.splitlines(keepends=True), path  # where Triton reads its kernels
+    sys.modules[module.__name__] = module  # where dataclasses look for their module's names
+    try:
+        exec(compile(text, path, "exec", dont_inherit=True), vars(module))
+    finally:
+        del sys.modules[module.__name__]
     return module

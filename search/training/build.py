@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ...compiler.load import load, load_population
+from ...compiler.load import load_briefly, load_population
 from ...compiler.runtime.population import PopulationOptimizer
 from ...dsl.load import rule_from_text
 from ...dsl.rule import Rule
@@ -40,9 +40,9 @@ def _skeleton(rule: Rule) -> Rule:
     return replace(rule, name="Bred", doc="", params=tuple(replace(p, default=None, doc="") for p in rule.params))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _compiled(skeleton: Rule) -> type[torch.optim.Optimizer]:
-    made = load(skeleton)
+    made = load_briefly(skeleton)
     _skeletons[made] = skeleton
     return made
 

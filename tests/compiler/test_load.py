@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import linecache
+import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import optc
+from optc.compiler.load import load_briefly
+from optc.dsl.cache import cache_folder
 from optc.dsl.load import ZOO, zoo
 
 
@@ -38,3 +46,34 @@ def test_public_names_are_there() -> None:
 def test_a_name_that_the_module_needs_is_refused(name: str) -> None:
     with pytest.raises(optc.OptError, match="E104"):
         optc.load(f"optimizer {name}\nparam lr = 1\nupdate = g")
+
+
+def moved(made: Any, backend: str) -> torch.Tensor:
+    p = torch.nn.Parameter(torch.linspace(-2, 2, 9))
+    optimizer = made([p], lr=0.1, backend=backend)
+    for _ in range(3):
+        p.grad = p.detach().sin()
+        optimizer.step()
+    return p.detach()
+
+
+@pytest.mark.parametrize("backend", ["torch", "native", "triton"])
+def test_what_is_loaded_briefly_steps_alike(backend: str) -> None:
+    assert torch.equal(moved(load_briefly(zoo("lion")), backend), moved(optc.load(zoo("lion")), backend))
+
+
+@pytest.mark.parametrize("backend", ["torch", "native"])  # Triton's interpreter keeps every function that it has run
+def test_what_is_loaded_briefly_leaves_nothing(backend: str) -> None:
+    def kept() -> tuple[set[str], set[str], set[Path]]:
+        return set(sys.modules), set(linecache.cache), set((cache_folder() / "modules").glob("*"))
+
+    moved(load_briefly(zoo("sgd")), backend)  # imports what a first step does
+    gc.collect()
+    before = kept()
+    made = load_briefly(zoo("lion"))
+    moved(made, backend)
+    gone = weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
+    assert kept() == before

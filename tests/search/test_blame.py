@@ -23,7 +23,7 @@ def bug(monkeypatch):
     def generate(*arguments, **options):
         return {}["lost"]
 
-    monkeypatch.setattr(load, "_imported", generate)
+    monkeypatch.setattr(load, "_in_memory", generate)
     build._compiled.cache_clear()
     yield
     build._compiled.cache_clear()
@@ -40,7 +40,7 @@ def full(monkeypatch):
     def generate(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(load, "_imported", generate)
+    monkeypatch.setattr(load, "_in_memory", generate)
     build._compiled.cache_clear()
     yield
     build._compiled.cache_clear()
