@@ -1,13 +1,15 @@
 """A compiled optimizer and the interpreter side by side: how far apart they are after a step that both began alike.
 
-Every step begins at what the optimizer holds, so that one step's rounding is all that may lie between the two. What the
-optimizer keeps in codes of one byte is read here by their definition, not by the code that is judged.
+Every step begins at what the optimizer holds, so that one step's rounding is all that may lie between the two. Where a
+step magnifies that, as one does that takes nearly equal numbers from each other, the interpreter shows by how much: it
+takes the step again with every result off by a random part of a unit in its last place. What the optimizer keeps in
+codes of one byte is read here by their definition, not by the code that is judged.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,8 @@ from ..dsl.text.walking import walk
 from .load import load
 
 Array = NDArray[np.float64]
+After = tuple[Array, interpret.States]
+"""A parameter and its states after a step."""
 
 BLOCK = 256
 """Elements of a flattened state that share a scale."""
@@ -39,13 +43,18 @@ STORING = {
     "ufp8": (2.0**-4, 1.125 * 2.0**-31 / 1.875),
 }
 """What storing a number takes away at most: a part of the number itself, and one of the largest in its block."""
+BLURRED = 8
+"""How often a step is taken again with inexact results."""
+MAGNIFIED = 4
+"""How many times as far off as the farthest of these a backend may be: it may compute in another order."""
+
 CODES = {torch.int8: "int8", torch.float8_e4m3fn: "fp8", torch.uint8: "ufp8"}
 """What a state kept in codes is called, by the dtype of the codes."""
 
 
 @dataclass(frozen=True)
 class Apart:
-    """What storing does not explain of the distance of two tensors, relative to 1 + their magnitude.
+    """What neither storing nor magnified rounding explains of a distance of tensors, relative to 1 + their magnitude.
 
     `of` is theta or the name of a state.
     """
@@ -55,7 +64,10 @@ class Apart:
 
 
 class Beside:
-    """Parameters in two groups of an optimizer, and the interpreter, which has no groups, on the same numbers."""
+    """Parameters in two groups of an optimizer, and the interpreter, which has no groups, on the same numbers.
+
+    An error beyond `allowed` is looked at closely: may rounding have been magnified?
+    """
 
     def __init__(
         self,
@@ -65,8 +77,9 @@ class Beside:
         device: str,
         dtype: str,
         thetas: list[Array],
+        allowed: float,
     ) -> None:
-        self.rule, self.settings, self.dtype, self.device = rule, settings, dtype, device
+        self.rule, self.settings, self.dtype, self.device, self.allowed = rule, settings, dtype, device, allowed
         self.turned, self.dropped = _turned(rule), set(dead_states(rule))
         self.declared = {s.name: self._declared(s.dtype) for s in rule.states}
         self.by_option = "state_dtype" in options
@@ -101,37 +114,37 @@ class Beside:
         """One step of both, and what is then between them. Parameters in `missing` have no gradient."""
         missing = missing if self.noise is None else set()  # random numbers go by a parameter's place
         there = [i for i in range(len(gs)) if i not in missing]
-        expected = self._interpreted(there, gs, extra)
+        interpreted = self._begun(there, gs, extra)
+        expected = interpreted(None)
         for i, p in enumerate(self.params):
             p.grad = None if i in missing else self._tensor(gs[i])
         self.made.step(inputs={name: [self._tensor(x) for x in xs] for name, xs in extra.items()})
-        return [
-            apart
-            for p, (theta, states) in zip(self.params, expected, strict=True)
-            for apart in (
-                Apart("theta", _error(_array(p), theta, self.dtype)),
-                *self._states_apart(self.made.state[p], states),
-            )
-        ]
+        aparts = list(self._aparts(expected, []))
+        if any(apart.error > self.allowed for apart in aparts):
+            blur = _blur(STORING["float64" if self.dtype == "float64" else "float32"][0])
+            aparts = list(self._aparts(expected, [interpreted(blur) for _ in range(BLURRED)]))
+        return aparts
 
-    def _interpreted(
-        self, there: list[int], gs: list[Array], extra: dict[str, list[Array]]
-    ) -> list[tuple[Array, interpret.States]]:
-        """Every parameter and its states after a step from where the optimizer is."""
-        out = [(_array(p), self._held(i)) for i, p in enumerate(self.params)]
+    def _begun(self, there: list[int], gs: list[Array], extra: dict[str, list[Array]]) -> Callable[[Any], list[After]]:
+        """What gives every parameter and its states after a step from where the optimizer is, sharp or blurred."""
+        begun = [(_array(p), self._held(i)) for i, p in enumerate(self.params)]
         for i in there:
             self.ts[i] += 1
 
         def of(xs: list[Any]) -> list[Any]:
             return [xs[i] for i in there]
 
-        thetas, states = of([theta for theta, _ in out]), of([held for _, held in out])
+        thetas, states = of([theta for theta, _ in begun]), of([held for _, held in begun])
         inputs = {name: of(xs) for name, xs in extra.items()}
         given = (thetas, of(gs), states, of(self.ts), inputs, self.noise)
-        new = interpret.step_all(self.rule, self.settings, *given)
-        for i, theta, held in zip(there, *new, strict=True):
-            out[i] = theta, held
-        return out
+
+        def interpreted(blur: interpret.Blur | None) -> list[After]:
+            out, new = list(begun), interpret.step_all(self.rule, self.settings, *given, blur)
+            for i, theta, held in zip(there, *new, strict=True):
+                out[i] = theta, held
+            return out
+
+        return interpreted
 
     def _held(self, i: int) -> interpret.States:
         """The states of a parameter: the rule's first ones before its first step, then the optimizer's.
@@ -145,7 +158,15 @@ class Beside:
         read = {name: _read(memory, name, self._kept_as(name, memory)) for name in kept}
         return self.fresh[i] | {name: np.reshape(x, self.fresh[i][name].shape) for name, x in read.items()}
 
-    def _states_apart(self, memory: Mapping[str, Any], expected: interpret.States) -> Iterator[Apart]:
+    def _aparts(self, expected: list[After], others: list[list[After]]) -> Iterator[Apart]:
+        """All distances; `others` are what rounding might have made of the same step."""
+        for i, (p, (theta, states)) in enumerate(zip(self.params, expected, strict=True)):
+            yield Apart("theta", _error(_array(p), theta, self.dtype, [other[i][0] for other in others]))
+            yield from self._states_apart(self.made.state[p], states, [other[i][1] for other in others])
+
+    def _states_apart(
+        self, memory: Mapping[str, Any], expected: interpret.States, others: list[interpret.States]
+    ) -> Iterator[Apart]:
         expected = {name: x for name, x in expected.items() if name not in self.dropped}
         strange = memory.keys() - expected.keys() - {f"{name}_scale" for name in expected} - {"step"}
         for name in strange | (expected.keys() - memory.keys()):
@@ -155,11 +176,11 @@ class Beside:
             if dtype in CODES.values() and f"{name}_scale" not in memory:
                 yield Apart(name, np.inf)
                 continue
-            ours = _read(memory, name, dtype)
+            ours, blurred = _read(memory, name, dtype), [other[name] for other in others]
             if name in self.turned:
-                ours, theirs = np.abs(ours), np.abs(theirs)
+                ours, theirs, blurred = np.abs(ours), np.abs(theirs), [np.abs(x) for x in blurred]
             same_shape = memory[name].shape == theirs.shape
-            yield Apart(name, _error(ours, theirs, dtype) if same_shape else np.inf)
+            yield Apart(name, _error(ours, theirs, dtype, blurred) if same_shape else np.inf)
 
 
 def _turned(rule: Rule) -> set[str]:
@@ -185,7 +206,7 @@ def _reads_basis(s: Let | Assign, turned: set[str]) -> bool:
 
 
 def _array(x: torch.Tensor) -> Array:
-    return np.asarray(x.detach().double().cpu().numpy())
+    return np.array(x.detach().double().cpu().numpy())
 
 
 def _read(memory: Mapping[str, Any], name: str, dtype: str) -> Array:
@@ -202,12 +223,13 @@ def _read(memory: Mapping[str, Any], name: str, dtype: str) -> Array:
     return np.asarray(numbers * scales.reshape(numbers.shape))
 
 
-def _error(ours: Array, theirs: Array, dtype: str) -> float:
-    """The largest difference beyond what storing explains, relative to 1 + magnitude; infinite for just one NaN."""
+def _error(ours: Array, theirs: Array, dtype: str, others: list[Array]) -> float:
+    """The largest difference that is not explained, relative to 1 + magnitude; infinite for just one NaN."""
     kept = theirs if dtype in CODES.values() else rounded(theirs, dtype)
     same = (ours == kept) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(all="ignore"):
-        beyond = np.maximum(np.abs(ours - theirs) - _room(theirs, dtype), 0.0) / (1 + np.abs(theirs))
+        magnified = MAGNIFIED * np.fmax.reduce([np.abs(x - theirs) for x in others]) if others else 0.0
+        beyond = np.maximum(np.abs(ours - theirs) - _room(theirs, dtype) - magnified, 0.0) / (1 + np.abs(theirs))
     apart = np.where(same, 0.0, beyond)
     return float(np.max(np.where(np.isnan(apart), np.inf, apart), initial=0.0))
 
@@ -218,6 +240,22 @@ def _room(x: Array, dtype: str) -> Array:
     flat = np.abs(x).ravel()
     largest = [np.max(flat[at : at + BLOCK]) for at in range(0, flat.size, BLOCK)]
     return np.asarray(own * flat + block * np.repeat(largest, BLOCK)[: flat.size]).reshape(x.shape)
+
+
+def _blur(unit: float) -> interpret.Blur:
+    """Numbers off by a random part of a unit in their last place; whole numbers are what they are.
+
+    A number alone is of the host's arithmetic, which is float64.
+    """
+    draw = np.random.default_rng(0)
+
+    def blurred(x: Any) -> Any:
+        if np.asarray(x).dtype.kind != "f":
+            return x
+        off = (unit if np.ndim(x) else STORING["float64"][0]) * draw.uniform(-1, 1, np.shape(x))
+        return np.where(x == np.rint(x), x, x * (1 + off)) if np.ndim(x) else x if x == np.rint(x) else x * (1 + off)
+
+    return blurred
 
 
 def _noise(module: Any) -> interpret.NoiseSource:

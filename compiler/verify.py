@@ -46,8 +46,8 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 class Check:
     """One backend and dtype: its largest error, and the largest that the rounding of arithmetic explains.
 
-    `of` is theta or a state. An error is what storing does not explain, relative to 1 + magnitude. `skipped` says in
-    words why there was nothing to measure, `changed` which setting was not the given one.
+    `of` is theta or a state. An error is what storing and magnified rounding do not explain, relative to 1 + magnitude.
+    `skipped` says in words why there was nothing to measure, `changed` which setting was not the given one.
     """
 
     backend: str
@@ -157,8 +157,8 @@ def _check(
 
     on_cpu = backend == "native" or (backend == "triton" and _interprets())
     device = "cuda" if torch.cuda.is_available() and not on_cpu else "cpu"
-    model = Beside(rule, settings, {**_how(backend), **options}, device, dtype, drawn())
     worst, allowed = Apart("theta", 0.0), tolerance(rule, dtype)
+    model = Beside(rule, settings, {**_how(backend), **options}, device, dtype, drawn(), allowed)
     for t in range(1, steps + 1 + model.starts_coded):
         gs, extra = drawn(), {name: drawn() for name in rule.inputs}
         missing = {t % 5} if t % 2 == 0 and len(shapes) > 5 else set()

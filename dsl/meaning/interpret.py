@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 States = dict[str, Array]
 NoiseSource = Callable[[int, int, int, tuple[int, ...]], Array]
 """(index of the call, index of the tensor, t, shape) -> standard normal numbers."""
+Blur = Callable[[Any], Any]
+"""A value -> one that is as good, to someone whose arithmetic rounds more than this one does."""
 
 
 def settings(rule: Rule, **given: Value) -> dict[str, Value]:
@@ -94,9 +96,13 @@ def step_all(
     ts: Sequence[int],
     inputs: Mapping[str, Sequence[Array]] | None = None,
     noise: NoiseSource | None = None,
+    blur: Blur | None = None,
 ) -> tuple[list[Array], list[States]]:
-    """One step of a model of several tensors; `ts` has each tensor's own number of the step."""
-    run = _Run(rule, setting, thetas, gs, states, ts, inputs or {}, noise or default_noise)
+    """One step of a model of several tensors; `ts` has each tensor's own number of the step.
+
+    `blur` changes the result of every operation, and what reductions and matrix operations read.
+    """
+    run = _Run(rule, setting, thetas, gs, states, ts, inputs or {}, noise or default_noise, blur or _sharp)
     with np.errstate(all="ignore"):
         run.statements(rule.body, list(range(len(thetas))))
         return run.results()
@@ -124,6 +130,10 @@ def default_noise(index: int, tensor: int, t: int, shape: tuple[int, ...]) -> Ar
     return np.random.Generator(np.random.Philox(key=(index << 32 | tensor, t))).standard_normal(shape)
 
 
+def _sharp(x: Any) -> Any:
+    return x
+
+
 def _matrix_view(x: Array) -> Array:
     """At least two axes: a vector is one row, a number one row of one column."""
     return np.asarray(x, np.float64).reshape((1,) * (2 - np.ndim(x)) + np.shape(x))
@@ -139,6 +149,7 @@ class _Run:
     ts: Sequence[int]
     inputs: Mapping[str, Sequence[Array]] = field(default_factory=dict)
     noise: NoiseSource = default_noise
+    blur: Blur = _sharp
 
     def __post_init__(self) -> None:
         whole = {s.name for s in self.rule.states if s.scope in ("tensor", "model")}
@@ -189,13 +200,13 @@ class _Run:
         for i, env in enumerate(self.envs):
             new = self.written[i]
             if new is None:
-                new = env["theta"] - env["step_size"] * self._direction(env)
+                new = self.blur(env["theta"] - self.blur(env["step_size"] * self._direction(env)))
             thetas.append(np.array(np.broadcast_to(new, self.shapes[i]).reshape(np.shape(self.thetas[i])), np.float64))
             states.append({n: np.array(np.reshape(env[n], np.shape(x)), np.float64) for n, x in self.states[i].items()})
         return thetas, states
 
     def _direction(self, env: dict[str, Any]) -> Any:
-        return env["update"] + env["decay"] * env["theta"] if "decay" in env else env["update"]
+        return self.blur(env["update"] + env["decay"] * env["theta"]) if "decay" in env else env["update"]
 
     # ------------------------------------------------------------ expressions
 
@@ -212,11 +223,11 @@ class _Run:
             case Prev(state=name):
                 return [self.old[i][name] for i in on]
             case Apply(op=op, args=args):
-                return [OPERATORS[op].numpy(np, *xs) for xs in self._args(args, on)]
+                return [self.blur(OPERATORS[op].numpy(np, *xs)) for xs in self._args(args, on)]
             case Reduce(op=op, args=args, scope=scope):
-                return _reduced(op, scope, list(self._args(args, on)))
+                return _reduced(op, scope, [tuple(map(self.blur, xs)) for xs in self._args(args, on)])
             case Matrix(op=op, args=args):
-                return [matrices.NUMPY[op](*xs) for xs in self._args(args, on)]
+                return [matrices.NUMPY[op](*map(self.blur, xs)) for xs in self._args(args, on)]
             case Cast(value=inner, dtype=dtype):
                 return [matrices.rounded(np.asarray(x, np.float64), dtype) for x in self.value(inner, on)]
             case Noise(index=index):

@@ -60,17 +60,6 @@ def test_a_gradient_of_another_shape_is_refused() -> None:
             optimizer.step()
 
 
-@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
-def test_a_parameter_that_is_listed_twice_is_stepped_once() -> None:
-    twice, once = one(3), one(3)
-    optimizer, other = ADAMW([twice, twice]), ADAMW([once])
-    for _ in range(3):
-        optimizer.step()
-        other.step()
-    assert torch.equal(twice, once)
-    assert optimizer.state[twice]["step"] == 3
-
-
 def test_a_text_is_no_rate() -> None:
     with pytest.raises(TypeError, match=r"Invalid learning rate: '0\.1'; it must be a number"):
         ADAMW([one(3)], lr="0.1")

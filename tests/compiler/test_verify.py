@@ -248,6 +248,18 @@ def test_the_command_prints_a_line_for_every_check() -> None:
     assert done.output.count(" ok ") == 16
 
 
+MAGNIFYING = "param lr = 0.1\nstate m = 1000\nm <- m + g\ntheta <- 1000*theta - 999*theta - lr*(m - 1000)"
+
+
+def test_rounding_that_a_rule_magnifies_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(c.ok for c in verify(rule_from_text(MAGNIFYING), {}, steps=4))
+    spoil_states(monkeypatch, lambda memory: memory["m"].add_(0.01))
+    assert {(c.ok, c.of) for c in by_torch(rule_from_text(MAGNIFYING), {})} == {(False, "m")}
+    monkeypatch.undo()
+    monkeypatch.setattr(beside, "MAGNIFIED", 0)
+    assert not all(c.ok for c in verify(rule_from_text(MAGNIFYING), {}, steps=4))
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

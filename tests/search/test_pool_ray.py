@@ -10,7 +10,6 @@ import torch
 from optc.search.config import ConfigError, read_config
 from optc.search.runs.estimate import workers_of
 from optc.search.runs.run import create, run
-from optc.search.runs.store import Store
 from optc.search.training.evaluate import Evaluator, Job
 from optc.search.training.pool import make_pool
 
@@ -159,4 +158,4 @@ def test_a_cluster_that_is_not_there_is_said_in_words(tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     config = read_config(tmp_path / "tiny.toml", ["machine.pool=ray", "machine.address=127.0.0.1:1"])
     with pytest.raises(ConfigError, match=r"no Ray cluster at `127\.0\.0\.1:1`"):
-        run(Store.create(tmp_path / "run", {"founders": "{}"}), config, Listener())
+        run(create(config, tmp_path / "run"), config, Listener())

@@ -170,7 +170,7 @@ FAULTS = {
     "selection='aging', children=51": "cannot be more than the population",
     "objectives=('memory',)": "one of them must be fitness",
     "objectives=('fitness', 'memry')": "did you mean `memory`",
-    "crossover=2": "less than or equal to 1",
+    "crossover=2": "should be at most 1",
 }
 
 
