@@ -38,7 +38,8 @@ class CompiledOptimizer(RuleOptimizer):
     def _this_round(self) -> Round:
         now = super()._this_round()
         self.looks.used(len(now.homes))
-        now.see_by(self.looks.best, self.state)
+        if now.seeing is not self.looks.best:
+            now.see_by(self.looks.best, self.param_groups, self.state)
         return now
 
     def _backend_for(self, batch: Batch) -> str:

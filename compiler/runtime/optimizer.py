@@ -121,14 +121,15 @@ class RuleOptimizer(Checkpointed):
         if self._skips():
             return
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            now = self._this_round()
+            now, done = self._this_round(), False
             try:
                 self._begin(now, inputs)
                 for job in now.jobs:
                     for run, batches in self._runs(job):
                         run(batches, job.table)
+                done = True
             finally:
-                now.take_back()
+                now.end(done)
             if not torch.is_grad_enabled():  # for triton, native: autograd sees it, as all in-place operations
                 torch.autograd.graph.increment_version(now.active)
 
@@ -168,11 +169,9 @@ class RuleOptimizer(Checkpointed):
         """The last step's work with this step's gradients, where it still holds; otherwise new."""
         structure = [self._structure(group) for group in self.param_groups]
         last = self._round
-        if last is not None and last.holds(self.param_groups, self.state, structure) and last.lend():
-            return last
-        self._round = Round(self.param_groups, self.state, self._gather(), last, structure)
-        self._round.lend()
-        return self._round
+        if last is None or not last.resumes(self.param_groups, self.state, structure):
+            last = self._round = Round(self.param_groups, self.state, self._gather(), last, structure)
+        return last
 
     def _structure(self, group: dict[str, Any]) -> list[Any]:
         """What of a group decides how its parameters are stepped, and not only by which numbers."""

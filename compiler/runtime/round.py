@@ -7,8 +7,7 @@ This file's text is part of each generated module.
 
 from __future__ import annotations
 
-import operator
-from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -16,15 +15,15 @@ from torch import Tensor
 
 from .count import Counter, Tally, by_device
 from .dtensor import part_of
-from .look import look_by_python
+from .look import Seen, look_by_python
 from .shards import at_own_parts, sends
 from .work import Batch, Job
 
-GRAD = operator.attrgetter("grad")
+GRAD = attrgetter("grad")
 
 
 class Round:
-    """The work of one step, and of the next ones for which `holds` and `lend` say so.
+    """The work of one step, and of the next ones that `resumes` can say so of.
 
     Raises nothing and changes no state, except that `state["step"]` becomes a view of a counter where it was not one.
     """
@@ -46,111 +45,95 @@ class Round:
         if jobs and jobs[0].device is not None:  # for graphs
             counted = by_device(jobs)
         self.tallies: list[Tally] = [Tally(here, device, counters) for device, here in counted.items()]
-        self.parameters = [list(group["params"]) for group in groups]
-        acting = {id(work.parameter): work.parameter for work in self.works}
-        self.active = list(acting.values())
-        self.silent = [p for p in chain.from_iterable(self.parameters) if id(p) not in acting]
+        self.active = list({id(work.parameter): work.parameter for work in self.works}.values())
+        acting, listed = set(map(id, self.active)), [p for group in groups for p in group["params"]]
+        self.silent = [p for p in listed if id(p) not in acting]
+        self.once = len(self.active) + len(self.silent) == len(listed)
         self.complex = any(map(Tensor.is_complex, self.active))
         self.memory = [x for kept in state.values() if isinstance(kept, dict) for x in kept.values()]
         counts = {id(view) for tally in self.tallies for view in tally.counter.views}
         kept = {id(x): x for work in self.works for x in work.memory.values() if isinstance(x, Tensor)}
         self.homes = [*self.active, *(x for key, x in kept.items() if key not in counts)]
-        self.gradients: list[int] = []
-        self.grads_at = b""
-        self.prepared_at = b""  # for triton, native
-        self._remember(look_by_python, list(state.values()))
-        once = len(self.active) + len(self.silent) == sum(map(len, self.parameters))
-        lazy = self._lazy(self.active) or self._lazy(list(map(GRAD, self.active)))
-        self.ordinary = once and None not in (self.places, self.kinds) and not lazy
-        if any(work.local for work in self.works):  # for shards
-            self.ordinary = self.ordinary and not sends(self.works)
+        self.seen: Seen = None  # by the last step, if it came to its end: only then may the next one go on from it
+        self.see_by(look_by_python, groups, state)
         with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
-            self.views = [x.view_as(x) for x in map(part_of, self.homes[len(self.active) :]) if self.ordinary]
+            self.views = [x.view_as(x) for x in map(part_of, self.homes[len(self.active) :]) if self.now is not None]
+        self._lend(None)
 
-    def __del__(self) -> None:  # for triton, native
+    def __del__(self) -> None:  # for native, passes, matrices
         """Memory is free at once, although what backends have prepared refers to the batches that keep it."""
         for job in self.jobs:
             for batch in job.batches:
                 batch.prepared = None
 
-    def _remember(self, look: Any, memories: list[dict[str, Any]]) -> None:
-        """Where all is now, and of which kind gradients are, as a look sees it; None where it cannot."""
+    def see_by(self, look: Any, groups: list[dict[str, Any]], state: dict[Tensor, dict[str, Any]]) -> None:
+        """Looks so from now on. To be called where everything was seen to hold."""
         self.seeing = look  # for native
         self.look: Any = look
         if any(work.local for work in self.works):  # for shards
             self.look = at_own_parts(look)
-        self.places = self.look(self.homes, self.parameters, memories)
-        seen = self.look(list(map(GRAD, self.active)), [], [])
-        self.kinds = None if seen is None else seen[1]
+        grads = list(map(GRAD, self.active))
+        self.gradients = list(map(id, grads))
+        lazy = self._lazy(self.active) or self._lazy(grads)
+        self.now = self._seen(grads, groups, state) if self.once and not lazy else None
+        if any(work.local for work in self.works) and sends(self.works):  # for shards
+            self.now = None
 
-    def see_by(self, look: Any, state: dict[Tensor, dict[str, Any]]) -> None:  # for native
-        """Looks so from now on. To be called where everything was seen to hold."""
-        if look is not self.seeing:
-            self._remember(look, list(state.values()))
+    def _seen(self, grads: list[Any], groups: list[dict[str, Any]], state: dict[Tensor, dict[str, Any]]) -> Seen:
+        parameters = [list(group["params"]) for group in groups]
+        seen: Seen = self.look([*self.homes, *grads], parameters, list(state.values()))
+        return seen
 
-    def holds(
+    def resumes(
         self, groups: list[dict[str, Any]], state: dict[Tensor, dict[str, Any]], structure: list[list[Any]]
     ) -> bool:
-        """Whether the same parameters are to be moved, with the same states in the same places."""
-        parameters, memories = [list(group["params"]) for group in groups], list(state.values())
-        if not (self.ordinary and structure == self.structure and all(p.grad is None for p in self.silent)):
-            return False
-        return bool(self.look(self.homes, parameters, memories) == self.places)
+        """Whether the same parameters are to be moved, with the same states in the same places.
 
-    def lend(self) -> bool:
-        """Gives the work this step's gradients. False where one is missing, or not of the kind that it was.
-
-        Between steps none is referred to, not even weakly: memory is to be free, and torch's `swap_tensors` refuses
-        what has weak references. An object where one was, with its memory where that was, is taken for the same.
+        Then the work has this step's gradients, if they are of the kind that they were. Between steps none is referred
+        to, not even weakly: memory is to be free, and torch's `swap_tensors` refuses what has weak references. An
+        object where one was, with its memory where that was, is taken for the same.
         """
+        last, self.seen = self.seen, None
+        if last is None or structure != self.structure or any(p.grad is not None for p in self.silent):
+            return False
         grads = list(map(GRAD, self.active))
-        moved = True  # for triton, native
-        if self.ordinary:
-            seen = self.look(grads, [], [])
-            if seen is None or seen[1] != self.kinds:
-                return False
-            known = self.gradients, self.grads_at
-            self.gradients, self.grads_at = list(map(id, grads)), seen[0]
-            if known != (self.gradients, self.grads_at) and self._lazy(grads):
-                return False
-            moved = self.grads_at != known[1]  # for triton, native
-        batches = [batch for job in self.jobs for batch in job.batches]
-        self.rearrange, self.lent = not batches or self.tallies[0].edited(), True
-        self._tell(batches, moved)  # for triton, native
-        if self.lent:
-            of = dict(zip(map(id, self.active), grads, strict=True))
-            for work in self.works:
-                work.grad = work.own(of[id(work.parameter)])
+        now = self.now = self._seen(grads, groups, state)
+        homes = 8 * len(self.homes)
+        if now is None or now[1] != last[1] or now[0][:homes] != last[0][:homes]:
+            return False
+        known, self.gradients, moved = self.gradients, list(map(id, grads)), now[0] != last[0]
+        if (moved or known != self.gradients) and self._lazy(grads):
+            return False
+        if moved and not torch.equal(words(now[0]) % 16, words(last[0]) % 16):  # for triton
+            return False
+        self._lend(now[0] if moved else None)
         return True
 
     def _lazy(self, tensors: list[Tensor]) -> bool:
         """Whether the memory of some does not hold what they are, but what is yet to be negated or conjugated."""
         return any(map(Tensor.is_neg, tensors)) or (self.complex and any(map(Tensor.is_conj, tensors)))
 
-    def _tell(self, batches: list[Batch], moved: bool) -> None:  # for triton, native
-        """Says to what was prepared where gradients are, and decides whether it needs more than that.
+    def _lend(self, moved: bytes | None) -> None:
+        """Gives the work this step's gradients, unless where all has moved to is all that is needed of them."""
+        batches = [batch for job in self.jobs for batch in job.batches]
+        self.rearrange, self.lent = not batches or self.tallies[0].edited(), True
+        self._tell(batches, moved)  # for triton, native
+        for work in self.works if self.lent else ():
+            work.grad = work.own(GRAD(work.parameter))
 
-        It does where one is aligned otherwise than it was.
-        """
-        at = None
-        if moved and any(batch.settled for batch in batches):
-            at = words(self.grads_at)
-            if not torch.equal(at % 16, words(self.prepared_at) % 16):
-                for batch in batches:
-                    batch.settled = False
-        if not any(batch.settled for batch in batches):
-            self.prepared_at = self.grads_at
+    def _tell(self, batches: list[Batch], moved: bytes | None) -> None:  # for triton, native
+        """Says to what was prepared where gradients are now, if they have moved, and whether it needs no more."""
         self.lent = self.rearrange or not all(batch.settled for batch in batches)
-        self.lent |= moved and any(work.part is not None for work in self.works)  # for population
+        self.lent |= moved is not None and any(work.part is not None for work in self.works)  # for population
+        at = None if self.lent or moved is None else words(moved)[len(self.homes) :]
         for batch in batches:
-            batch.moved = moved
-            batch.grads_at = None if self.lent or at is None else at[batch.turns]
+            batch.moved, batch.grads_at = moved is not None, None if at is None else at[batch.turns]
 
-    def take_back(self) -> None:
-        """Lets go of the gradients."""
-        if self.lent:
-            for work in self.works:
-                work.grad = work.theta
+    def end(self, done: bool) -> None:
+        """Lets go of the gradients. What a step saw that did not come to its end may not be what it told backends."""
+        self.seen = self.now if done else None
+        for work in self.works if self.lent else ():
+            work.grad = work.theta
 
     def count(self, groups: list[dict[str, Any]]) -> None:
         """Counts the step, and computes its numbers out of the groups that the work has the indices of."""

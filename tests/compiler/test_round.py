@@ -72,6 +72,15 @@ def other_parameter(o: torch.optim.Optimizer, ps: list[Any]) -> None:
     ps[1].grad = torch.ones(5)
 
 
+def failed_step(o: torch.optim.Optimizer, ps: list[Any]) -> None:
+    """It sees new gradients first."""
+    ps[0].grad = -ps[0].grad
+    o.param_groups[0]["lr"] = "none"
+    with pytest.raises(ValueError, match="could not convert"):
+        o.step()
+    o.param_groups[0]["lr"] = 0.1
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda o, ps: None,
     "a new gradient": lambda o, ps: setattr(ps[0], "grad", -ps[0].grad),
@@ -105,6 +114,7 @@ CHANGES: dict[str, Change] = {
     "a rate as a tensor": lambda o, ps: o.param_groups[0].update(lr=torch.tensor(0.5)),
     "the other direction": lambda o, ps: o.param_groups[0].update(maximize=True),
     "one more group": one_more,
+    "a step that failed": failed_step,
     "an own state dict": lambda o, ps: o.load_state_dict(o.state_dict()),
     "a copied state dict": lambda o, ps: o.load_state_dict(copy.deepcopy(o.state_dict())),
 }
@@ -129,11 +139,19 @@ def forgetful_step(optimizer: torch.optim.Optimizer, params: list[Any]) -> torch
 
 WAYS = (("torch", "C"), ("triton", "C"), ("triton", "Python"))
 
-SOME = ("nothing", "a new gradient", "a gradient turned over in its memory", "a gradient less", "states swapped")
+SOME = (
+    "nothing",
+    "a new gradient",
+    "a gradient turned over in its memory",
+    "a gradient less",
+    "states swapped",
+    "a step that failed",
+)
 """Changes for rules with reductions, which the interpreter of kernels is slow with."""
 
 CASES = [
     *((AdamW, backend, language, change) for backend, language in WAYS for change in CHANGES),
+    *((AdamW, "native", "C", change) for change in SOME),
     *((Reducing, "triton", "C", change) for change in (*SOME, "a parameter of another order", "another rate")),
 ]
 
