@@ -4,14 +4,17 @@ What reads rules and writes modules is imported only where the cache has no modu
 """
 
 from __future__ import annotations
+import __future__
 
 import importlib.util
 import linecache
+import re
 import sys
 import tempfile
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,10 +150,40 @@ def _imported(name: str, text: str | None) -> object:
 def _in_memory(path: str, text: str) -> object:
     """A module that has neither a file nor, once it is whole, a place among the imported ones."""
     module = types.ModuleType(f"{__name__}.{Path(path).stem}")
-    linecache.cache[path] = len(text), None, text.splitlines(keepends=True), path  # where Triton reads its kernels
+    _show(path, text)
     sys.modules[module.__name__] = module  # where dataclasses look for their module's names
     try:
-        exec(compile(text, path, "exec", dont_inherit=True), vars(module))
+        for code in _codes(path, text):
+            exec(code, vars(module))
     finally:
         del sys.modules[module.__name__]
     return module
+
+
+def _codes(path: str, text: str) -> Iterator[types.CodeType]:
+    """A module's code, section by section: most of it stands in every module, and is compiled once."""
+    from .emit.parts import RUNTIME
+
+    lines = 0
+    for section in re.split(r"^(?=# -{64} )", text, flags=re.MULTILINE):
+        title = section.partition("\n")[0].strip("# -")
+        shared = title in RUNTIME.values()
+        yield _shared(title, section) if shared else _compiled("\n" * lines + section, path)
+        lines += section.count("\n")
+
+
+@lru_cache(64)
+def _shared(title: str, section: str) -> types.CodeType:
+    name = f"{title} {next(_serial)}.py"
+    _show(name, section)
+    return _compiled(section, name)
+
+
+def _compiled(text: str, path: str) -> types.CodeType:
+    code: types.CodeType = compile(text, path, "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+    return code
+
+
+def _show(path: str, text: str) -> None:
+    """Makes a text known by a name, to tracebacks, and to Triton, which reads its kernels there."""
+    linecache.cache[path] = len(text), None, text.splitlines(keepends=True), path

@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,8 +52,13 @@ class SourceFile:
 
 def source(name: str, does: Collection[str] | None = None) -> SourceFile:
     """One of our files in parts, without what only type checkers read; all of it, or what these things need."""
-    marked = {word for mark in MARK.finditer(read(name)) for word in mark[1].split(", ")}
-    return _source(name, frozenset(marked if does is None else marked.intersection(does)))
+    marked = _marked(name)
+    return _source(name, marked if does is None else marked.intersection(does))
+
+
+@cache
+def _marked(name: str) -> frozenset[str]:
+    return frozenset(word for mark in MARK.finditer(read(name)) for word in mark[1].split(", "))
 
 
 @cache
@@ -121,14 +126,13 @@ def needed(files: Iterable[str], code: str, does: Collection[str]) -> dict[str, 
     Where two files define a name, the first one counts.
     """
     files = list(files)
-    known: dict[str, Part] = {}
-    for part in (p for file in files for p in source(file, does).parts):
-        known = dict.fromkeys(part.names, part) | known
+    parts = {file: source(file, does).parts for file in files}
+    known = {name: part for file in reversed(files) for part in reversed(parts[file]) for name in part.names}
     wanted = news = {name for s in ast.parse(code).body for name in _reads(s)}
     while news := {r for name in news if name in known for r in known[name].reads} - wanted:
         wanted |= news
-    kept = {f: [p for p in source(f, does).parts if any(known[n] is p for n in p.names & wanted)] for f in files}
-    return {file: _text(parts) for file, parts in kept.items() if parts}
+    kept = {f: [p for p in parts[f] if any(known[n] is p for n in p.names & wanted)] for f in files}
+    return {file: _text(those) for file, those in kept.items() if those}
 
 
 def _text(parts: list[Part]) -> str:
@@ -138,9 +142,14 @@ def _text(parts: list[Part]) -> str:
     return out
 
 
-def imports(files: Iterable[str], code: str) -> list[str]:
-    """The import lines that some code, made of parts of the files, needs: the standard library's, then torch's."""
-    words = set(re.findall(r"\w+", TEXTS.sub(lambda m: m[0] if m[0][0] == "f" else "", code)))
+@lru_cache(256)
+def _words(code: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", TEXTS.sub(lambda m: m[0] if m[0][0] == "f" else "", code)))
+
+
+def imports(files: Iterable[str], texts: Iterable[str]) -> list[str]:
+    """The import lines that code, made of parts of the files, needs: the standard library's, then torch's."""
+    words = frozenset().union(*map(_words, texts))
     plain: set[str] = set()
     members: dict[str, set[str]] = {}
     for file in files:

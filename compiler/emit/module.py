@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
@@ -65,6 +66,7 @@ KERNELS_DO: dict[str, Callable[[Fused], bool]] = {
 """What statements of the runtime can be marked to be for, besides parts."""
 
 
+@cache
 def reserved() -> frozenset[str]:
     """The identifiers that every generated module needs for itself."""
     return frozenset({*FUNCTIONS, *IN_KERNEL}).union(*(source(f).names for f in (*HELPERS, *RUNTIME)))
@@ -116,8 +118,8 @@ def module(
         *(_section(title, [kept[file] for file in those]) for title, those in groupby(of_runtime, RUNTIME.__getitem__)),
         _section("the optimizer", ends),
     ]
+    head = [*docstring(about), "", "from __future__ import annotations", "", *imports((*HELPERS, *kept), sections)]
     body = "\n\n\n".join(sections)
-    head = [*docstring(about), "", "from __future__ import annotations", "", *imports((*HELPERS, *kept), body)]
     return "\n".join(head) + f"\n\n{body}\n"
 
 
