@@ -70,19 +70,12 @@ def _archive(arrays: dict[str, Any]) -> bytes:
 
 def config_of(store: Store) -> Config:
     """The configuration that a run was started with. Raises ConfigError, StoreError."""
-    try:
-        data = tomllib.loads(store.about("config"))
-    except tomllib.TOMLDecodeError as error:
-        raise StoreError(f"{store.folder} is damaged: its configuration is no TOML ({error})") from None
-    return checked(data, str(store.folder))
+    return checked(tomllib.loads(store.about("config")), str(store.folder))
 
 
 def _recorded(store: Store, what: str) -> dict[str, str]:
     """What a run wrote down by name: the texts of its founders, the digests of its data. Raises StoreError."""
-    try:
-        return dict(json.loads(store.about(what)))
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"{store.folder} is damaged: its {what} cannot be read ({error})") from None
+    return dict(json.loads(store.about(what)))
 
 
 def _splits(config: Config) -> dict[str, npt.NDArray[np.int32]]:

@@ -25,6 +25,7 @@ from ..config import Config
 from ..tasks.layers import in_c
 from ..tasks.task import digest_of
 from ..training.evaluate import Job, Outcome
+from .database import seal
 
 FILE = "scores.sqlite"
 APPLICATION = 0x6F707473
@@ -72,11 +73,10 @@ class Scores:
         if self.database is None or not len(outcome.losses):
             return
         losses = np.asarray(outcome.losses, np.float32).tobytes()
-        accuracy = None if outcome.accuracy is None else outcome.accuracy + 0.0  # SQLite keeps no -0.0
-        row = self._key(job), outcome.fitness + 0.0, accuracy, losses, outcome.reason
+        row = self._key(job), outcome.fitness, outcome.accuracy, losses, outcome.reason
         try:
             with self.database:
-                self.database.execute("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)", (*row, _seal(row)))
+                self.database.execute("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)", (*row, seal(*row)))
         except sqlite3.Error as error:
             self._give_up(error)
 
@@ -127,16 +127,12 @@ def _claim(database: sqlite3.Connection) -> None:
 
 def _outcome(row: tuple[object, ...]) -> Outcome:
     """Raises ValueError for a row that is not as it was written."""
-    *values, seal = row
-    if seal != _seal(tuple(values)):
+    *values, found = row
+    if found != seal(*values):
         raise ValueError("a score in it is damaged")
     _, fitness, accuracy, losses, reason = values
     curve = np.frombuffer(losses, np.float32)  # type: ignore[call-overload]
     return Outcome(fitness, accuracy, curve, 0.0, reason)  # type: ignore[arg-type]
-
-
-def _seal(values: tuple[object, ...]) -> bytes:
-    return blake2b(repr(values).encode(), digest_size=8).digest()
 
 
 # ---------------------------------------------------------------- what a score depends on

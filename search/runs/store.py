@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..training.evaluate import Job, Outcome
-from .database import APPLICATION, FILE, VERSION, StoreError, connected, locked, make, speaking_of
+from .database import FILE, StoreError, check, connected, inserting, locked, make, speaking_of
 
 __all__ = ["FILE", "Individual", "Rejected", "Store", "StoreError"]
 
@@ -88,15 +88,7 @@ class Store:
             raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
         with speaking_of(folder):
             database = connected(folder / FILE)
-            (application,) = database.execute("PRAGMA application_id").fetchone()
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if application != APPLICATION:
-                raise StoreError(f"{folder / FILE} was not written by optsearch")
-            if version != VERSION:
-                raise StoreError(f"{folder / FILE} has format {version}; this optsearch reads format {VERSION}")
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-            if not {"about", "individuals", "refusals", "runs", "members"} <= tables:
-                raise StoreError(f"{folder / FILE} is damaged: tables are missing")
+            check(database, folder)
         return cls(folder, database, lock)
 
     def close(self) -> None:
@@ -116,11 +108,9 @@ class Store:
                         "Was the run made by another version of optc, or its configuration changed?"
                     )
         with speaking_of(self.folder), self._database:
-            self._database.executemany(
-                "INSERT OR IGNORE INTO individuals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, individuals)
-            )
+            self._database.executemany(inserting("individuals", "IGNORE"), map(_row, individuals))
             rows = [(r.individual, r.attempt, r.text, r.reason) for r in rejected]
-            self._database.executemany("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?)", rows)
+            self._database.executemany(inserting("refusals", "IGNORE"), rows)
 
     def record(self, results: Iterable[tuple[Job, Outcome]], cached: bool = False) -> None:
         """Write down training runs that ended together, in one transaction; `cached` where another search had run
@@ -130,20 +120,24 @@ class Store:
                 losses = np.asarray(outcome.losses, np.float32).tobytes()
                 scores = outcome.fitness, outcome.accuracy, losses, outcome.seconds, outcome.reason, cached
                 row = job.key, job.task, job.replicate, job.steps, *scores
-                self._database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                self._database.execute(inserting("runs", "REPLACE"), row)
 
     def judge(self, verdicts: Iterable[tuple[str, int, float | None]]) -> None:
         """(key, rung, fitness): every individual of that key went past so many rungs, and has this fitness if it went
         past all or failed."""
         rows = [(rung, fitness, key) for key, rung, fitness in verdicts]
         with speaking_of(self.folder), self._database:
-            self._database.executemany("UPDATE individuals SET rung = ?, fitness = ? WHERE key = ?", rows)
+            self._database.executemany(
+                "UPDATE individuals SET rung = ?1, fitness = ?2, seal = "
+                "seal(id, generation, place, key, text, operators, parents, ?2, ?1) WHERE key = ?3",
+                rows,
+            )
 
     def generation(self, number: int, ids: Sequence[str]) -> None:
         """Write down who made up a population, the best first."""
         with speaking_of(self.folder), self._database:
             rows = [(number, rank, individual) for rank, individual in enumerate(ids)]
-            self._database.executemany("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", rows)
+            self._database.executemany(inserting("members", "REPLACE"), rows)
 
     # ------------------------------------------------------------ reading
 
@@ -248,8 +242,7 @@ def _row(individual: Individual) -> tuple[object, ...]:
 
 
 def _individual(row: tuple[Any, ...]) -> Individual:
-    """Raises ValueError or TypeError for a row that is not as it was written."""
-    identity, generation, place, key, text, operators, parents, fitness, rung = row
-    lists = tuple(json.loads(operators)), tuple(json.loads(parents))
-    merit = None if fitness is None else float(fitness), None if rung is None else int(rung)
-    return Individual(str(identity), int(generation), int(place), str(key), str(text), *lists, *merit)
+    identity, generation, place, key, text, operators, parents, fitness, rung, _ = row
+    return Individual(
+        identity, generation, place, key, text, tuple(json.loads(operators)), tuple(json.loads(parents)), fitness, rung
+    )

@@ -62,12 +62,16 @@ def optsearch(tmp_path, monkeypatch):
 
 
 def contents(folder: Path) -> dict[str, list[tuple]]:
-    """Everything a run found out, the seconds it took left out."""
+    """Everything a run found out, without the seconds it took and the rows' seals."""
     with sqlite3.connect(folder / "run.sqlite") as database:
+
+        def rows(table: str) -> list[tuple]:
+            return [tuple(row) for *row, _ in database.execute(f"SELECT * FROM {table}")]
+
         return {
-            "individuals": database.execute("SELECT * FROM individuals ORDER BY id").fetchall(),
-            "members": database.execute("SELECT * FROM members ORDER BY generation, rank").fetchall(),
-            "refusals": database.execute("SELECT * FROM refusals ORDER BY individual, attempt").fetchall(),
+            "individuals": rows("individuals ORDER BY id"),
+            "members": rows("members ORDER BY generation, rank"),
+            "refusals": rows("refusals ORDER BY individual, attempt"),
             "runs": database.execute(
                 "SELECT key, task, replicate, steps, fitness, accuracy, losses, reason FROM runs "
                 "ORDER BY key, task, replicate, steps"

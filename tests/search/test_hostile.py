@@ -83,16 +83,14 @@ def test_a_disk_that_is_full_at_once_leaves_no_half_run(finished, tmp_path, opts
 
 
 DAMAGES = {
-    "UPDATE about SET value = 'x = ' WHERE key = 'config'": "no TOML",
-    "UPDATE about SET value = 'search = 3' WHERE key = 'config'": "has a fault",
+    "UPDATE about SET value = replace(value, 'steps = 50', 'steps = 60') WHERE key = 'config'": "a row of its about",
     "UPDATE about SET value = CAST(x'ff' AS TEXT) WHERE key = 'config'": "no UTF-8",
     "DELETE FROM about WHERE key = 'config'": "does not say its config",
-    "UPDATE about SET value = '{' WHERE key = 'founders'": "founders cannot be read",
     "DELETE FROM about WHERE key = 'data'": "does not say its data",
-    "UPDATE runs SET fitness = 'much' WHERE replicate = 1": "damaged",
-    "UPDATE runs SET replicate = 'first' WHERE replicate = 1": "damaged",
-    "UPDATE individuals SET text = replace(text, 'optimizer', 'optimiser')": "differs from the recorded one",
+    "UPDATE runs SET fitness = fitness + 0.1 WHERE replicate = 1": "a row of its runs is not as it was written",
+    "UPDATE individuals SET fitness = NULL WHERE id = '0.1'": "a row of its individuals is not as it was written",
     "UPDATE individuals SET generation = 'x', place = 'y' WHERE id = '0.1'": "damaged",
+    "UPDATE members SET individual = '9.9' WHERE rank = 1": "a row of its members is not as it was written",
     "DROP TABLE runs": "tables are missing",
     "ALTER TABLE runs RENAME COLUMN fitness TO fit": "no such column",
 }

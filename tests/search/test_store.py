@@ -145,3 +145,28 @@ def test_a_damaged_or_foreign_store_is_refused_in_words(store, damage):
     damage(store.folder / FILE)
     with pytest.raises(StoreError, match=DAMAGES[damage]):
         Store.open(store.folder)
+
+
+def test_a_byte_that_flipped_anywhere_is_found_or_changes_nothing(store):
+    store.born([individual(f"0.{k}", f"k{k}", place=k) for k in range(9)], [Rejected("0.1", 0, "worse", "ascends")])
+    for k in range(9):
+        store.record([(Job(f"k{k}", "", "digits", 0, 9), Outcome(0.1 * k, 0.1, np.ones(300, np.float32), 1.0))])
+        store.judge([(f"k{k}", 0, 0.1 * k)])
+    store.generation(0, [f"0.{k}" for k in range(9)])
+
+    def read(run):
+        return run.individuals(), run.refusals(), run.fitness_of_runs(), run.populations(), run.about("config")
+
+    wanted, path = read(store), store.folder / FILE
+    store.close()
+    whole, found = path.read_bytes(), 0
+    for place in range(50, len(whole), 397):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        try:
+            reader = Store.open(store.folder)
+        except StoreError:
+            found += 1
+        else:
+            assert read(reader) == wanted
+            reader.close()
+    assert found > 30
