@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from .text.expressions import Expr, Number, Scope
@@ -37,6 +38,9 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
+
+
+ANYTHING = Interval(-inf, inf, True, True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class RuleOptimizer(Checkpointed):
             raise ValueError(f"Invalid backend value: {backend!r}; it must be one of {', '.join(known)} or auto")
         if defaults["foreach"] and defaults["fused"]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if defaults["differentiable"] and defaults["fused"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
         self._backend = backend
         self._round: Round | None = None
         absent = {name for name in self.torch_names if defaults[name] is None}

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..diagnostics import Diagnostic, Fix, Label, OptError, Span
 from ..meant import nearest, slip
 from ..recent import Recent
+from ..rule import Interval
 from ..text.expressions import Expr, Name
 from ..text.syntax import OUTPUTS, Assign, Evaluate, Let, Output, Repeat, Return, StateDecl, Statement, When
 from ..text.walking import names, walk
@@ -46,8 +47,8 @@ class Body:
     resolver: Resolver
     conditional: dict[str, tuple[Expr, StateDecl]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
-    highest: dict[str, float] = field(default_factory=dict)
-    capped: dict[str, float] = field(default_factory=dict)
+    allowed: dict[str, Interval] = field(default_factory=dict)
+    capped: set[str] = field(default_factory=set)
     out: list[Statement] = field(default_factory=list)
     done: dict[str, Span] = field(default_factory=dict)
     path: list[tuple[Expr, bool]] = field(default_factory=list)
@@ -213,18 +214,20 @@ class Body:
         self.out.append(Output(s.name, value.expr, s.span, s.name_span))
 
     def _not_output(self, s: Output, value: Typed) -> None:
-        names = self.resolver.names
-        known = renamed(s.name, (n for n, e in names.items() if e.kind == "state")) or s.name
-        target = names.get(known)
+        visible = self.resolver.names
+        known = renamed(s.name, (n for n, e in visible.items() if e.kind == "state")) or s.name
+        target = visible.get(known)
         if target is not None and (target.kind in ("state", "var") or s.name in ("g", "theta")):
             message, help = f"`{s.name}` changes with `<-`, not `=`", f"write `{known} <- ...`"
             self.report(Diagnostic("E303", message, s.name_span, help=help, fix=_arrow(s, known)))
             return
         meant, new = nearest(s.name, OUTPUTS), f"`let {s.name} = ...`"
+        if s.name in names(s.value):
+            new = f"`{s.name} <- ...`, and `state {s.name} = 0` above: it keeps its value between steps"
         help = f"did you mean `{meant}`? A new value is {new}" if meant else f"write {new}"
         fix = Fix(s.name_span, meant) if meant and meant not in self.done and slip(s.name, OUTPUTS) else None
         self.report(Diagnostic("E303", f"`{s.name}` is not an output of a rule", s.name_span, help=help, fix=fix))
-        names.setdefault(s.name, _entity(s.name_span, s.name, "let", value))
+        visible.setdefault(s.name, _entity(s.name_span, s.name, "let", value))
 
     # ------------------------------------------------------------ blocks
 
@@ -292,14 +295,20 @@ class Body:
 
         A hyperparameter in a count that has no upper bound of its own gets this one.
         """
-        for part in walk(count):
-            if isinstance(part, Name) and self.highest.get(part.id) == inf:
-                self.highest[part.id] = self.capped[part.id] = MAX_TURNS
-        most = ceiling(count, self.highest)
+        free = {part.id for part in walk(count) if isinstance(part, Name)}
+        for name in free & self.allowed.keys():
+            if self.allowed[name].high == inf:
+                self.allowed[name] = replace(self.allowed[name], high=MAX_TURNS, high_open=False)
+                self.capped.add(name)
+        most = ceiling(count, self.allowed)
         if most * self.turns <= MAX_TURNS:
             return most
         together = ", with the loops around it," if self.turns > 1 else ""
-        help = f"give the hyperparameter an interval, such as `in [1, {MAX_TURNS}]`, or write `min(n, {MAX_TURNS})`"
+        help = "every backend unrolls loops; count less"
+        if free & self.allowed.keys():
+            help = f"give the hyperparameter an interval, such as `in [1, {MAX_TURNS}]`, or write `min(n, {MAX_TURNS})`"
+        elif free:
+            help = f"write `min(n, {MAX_TURNS})`, n being what is counted"
         self.report(Diagnostic("E206", f"this count{together} may exceed {MAX_TURNS}", count.span, help=help))
         return 1.0
 

@@ -9,14 +9,13 @@ import builtins
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from keyword import iskeyword
-from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..diagnostics import MAX_ERRORS, Diagnostic, Label, OptError, Span
 from ..operators import FUNCTIONS, REDUCTIONS
+from ..rule import ANYTHING, Param, Rule, State, Value, flattened
 from ..rule import Applies as RuleApplies
-from ..rule import Interval, Param, Rule, State, Value, flattened
 from ..text.expand import expand
 from ..text.expressions import Apply, Expr, Name, Number
 from ..text.syntax import (
@@ -136,20 +135,18 @@ class _Checker:
             entity = Entity(decl.name, "param", HOST, param.type == "bool", decl.name_span)
             if self._declare(decl.name, decl.name_span, entity):
                 out.append(param)
-                self.body.highest[decl.name] = inf if param.interval is None else param.interval.high
+                self.body.allowed[decl.name] = param.interval or ANYTHING
         return tuple(out)
 
     def _capped(self, param: Param) -> Param:
         """A hyperparameter that counts a loop may not be more than loops may be."""
         if param.name not in self.body.capped:
             return param
-        high = self.body.capped[param.name]
-        if param.default is not None and param.default > high:
+        interval = self.body.allowed[param.name]
+        if param.default is not None and param.default > interval.high:
             span = next(d.name_span for d in self.items(ParamDecl) if d.name == param.name)
-            message = f"`{param.name}` counts a loop, and its default is more than {high:g}"
+            message = f"`{param.name}` counts a loop, and its default is more than {interval.high:g}"
             self.problems.append(Diagnostic("E206", message, span, help="every backend unrolls loops; count less"))
-        own = param.interval
-        interval = Interval(-inf, high, True, False) if own is None else replace(own, high=high, high_open=False)
         return replace(param, interval=interval)
 
     def _inputs(self) -> None:

@@ -139,6 +139,17 @@ def _rate_twice(s: Subject) -> Iterator[Diagnostic]:
                 yield Diagnostic("W507", message, span, note=f"so a step has `{name}^2` in it", help=help)
 
 
+def _theta_twice(s: Subject) -> Iterator[Diagnostic]:
+    """W507, too: the paper's new parameter where what is subtracted from the old one belongs."""
+    for statement in s.rule.statements():
+        match statement:
+            case Output(name="update", value=Apply(op="sub", args=(Name(id="theta") as theta, taken))):
+                if "lr" in names(taken):
+                    help = "for what a step leaves write `theta <- theta - ...`; else take out `theta -` and the rate"
+                    message = "`update` is subtracted from theta, and has it inside"
+                    yield Diagnostic("W507", message, theta.span, help=help)
+
+
 def _factors(nodes: Sequence[Value]) -> list[frozenset[str]]:
     """The hyperparameters that each value is proportional to."""
     found: list[frozenset[str]] = []
@@ -299,6 +310,7 @@ LINTS: tuple[Callable[[Subject], Iterator[Diagnostic]], ...] = (
     _sticking,
     _linear_codes,
     _rate_twice,
+    _theta_twice,
     _folded,
     _old_and_new,
     _unread_lets,

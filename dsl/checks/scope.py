@@ -98,11 +98,12 @@ def renamed(name: str, known: Iterable[str]) -> str | None:
 
 def _guess(name: str, known: dict[str, Entity]) -> str | None:
     synonym, product = SYNONYMS.get(name), factors(name, {*known, *STANDARD})
-    if synonym in known:
+    if synonym in known or synonym in STANDARD:
         return synonym
     if product is not None:  # `mt` is `m`, whose step the paper writes below it
         return product[0] if product[1] == "t" else "*".join(product)
-    return nearest(name, known)
+    own = (n for n, entity in known.items() if entity.kind != "given")
+    return nearest(name, own if name in STANDARD else known)
 
 
 def unknown_name(name: str, span: Span, names: dict[str, Entity], later: dict[str, Span]) -> Diagnostic:

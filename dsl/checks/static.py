@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ..algebra.facts import UNKNOWN, Fact, apply, literal
 from ..diagnostics import Diagnostic, Span
+from ..rule import Interval
 from ..text.expressions import Apply, Call, Expr, Name, Noise, Number, Prev, Reduce
 from ..text.syntax import Statement
 from ..text.walking import walk
 from .resolve import Resolver
 
 SIZES = frozenset(("ndim", "rows", "cols", "numel", "pi", "inf"))
+A_SIZE = Interval(0, math.inf, False, True)
 OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
 
 
@@ -47,26 +50,24 @@ def require_outside(
         resolver.report(Diagnostic("E305", f"{where} has no {missing[0]}", span, help=help))
 
 
-def ceiling(e: Expr, highest: Mapping[str, float]) -> float:
-    """A number that a count never exceeds, `highest` giving those of hyperparameters; infinity where none is known."""
+def ceiling(count: Expr, allowed: Mapping[str, Interval]) -> float:
+    """A number that a count never exceeds, with hyperparameters as `allowed`; infinity where none is known."""
+    fact = _fact(count, allowed)
+    return math.inf if fact.nan or fact.infinite else fact.high
+
+
+def _fact(e: Expr, allowed: Mapping[str, Interval]) -> Fact:
     match e:
         case Number(value=value):
-            return value
+            return literal(value)
+        case Name(id="inf"):
+            return literal(math.inf)
         case Name(id=name):
-            return highest.get(name, math.inf)
-        case Apply(op="neg", args=(Number(value=value),)):
-            return -value
-        case Apply(op="min", args=args):
-            return min(ceiling(a, highest) for a in args)
-        case Apply(op="max", args=args):
-            return max(ceiling(a, highest) for a in args)
-        case Apply(op="floor", args=(x,)):
-            return ceiling(x, highest)
-        case Apply(op="add", args=(x, y)):
-            return ceiling(x, highest) + ceiling(y, highest)
-        case Apply(op="sub", args=(x, Number(value=value))):
-            return ceiling(x, highest) - value
-    return math.inf
+            valid = allowed.get(name, A_SIZE)
+            return Fact(valid.low, valid.high, 0 in valid, math.inf in valid or -math.inf in valid, nan=False)
+        case Apply(op=op, args=args):
+            return apply(op, tuple(_fact(a, allowed) for a in args))
+    return UNKNOWN
 
 
 def implied(condition: Expr, path: list[tuple[Expr, bool]]) -> bool:

@@ -44,6 +44,7 @@ TEXTS = {
     "sizes": "update = g*sqrt(rows/cols)/numel + ndim",
     "loops": "var x = g\nrepeat 3 { let y = x/2\nx <- x - y*y }\nupdate = x",
     "a loop that never turns": "var x = g\nrepeat -5 { x <- x + 1 }\nupdate = x",
+    "loops by a quotient": "param n : int = 3 in [1, 9]\nvar x = g\nrepeat 8/n { x <- x/2 + theta }\nupdate = x",
     "loops of numbers": "param n : int = 4\nvar k = 1\nrepeat n { k <- k*0.5 }\nupdate = k*g",
     "functions": "def f(x, y) = x*y + 1\ndef h(x) { let z = f(x, x)\nreturn z - x }\nupdate = h(g) + f(g, h(theta))",
     "functions that branch": "def f(x) { when rows(x) > cols(x) { return x*2 } else { return x } }\nupdate = f(g)",

@@ -58,6 +58,8 @@ def test_an_invalid_group_is_not_added() -> None:
 def test_foreach_and_fused_exclude_each_other() -> None:
     with pytest.raises(RuntimeError, match="`fused` and `foreach` cannot be `True` together"):
         AdamW([parameter(2)], foreach=True, fused=True)
+    with pytest.raises(RuntimeError, match="`fused` does not support `differentiable`"):
+        AdamW([parameter(2)], fused=True, differentiable=True)
 
 
 # ---------------------------------------------------------------- steps

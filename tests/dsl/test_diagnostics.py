@@ -102,6 +102,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["E206"],
         HEAD + "param n : int = 5\nvar x = g\nrepeat n + 1 { x <- x + 1 }\nupdate = x",
     ),
+    "repeat_that_grows": (["E206"], HEAD + "param n : int = 3\nvar x = g\nrepeat 10/n { x <- x + 1 }\nupdate = x"),
+    "repeat_of_a_size": (["E206"], HEAD + "var x = g\nrepeat rows { x <- x + 1 }\nupdate = x"),
+    "standard_names": (["E101"] * 2, "state m = 0\nm <- beta1*m + g\nupdate = m - eta*theta"),
+    "state_with_an_equals_sign": (["E303", "E101"], "param lr = 0.1\nm = 0.9*m + g\nupdate = m"),
     "repeats_multiply": (["E206"], HEAD + "var x = g\nrepeat 20 { repeat 20 { x <- x + 1 } }\nupdate = x"),
     "conditional_state": (["E207", "E207"], HEAD + "state s = 0 when beta1 > 0\ns <- g\nupdate = s"),
     # what a rule must and must not do

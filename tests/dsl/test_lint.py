@@ -63,6 +63,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "linear_codes_above_the_bar": ([], M + V.replace("v = 0", "v : int8 = 0") + "update = sqrt(v)*m*eps"),
     "unsigned_codes": ([], M + V.replace("v = 0", "v : ufp8 = 0") + "update = m/(sqrt(v) + eps)"),
     "rate_twice": (["W507"], M + "update = lr*m/(abs(m) + eps)"),
+    "new_theta_as_the_update": (["W507"], "theta - lr*g"),
     "rate_twice_by_way_of_a_let": (["W507"], M + "let step = -lr*m\nupdate = where(m > eps, -step, 2*step) - lr*g"),
     "rate_twice_under_a_schedule": (["W507"], M + "step_size = lr/sqrt(t)\nupdate = m*eps\ndecay = 0.01*lr"),
     "rate_in_one_term": ([], M + "update = m + lr*g/(abs(g) + eps)"),
