@@ -35,8 +35,8 @@ from .scores import Scores
 from .store import Individual, Store, StoreError
 
 PACKAGES = ("optc", "torch", "torchvision", "triton", "numpy")
-UNSEEN = 50_000
-"""How many new objects the collector lets be before it looks through them: some tens of rules' worth."""
+UNSEEN = 200_000
+"""How many new objects the collector lets be before it looks through them: some hundred rules' worth."""
 
 
 # ---------------------------------------------------------------- a run's folder
