@@ -5,8 +5,21 @@
    as torch hands it on. */
 
 #define AT(p, pixel) ((p) + (int64_t)(pixel) * channels)
-#define EACH(c) EACH_ALONE for (int64_t c = 0; c < channels; c++)
+#define EACH_OF(c, count) EACH_ALONE for (int64_t c = 0; c < (count); c++)
+#define EACH(c) EACH_OF(c, channels)
 #define TOGETHER 256 /* rows that are summed in float32 before they are added up in float64 */
+#define BESIDE 32    /* channels */
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* `call` for the channels from c on, `count` of them: nearly always as many as the compiler is told here. */
+#define IN_BLOCKS(call)                                                                                                \
+    for (int64_t c = 0, count; c < channels; c += BESIDE) {                                                            \
+        if (channels - c >= BESIDE) {                                                                                  \
+            count = BESIDE, call;                                                                                      \
+        } else {                                                                                                       \
+            count = channels - c, call;                                                                                \
+        }                                                                                                              \
+    }
 
 enum { NOWHERE = 4 };
 
@@ -60,35 +73,69 @@ void pool_backward(const FORMAT *dy, const uint8_t *from, FORMAT *dx, int64_t im
 }
 
 /* ---- batch normalisation in training, then ReLU. `mean` and `spread` are what a channel had in this batch: its mean and
-   its variance, of all rows. */
+   its variance, of all rows.
 
-#define SUMMED(sums, term)                                                                                             \
-    EACH(i) sums[i] = 0;                                                                                               \
+   Sums of a few channels beside each other stay in registers from row to row. */
+
+/* `first` and `second` gain the sums over all rows of two terms, which are of a `row` and a channel i. */
+#define SUMMED(first, second, one, other)                                                                              \
     for (int64_t start = 0; start < rows; start += TOGETHER) {                                                         \
-        float part[channels];                                                                                          \
-        EACH(i) part[i] = 0;                                                                                           \
-        for (int64_t row = start; row < rows && row < start + TOGETHER; row++)                                         \
-            EACH(i) part[i] += term;                                                                                   \
-        EACH(i) sums[i] += part[i];                                                                                    \
+        const int64_t end = start + TOGETHER < rows ? start + TOGETHER : rows;                                         \
+        float ones[BESIDE] = {0}, others[BESIDE] = {0};                                                                \
+        for (int64_t row = start; row < end; row++) EACH_OF(i, count) ones[i] += one, others[i] += other;              \
+        EACH_OF(i, count) first[i] += ones[i], second[i] += others[i];                                                 \
     }
+
+#define OVER(mean) (LOAD(FORMAT, AT(x, row)[i]) - mean[i])
+#define GIVEN (OVER(mean) * slope[i] + bias[i] <= 0 ? 0 : LOAD(FORMAT, AT(dy, row)[i]))
+
+/* From where deviations are measured before the mean is known: the mean of a few rows. */
+ALWAYS void guess_mean(float *guess, const FORMAT *x, int64_t rows, int64_t channels, int64_t count) {
+    const int64_t step = (rows + TOGETHER - 1) / TOGETHER | 1; /* odd: not always the same column of an image */
+    float sums[BESIDE] = {0};
+    for (int64_t row = 0; row < rows; row += step) EACH_OF(i, count) sums[i] += LOAD(FORMAT, AT(x, row)[i]);
+    EACH_OF(i, count) guess[i] = sums[i] / ((rows + step - 1) / step);
+}
+
+ALWAYS void moments(const FORMAT *x, float *mean, float *spread, int64_t rows, int64_t channels, int64_t count) {
+    double sums[BESIDE] = {0}, squares[BESIDE] = {0};
+    float guess[BESIDE];
+    guess_mean(guess, x, rows, channels, count);
+    SUMMED(sums, squares, OVER(guess), OVER(guess) * OVER(guess))
+    EACH_OF(i, count) {
+        const double off = sums[i] / rows, square = squares[i] / rows - off * off;
+        mean[i] = (float)(guess[i] + off);
+        spread[i] = (float)(square < 0 ? 0 : square);
+    }
+}
+
+ALWAYS void normalise(const FORMAT *x, const float *mean, const float *slope, const float *bias, FORMAT *y,
+                      int64_t rows, int64_t channels, int64_t count) {
+    for (int64_t row = 0; row < rows; row++)
+        EACH_OF(i, count) {
+            const float value = OVER(mean) * slope[i] + bias[i];
+            AT(y, row)[i] = STORE(FORMAT, value <= 0 ? 0 : value);
+        }
+}
 
 void norm_forward(const FORMAT *x, const float *weight, const float *bias, FORMAT *y, float *mean, float *spread,
                   int64_t rows, int64_t channels, float eps) {
-    double sums[channels];
-    SUMMED(sums, LOAD(FORMAT, AT(x, row)[i]))
-    EACH(i) mean[i] = (float)(sums[i] / rows);
-    SUMMED(sums, (LOAD(FORMAT, AT(x, row)[i]) - mean[i]) * (LOAD(FORMAT, AT(x, row)[i]) - mean[i]))
-    EACH(i) spread[i] = (float)(sums[i] / rows);
     float slope[channels];
+    IN_BLOCKS(moments(x + c, mean + c, spread + c, rows, channels, count))
     EACH(i) slope[i] = weight[i] / sqrtf(spread[i] + eps);
-    for (int64_t row = 0; row < rows; row++) {
-        const FORMAT *from = AT(x, row);
-        FORMAT *to = AT(y, row);
-        EACH(i) {
-            const float value = (LOAD(FORMAT, from[i]) - mean[i]) * slope[i] + bias[i];
-            to[i] = STORE(FORMAT, value <= 0 ? 0 : value);
-        }
-    }
+    IN_BLOCKS(normalise(x + c, mean + c, slope + c, bias + c, y + c, rows, channels, count))
+}
+
+ALWAYS void sums_back(const FORMAT *dy, const FORMAT *x, const float *mean, const float *slope, const float *bias,
+                      double *sums, double *products, int64_t rows, int64_t channels, int64_t count) {
+    SUMMED(sums, products, GIVEN, GIVEN *OVER(mean))
+}
+
+ALWAYS void pass_back(const FORMAT *dy, const FORMAT *x, const float *mean, const float *slope, const float *bias,
+                      const float *shift, const float *turn, FORMAT *dx, int64_t rows, int64_t channels,
+                      int64_t count) {
+    for (int64_t row = 0; row < rows; row++)
+        EACH_OF(i, count) AT(dx, row)[i] = STORE(FORMAT, (GIVEN - shift[i] - OVER(mean) * turn[i]) * slope[i]);
 }
 
 void norm_backward(const FORMAT *dy, const FORMAT *x, const float *weight, const float *bias, const float *mean,
@@ -96,17 +143,14 @@ void norm_backward(const FORMAT *dy, const FORMAT *x, const float *weight, const
                    float eps) {
     float slope[channels], scale[channels], shift[channels], turn[channels];
     double sums[channels], products[channels];
-    EACH(i) scale[i] = 1 / sqrtf(spread[i] + eps), slope[i] = weight[i] * scale[i];
-#define HIGH (LOAD(FORMAT, AT(x, row)[i]) - mean[i])
-#define GIVEN (HIGH * slope[i] + bias[i] <= 0 ? 0 : LOAD(FORMAT, AT(dy, row)[i]))
-    SUMMED(sums, GIVEN)
-    SUMMED(products, GIVEN *HIGH)
+    EACH(i) scale[i] = 1 / sqrtf(spread[i] + eps), slope[i] = weight[i] * scale[i], sums[i] = products[i] = 0;
+    IN_BLOCKS(sums_back(dy + c, x + c, mean + c, slope + c, bias + c, sums + c, products + c, rows, channels, count))
     EACH(i) {
         dbias[i] = (float)sums[i];
         dweight[i] = (float)products[i] * scale[i];
         shift[i] = (float)(sums[i] / rows);
         turn[i] = (float)(products[i] / rows) * scale[i] * scale[i];
     }
-    for (int64_t row = 0; row < rows; row++)
-        EACH(i) AT(dx, row)[i] = STORE(FORMAT, (GIVEN - shift[i] - HIGH * turn[i]) * slope[i]);
+    IN_BLOCKS(pass_back(dy + c, x + c, mean + c, slope + c, bias + c, shift + c, turn + c, dx + c, rows, channels,
+                        count))
 }
