@@ -121,17 +121,13 @@ def _reads(node: ast.AST) -> set[str]:
 
 
 def needed(files: Iterable[str], code: str, does: Collection[str]) -> dict[str, str]:
-    """Of each file that some code needs, the definitions that it reaches, in the file's order, for what it does.
-
-    Where two files define a name, the first one counts.
-    """
-    files = list(files)
+    """Of each file that some code needs, the definitions that it reaches, in the file's order, for what it does."""
     parts = {file: source(file, does).parts for file in files}
-    known = {name: part for file in reversed(files) for part in reversed(parts[file]) for name in part.names}
+    known = {name: part for of_file in parts.values() for part in of_file for name in part.names}
     wanted = news = {name for s in ast.parse(code).body for name in _reads(s)}
     while news := {r for name in news if name in known for r in known[name].reads} - wanted:
         wanted |= news
-    kept = {f: [p for p in parts[f] if any(known[n] is p for n in p.names & wanted)] for f in files}
+    kept = {file: [part for part in of_file if part.names & wanted] for file, of_file in parts.items()}
     return {file: _text(those) for file, those in kept.items() if those}
 
 

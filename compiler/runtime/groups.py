@@ -5,7 +5,7 @@ This file's text is part of each generated module. It knows no rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 Names = Mapping[str, str | tuple[str, ...]]
@@ -77,6 +77,8 @@ class Group(dict[str, Any]):
         super().__setitem__(own, value)
         self.said[own] = said
 
+    get, setdefault = MutableMapping.get, MutableMapping.setdefault  # type: ignore[assignment]  # since a dict's know its own keys alone
+
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self.names
 
@@ -86,19 +88,6 @@ class Group(dict[str, Any]):
     def copy(self) -> Group:
         """Another group with the same values."""
         return Group(self.names, self, self.words_for)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value, or a default."""
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        """The value, which becomes the default where there is none."""
-        if name not in self:
-            self[name] = default
-        return self[name]
 
     def update(self, *given: Any, **named: Any) -> None:
         """Sets many; torch's names after the others, so that they count where both are given."""

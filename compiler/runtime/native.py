@@ -125,8 +125,8 @@ def run_mixed(batches: list[Batch], table: Table, code: Callable[[Batch], ctypes
         call = None if program.inputs else call  # for inputs
         if call is None:
             call = set_up(batch, code)
-        elif batch.moved:
-            call.take(batch.grads_at)
+        elif batch.moved is not None:
+            call.tables["addresses"][:, 1] = batch.moved[call.turns]
         batch.prepared, batch.settled = call, call is not None and not call.rest
         batch.settled &= not program.inputs  # for inputs
         left += [batch] if call is None else call.rest

@@ -36,6 +36,7 @@ class Call:
     def __init__(self, library: ctypes.CDLL, batch: Batch) -> None:
         self.batch, self.library = batch, library
         self.rest: list[Batch] = []  # like this one, but not to be walked
+        self.turns = torch.tensor([work.turn for work in batch.works])
         self.tables: dict[str, Tensor] = {}
         self.told = (ctypes.c_int64 * (len(TOLD) + 1))()
         self.told[-1] = len(batch.works)
@@ -80,12 +81,6 @@ class Call:
             inside = (at - self.elements[i]) * (tiles[i + 1] - tiles[i]) // (self.elements[i + 1] - self.elements[i])
             self.shares[threads] = [0, *(tiles[i] + inside).tolist(), int(tiles[-1])]
         return self.shares[threads]
-
-    def take(self, gradients: Tensor | None) -> None:
-        """Gradients of the same kind as before, at these addresses, or at those of what is there."""
-        if gradients is None:
-            gradients = torch.tensor([work.grad.data_ptr() for work in self.batch.works])
-        self.tables["addresses"][:, 1] = gradients
 
     def begin(self, table: Table) -> None:
         """Takes a step's numbers."""

@@ -33,7 +33,6 @@ from .triton import (
     constants_of,
     flat,
     give_back,
-    gradients_at,
     homes_of,
     interprets,
     on_device,
@@ -107,8 +106,7 @@ class Together:
         self.works = [work for launch in self.launches for work in launch.works]
         self.fixed = [constants_of(of.batch, of.operands[0], of.sizes) for of in self.launches]
         addresses = address_table([xs for launch in self.launches for xs in launch.operands])
-        turns = {id(work): i for i, work in enumerate(work for batch in batches for work in batch.works)}
-        self.order = torch.tensor([turns[id(work)] for work in self.works])
+        self.turns = torch.tensor([work.turn for work in self.works])
         self.facts, self.reduced = fact_table(self.program, self.works), reduced_table(self.program, self.works)
         self.sums = Sums(self.launches, self.reduced)
         self.lines = None if self.program.tiled is None else self.program.tiled.lines(self.launches)
@@ -146,13 +144,12 @@ class Together:
 
     def now(self, table: Table) -> list[Tensor]:
         """The tables with what is new in them."""
-        moved = None
-        if any(batch.moved for batch in self.batches):
-            moved = torch.cat([gradients_at(batch) for batch in self.batches])[self.order]
+        moved = self.batches[0].moved
+        gradients = None if moved is None else moved[self.turns]
         if captures(table):  # for graphs
             CAPTURED.append(self)
-            return self.tables.in_graph(moved)
-        return self.tables.now(on_host(table), moved)
+            return self.tables.in_graph(gradients)
+        return self.tables.now(on_host(table), gradients)
 
     def run(self, table: Table, tables: list[Tensor]) -> None:
         scalars, where, in_group, in_row, *rest = tables

@@ -124,10 +124,11 @@ class Round:
     def _tell(self, batches: list[Batch], moved: bytes | None) -> None:  # for triton, native
         """Says to what was prepared where gradients are now, if they have moved, and whether it needs no more."""
         self.lent = self.rearrange or not all(batch.settled for batch in batches)
-        self.lent |= moved is not None and any(work.part is not None for work in self.works)  # for population
-        at = None if self.lent or moved is None else words(moved)[len(self.homes) :]
+        at = None if moved is None else words(moved)[len(self.homes) :]
+        if at is not None and len(at) < len(self.works):  # for population: those of parts
+            at = torch.tensor([work.own(GRAD(work.parameter)).data_ptr() for work in self.works])
         for batch in batches:
-            batch.moved, batch.grads_at = moved is not None, None if at is None else at[batch.turns]
+            batch.moved = at
 
     def end(self, done: bool) -> None:
         """Lets go of the gradients. What a step saw that did not come to its end may not be what it told backends."""

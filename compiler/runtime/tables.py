@@ -6,7 +6,6 @@ This file's text is part of each generated module that has a kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -19,26 +18,6 @@ CAPTURED: list[Any] = []
 """What graphs copy from, or work on, at every replay. It stays: nobody says when a graph is gone."""
 
 
-class Words:
-    """Parts of any dtypes of 64 bits, one after the other in one memory. `until` has what the first, two, … parts take.
-
-    A part begins at an even word: Triton compiles another kernel where a pointer is not a multiple of 16 bytes.
-    """
-
-    def __init__(self, like: Sequence[Tensor], device: torch.device, pinned: bool = False) -> None:
-        lengths = [part.numel() + part.numel() % 2 for part in like]
-        words = torch.empty(sum(lengths), dtype=torch.int64, device=device, pin_memory=pinned)
-        pieces = zip(torch.split(words, lengths), like, strict=True)
-        self.parts = [piece[: part.numel()].view(part.dtype).view(part.shape) for piece, part in pieces]
-        self.until = [words[:end] for end in accumulate(lengths)]
-
-    def copy_to(self, there: Words, parts: Sequence[Tensor]) -> None:
-        """Takes parts in, and sends them on. Pinned memory is lent to nobody else before the device has read it."""
-        for home, part in zip(self.parts, parts, strict=False):
-            home.copy_(part)
-        there.until[len(parts) - 1].copy_(self.until[len(parts) - 1], non_blocking=True)
-
-
 class Tables:
     """Scalars, addresses, chunks and whatever else on a device; `views` are the parts there.
 
@@ -48,30 +27,35 @@ class Tables:
     captures = 0  # for graphs: how many may follow one another
 
     def __init__(self, parts: Sequence[Tensor], device: torch.device) -> None:
-        self.parts, self.there = list(parts), Words(parts, device)
-        self.views = self.there.parts
-        self.reserve: list[Words] = []  # for graphs
-        self.told = True  # whether the addresses on the device are these
+        self.parts = list(parts)
+        self.words = torch.empty(sum(map(room_for, parts)), dtype=torch.int64, device=device)
+        self.views = parts_in(self.words, parts)
+        self.reserve: list[Tensor] = []  # for graphs
+        self.told = True  # for graphs: whether the addresses on the device are these
         self.send(*parts)
 
     def now(self, scalars: Tensor, gradients: Tensor | None) -> list[Tensor]:
         """All parts on the device, once what is new has been sent: scalars and addresses of gradients, if any."""
         if gradients is not None:
             self.parts[1][:, 1] = gradients
-        if gradients is not None or not self.told:
-            self.send(scalars, self.parts[1])
-        elif scalars.numel():
-            self.send(scalars)
-        self.told = True
+        new = [scalars] if gradients is None else [scalars, self.parts[1]]
+        if not self.told:  # for graphs
+            new, self.told = [scalars, self.parts[1]], True
+        if len(new) > 1 or scalars.numel():
+            self.send(*new)
         return self.views
 
     def send(self, *parts: Tensor) -> None:
-        """Sends the first of the parts: the scalars, or these and the addresses, or all."""
-        self.on_host(parts).copy_to(self.there, parts)
+        """Sends the first of the parts: the scalars, or these and the addresses, or all.
+
+        Pinned memory is lent to nobody else before the device has read it.
+        """
+        here = holding(self.on_host(sum(map(room_for, parts))), parts)
+        self.words[: len(here)].copy_(here, non_blocking=True)
         self.refill()  # for graphs
 
-    def on_host(self, like: Sequence[Tensor]) -> Words:
-        return Words(like, torch.device("cpu"), pinned=self.views[0].is_cuda)
+    def on_host(self, words: int) -> Tensor:
+        return torch.empty(words, dtype=torch.int64, device="cpu", pin_memory=self.words.is_cuda)
 
     def expect_graphs(self) -> None:  # for graphs
         """Keeps host memory in reserve, since what a graph copies from cannot be allocated while it captures."""
@@ -80,7 +64,7 @@ class Tables:
 
     def refill(self) -> None:  # for graphs
         while len(self.reserve) < self.captures:
-            self.reserve.append(self.on_host(self.views))
+            self.reserve.append(self.on_host(len(self.words)))
 
     def in_graph(self, gradients: Tensor | None) -> list[Tensor]:  # for graphs
         """As `now`, in a step that is being captured."""
@@ -93,7 +77,25 @@ class Tables:
         """In a step that is being captured, all parts in memory that each replay fills anew."""
         if not self.reserve:
             raise RuntimeError(f"after {CAPTURES} captures another step must come before the next")
-        here, there = self.reserve.pop(), Words(parts, self.views[0].device)
-        here.copy_to(there, parts)
+        here, there = holding(self.reserve.pop(), parts), torch.empty_like(self.words)
+        there.copy_(here, non_blocking=True)
         CAPTURED.append(here)
-        return there.parts
+        return parts_in(there, parts)
+
+
+def room_for(part: Tensor) -> int:
+    """Its words, in an even number: Triton compiles another kernel where a pointer is not a multiple of 16 bytes."""
+    return part.numel() + part.numel() % 2
+
+
+def parts_in(words: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of any dtypes of 64 bits that lie one after the other in one memory."""
+    pieces = zip(torch.split(words, list(map(room_for, like))), like, strict=True)
+    return [piece[: part.numel()].view(part.dtype).view(part.shape) for piece, part in pieces]
+
+
+def holding(words: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Words that hold the parts now."""
+    for home, part in zip(parts_in(words, parts), parts, strict=True):
+        home.copy_(part)
+    return words

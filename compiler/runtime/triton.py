@@ -54,6 +54,7 @@ class Prepared:
     tables: Tables
     aligned: list[bool]
     constants: list[Any]
+    turns: Tensor
 
 
 def launch(batch: Batch, table: Table) -> None:
@@ -73,11 +74,11 @@ def launch(batch: Batch, table: Table) -> None:
 
 def tables_now(batch: Batch, table: Table) -> list[Tensor]:
     """The last step's tables with what is new in them."""
-    moved = gradients_at(batch) if batch.moved else None
-    tables: Tables = batch.prepared.tables
+    last: Prepared = batch.prepared
+    gradients = None if batch.moved is None else batch.moved[last.turns]
     if captures(table):  # for graphs
-        return tables.in_graph(moved)
-    return tables.now(on_host(table), moved)
+        return last.tables.in_graph(gradients)
+    return last.tables.now(on_host(table), gradients)
 
 
 def new_tables(batch: Batch, operands: list[list[Tensor | None]], table: Table) -> list[Tensor]:
@@ -98,15 +99,9 @@ def new_tables(batch: Batch, operands: list[list[Tensor | None]], table: Table) 
     tables = Tables([on_host(table), addresses, chunk_table(batch.works, aligned, 0)], batch.works[0].theta.device)
     if isinstance(table, Tensor):  # for graphs
         tables.expect_graphs()
-    batch.prepared = Prepared(tables, aligned, constants_of(batch, operands[0], (BLOCK,)))
+    turns = torch.tensor([work.turn for work in batch.works])
+    batch.prepared = Prepared(tables, aligned, constants_of(batch, operands[0], (BLOCK,)), turns)
     return tables.views
-
-
-def gradients_at(batch: Batch) -> Tensor:
-    """int64 (tensors,): the address of each gradient."""
-    if batch.grads_at is not None:
-        return batch.grads_at
-    return torch.tensor([work.grad.data_ptr() for work in batch.works])
 
 
 def captures(table: Table) -> bool:
@@ -162,10 +157,9 @@ def triton_type(dtype: torch.dtype) -> Any:
 
 def homes_of(work: Work) -> list[Tensor | None]:
     """A kernel's operands where they are kept."""
-    tensors = work.tensors()
     if work.program.tiled is None:  # for precision: kernels that walk memory find there, too, what lies beside
-        tensors += beside(work)
-    return tensors
+        return [*work.tensors(), *beside(work)]
+    return work.tensors()
 
 
 def flat(work: Work, interpreted: bool, ordered: bool = False) -> list[Tensor | None]:

@@ -103,9 +103,7 @@ class Batch:
     works: list[Work] = field(default_factory=list)
     prepared: Any = None  # for triton, native: what a backend keeps of it between steps
     settled: bool = False  # for triton, native: whether that is all that it needs
-    moved: bool = True  # for triton, native: whether gradients are elsewhere than at the last step
-    grads_at: Tensor | None = None  # for triton, native: where, int64, unless it is given the gradients
-    turns: Any = None  # for triton, native: of each work
+    moved: Tensor | None = None  # for triton, native: where the gradients of all work are now, int64, unless as before
 
 
 @dataclass
@@ -151,8 +149,6 @@ class Job:
                 batches[kind] = Batch(work.program, work.flags, work.maximize)
             batches[kind].works.append(work)
         self.batches = list(batches.values())
-        for batch in self.batches:  # for triton, native
-            batch.turns = torch.tensor([work.turn for work in batch.works])
 
     def fill(self, counts: list[float], settings: dict[int, Settings]) -> None:
         """This step's numbers, from those of each group."""

@@ -26,6 +26,12 @@ def test_marks_are_of_what_modules_do() -> None:
     assert said <= {*PARTS, *PLANS_DO, *KERNELS_DO, "population", "torchless"}
 
 
+def test_no_name_is_of_two_files() -> None:
+    """In a module, which has no rooms, one would stand for both."""
+    names = [name for file in FILES for name in source(file).names]
+    assert len(names) == len(set(names))
+
+
 def test_a_statement_goes_with_the_blank_lines_before_it_and_its_mark_with_all_others() -> None:
     everything, least = source("runtime/work.py"), source("runtime/work.py", ())
     whole, lean = ("\n".join(part.text for part in file.parts) for file in (everything, least))
