@@ -84,15 +84,17 @@ INSTRUCTIONS int convolve(const bfloat16 *x, const float *filters, const float *
     bfloat16 *tiles = malloc(PLACES * STEP(TILES, from) * sizeof *tiles);
     float *sums = malloc(PLACES / 2 * STEP(TILES, to) * sizeof *sums);
     const int ready = factors && nothing && tiles && sums;
-    cursor in = {{images, height, width}}, out = in;
-    if (ready) filter_transform(factors, filters, from, to, back);
+    cursor in = {{images, height, width}}, out = in, x_ahead = in, y_ahead = in;
+    if (ready) filter_transform(factors, filters, from, to, back), fetch(x, &x_ahead, TILES, 1, from);
     for (int64_t start = 0; ready && start < count; start += TILES) {
         images_transformed(tiles, x, nothing, &in, from);
-        for (int64_t i = 0; i < 4; i++)
+        for (int64_t i = 0; i < 4; i++) {
+            fetch(x, &x_ahead, TILES / 4, 1, from), fetch(y, &y_ahead, TILES / 4, 0, to);
             for (int64_t n = 0; n < to; n += COLUMNS)
                 for (int64_t t = 0; t < TILES; t += ROWS)
                     multiply(sums + 2 * i * STEP(TILES, to) + t * to + n, tiles + 4 * i * STEP(TILES, from) + t * from,
                              factors + (n * PLACES + 4 * i * COLUMNS) * from, from, to);
+        }
         results_transformed(y, sums, bias, &out, to);
     }
     free(factors), free(nothing), free(tiles), free(sums);
@@ -107,15 +109,18 @@ INSTRUCTIONS int convolve_filters(const bfloat16 *x, const bfloat16 *dy, float *
     bfloat16 *given = malloc(PLACES * STEP(MANY, to) * sizeof *given);
     float *sums = calloc(PLACES * from * to, sizeof *sums), *total = calloc(to, sizeof *total);
     const int ready = tiles && nothing && given && sums && total;
-    cursor in = {{images, height, width}}, out = in;
+    cursor in = {{images, height, width}}, out = in, x_ahead = in, dy_ahead = in;
+    if (ready) fetch(x, &x_ahead, MANY, 1, from), fetch(dy, &dy_ahead, MANY, 0, to);
     for (int64_t start = 0; ready && start < count; start += MANY) {
         for (int64_t t = 0; t < MANY; t += TILES) images_paired(tiles + t * from, x, nothing, &in, from, MANY);
         for (int64_t t = 0; t < MANY; t += 2) gradients_paired(given + t * to, total, dy, nothing, &out, to, MANY);
-        for (int64_t e = 0; e < PLACES; e++)
+        for (int64_t e = 0; e < PLACES; e++) {
+            fetch(x, &x_ahead, MANY / PLACES, 1, from), fetch(dy, &dy_ahead, MANY / PLACES, 0, to);
             for (int64_t k = 0; k < from; k += FILTERS)
                 for (int64_t n = 0; n < to; n += COLUMNS)
                     accumulate(sums + (e * from + k) * to + n, tiles + e * STEP(MANY, from) + 2 * k,
                                given + e * STEP(MANY, to) + 2 * n, from, to);
+        }
     }
     if (ready) filter_gradient(filters, sums, from, to);
     for (int64_t n = 0; ready && n < to; n++) bias[n] = total[apart(n)];
