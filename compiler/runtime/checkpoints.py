@@ -78,7 +78,8 @@ class Checkpointed(torch.optim.Optimizer):
         given: dict[str, Any] = {}
 
         def understand(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
-            given.update(self._understood(loaded))
+            loaded = self._understood(loaded)  # for checkpoints
+            given.update(loaded)
             refuse_foreign(given, self._state_names())
             return given
 
@@ -93,12 +94,13 @@ class Checkpointed(torch.optim.Optimizer):
             for name, value in given["state"].get(i, {}).items():
                 if isinstance(value, Tensor):
                     home = self.state[p][name].device if name == "step" else p.device
-                    self.state[p][name] = self._restored(value.detach().clone().to(home), p)
+                    self.state[p][name] = value.detach().clone().to(home)
+                    self.state[p][name] = self._restored(self.state[p][name], p)  # for shards
 
-    def _understood(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _understood(self, given: dict[str, Any]) -> dict[str, Any]:  # for checkpoints
         """A `state_dict` under the rule's own names of states."""
         return given
 
-    def _restored(self, x: Tensor, p: Tensor) -> Tensor:
+    def _restored(self, x: Tensor, p: Tensor) -> Tensor:  # for shards
         """A state of a parameter's, as it is kept."""
         return x

@@ -42,7 +42,7 @@ class EvaluatingOptimizer(RuleOptimizer):
         """A parameter and its states as arithmetic sees them."""
         return real(p), [self.state[p].get(s.name) for s in program.states]
 
-    def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
+    def _work_on(self, p: Tensor, group: int, program: Program, settings: Settings) -> Work:
         if "trained" in self.state[p]:
             raise RuntimeError(f"{type(self).__name__}: call train() before step(), after eval()")
-        return super()._work_on(p, place, group, program, settings)
+        return super()._work_on(p, group, program, settings)

@@ -38,7 +38,7 @@ class SummingCall(Call):
         numbers = range(1, 1 + len(native.measures))
         self.measures = [(self.entry(f"measure{i}", *SHARE), self.entry(f"combine{i}")) for i in numbers]
         self.settle = self.entry("settle") if native.settles else None
-        self.noisy = batch.program.noisy
+        self.noisy = batch.program.noisy  # for noise
 
     def _scratch(self, per: str) -> tuple[Tensor, Tensor]:
         """The addresses of a reduction's results for lines, and of their parts, by tensor."""
@@ -58,7 +58,7 @@ class SummingCall(Call):
 
     def begin(self, table: Table) -> None:
         super().begin(table)
-        if self.noisy:
+        if self.noisy:  # for noise
             self.tell(keys=torch.tensor([[work.seed, work.place, int(work.t)] for work in self.batch.works]))
 
     def finish(self) -> None:

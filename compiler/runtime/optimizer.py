@@ -188,7 +188,8 @@ class RuleOptimizer(Checkpointed):
     def _gather(self) -> list[Job]:
         """All work that there is, one job for each program."""
         jobs: dict[tuple[Any, ...], Job] = {}
-        which, place = 0, -1
+        which = 0
+        place = -1  # for noise, precision, inputs
         again: dict[int, int] = {}  # a group may have a parameter twice: torch warns of it, and steps it twice
         for index, group in enumerate(self.param_groups):
             self._refuse_left_out(group)
@@ -196,7 +197,7 @@ class RuleOptimizer(Checkpointed):
             programs = self.programs
             programs = self._programs_of(group)  # for precision
             for p in group["params"]:
-                place += 1
+                place += 1  # for noise, precision, inputs
                 if p.grad is not None:
                     which = self._which(p, settings)  # for serves
                     key: tuple[Any, ...] = (which, again.setdefault(id(p), 0))
@@ -204,8 +205,11 @@ class RuleOptimizer(Checkpointed):
                     job = jobs.setdefault(key, Job(self.programs[which]))
                     job.device = key[-1]  # for graphs
                     again[id(p)] += 1
-                    job.works.append(self._work_on(p, place, index, programs[which], settings[which]))
-                    job.works[-1].seed, job.works[-1].maximize = group.get("seed", 0), group["maximize"]
+                    work = self._work_on(p, index, programs[which], settings[which])
+                    work.maximize = group["maximize"]
+                    work.place = place  # for noise, precision, inputs
+                    work.seed = group.get("seed", 0)  # for noise, precision
+                    job.works.append(work)
         return [jobs[key] for key in sorted(jobs, key=lambda key: key[0])]
 
     def _which(self, p: Tensor, settings: list[Settings]) -> int:  # for serves, evaluation, precision
@@ -215,7 +219,7 @@ class RuleOptimizer(Checkpointed):
                 return i
         raise ValueError(f"{type(self).__name__} does not apply to a parameter of shape {tuple(p.shape)}")
 
-    def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
+    def _work_on(self, p: Tensor, group: int, program: Program, settings: Settings) -> Work:
         memory = self.state[p]
         if p.is_meta and self.param_groups[group]["fused"]:  # in torch's words
             raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
@@ -226,7 +230,7 @@ class RuleOptimizer(Checkpointed):
                 raise RuntimeError(f"{type(self).__name__} does not support {strange}")
         if p.grad is not None and p.grad.shape != p.shape:
             raise RuntimeError(f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(p.grad.shape)}")
-        return begin(program, place, group, p, memory, settings)
+        return begin(program, group, p, memory, settings)
 
     def _programs_of(self, group: dict[str, Any]) -> tuple[Program, ...]:  # for evaluation, precision
         """The programs with states as a group keeps them."""
@@ -277,4 +281,4 @@ def untraced(step: Function, *args: Any) -> Any:
 
 def capturing() -> bool:
     """Whether a CUDA graph records what is done now."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+    return bool(torch.cuda.is_initialized()) and torch.cuda.is_current_stream_capturing()  # type: ignore[no-untyped-call]

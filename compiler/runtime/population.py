@@ -200,9 +200,10 @@ class PopulationOptimizer(RuleOptimizer):
         for i, (program, group) in enumerate(zip(self.programs, groups, strict=True)):
             own = {s.name: memory[key][self._row(i)] for s in program.states if (key := self._key(i, s.name)) in memory}
             of = index * len(self.programs) + i
-            work = begin(program, place, of, p.detach()[i], {"step": memory["step"], **own}, program.settings(group))
-            work.parameter, work.memory, work.part = p, memory, i
-            work.seed, work.maximize = group["seed"], group["maximize"]
+            work = begin(program, of, p.detach()[i], {"step": memory["step"], **own}, program.settings(group))
+            work.parameter, work.memory, work.part, work.maximize = p, memory, i, group["maximize"]
+            work.place = place  # for noise, precision, inputs
+            work.seed = group["seed"]  # for noise, precision
             yield work
 
     def _make_states(self, p: Tensor, first: int, groups: list[dict[str, Any]], memory: dict[str, Any]) -> None:

@@ -93,9 +93,9 @@ class PreciseOptimizer(RuleOptimizer):
         kept = dict(kept) if isinstance(kept, dict) else kept
         return [*super()._structure(group), group["rounding"], group["master"], kept]
 
-    def _work_on(self, p: Tensor, place: int, group: int, program: Program, settings: Settings) -> Work:
+    def _work_on(self, p: Tensor, group: int, program: Program, settings: Settings) -> Work:
         conform(program, self.state[p], computing(real(p).dtype))
-        work = super()._work_on(p, place, group, program, settings)
+        work = super()._work_on(p, group, program, settings)
         precision = self._precision_of(self.param_groups[group])
         if converts(work, precision):
             prepare(work, precision)

@@ -212,7 +212,7 @@ def fact_table(program: Program, works: list[Work]) -> Tensor:
     )
     table = torch.zeros(1 + len(works), len(program.counts) + len(program.numbers) + 3 * program.noisy).double()
     table[:, : len(program.counts)] = torch.cat([counts.sum(0, keepdim=True), counts])
-    if program.noisy:
+    if program.noisy:  # for noise
         table[1:, -3:-1] = torch.tensor([(work.seed, work.place) for work in works])
     return table.to(works[0].theta.device)
 
@@ -222,7 +222,7 @@ def renew(facts: Tensor, program: Program, works: list[Work]) -> None:
     nothing = facts.new_zeros(())
     for column, i in enumerate(program.numbers, len(program.counts)):
         facts[1:, column] = torch.stack([nothing if (x := work.states[i]) is None else x for work in works])
-    if program.noisy and isinstance(works[0].t, Tensor):
+    if program.noisy and isinstance(works[0].t, Tensor):  # for noise
         facts[1:, -1] = torch.stack([torch.as_tensor(work.t) for work in works])
     elif program.noisy:
         facts[1:, -1] = torch.tensor([float(work.t) for work in works], dtype=torch.float64)

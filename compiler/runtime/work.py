@@ -30,7 +30,6 @@ class Work:
     """
 
     program: Program
-    place: int  # among all parameters
     group: int  # the index of its group
     parameter: Tensor
     memory: dict[str, Any]
@@ -45,7 +44,8 @@ class Work:
     row: int = 0  # of the scalar table
     turn: int = 0  # among all the work of a step
     t: int | Tensor = 0  # for noise, precision: the step, a tensor where the device counts
-    seed: int = 0
+    place: int = 0  # for noise, precision, inputs: among all parameters
+    seed: int = 0  # for noise, precision
     precision: Precision | None = None  # for precision, noise
     part: int | None = None  # for population: whose parameter is stacked with others in one
     local: bool = False  # for shards: whether a process steps its part of a DTensor by itself
@@ -73,8 +73,8 @@ class Work:
         return replace(self, theta=theta, grad=grad, extra=rest[: len(self.extra)], states=rest[len(self.extra) :])
 
 
-def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
-    """Work on a parameter of the group of an index, its states made where it has none."""
+def begin(program: Program, group: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
+    """Work on a parameter of the group of that index, its states made where it has none."""
     theta, flags = real(p), program.structure(settings, real(p))
     memory.setdefault("step", torch.tensor(0.0, dtype=counting(), device="cpu"))
     if any(s.name not in memory and (s.flag is None or flags[s.flag]) for s in program.states):
@@ -85,7 +85,7 @@ def begin(program: Program, place: int, index: int, p: Tensor, memory: dict[str,
             shapes = f"{tuple(x.shape)}; for a parameter of {tuple(theta.shape)} it must be {tuple(state.shape(theta))}"
             raise RuntimeError(f"state {state.name!r} has the shape {shapes}")
     kind = kind_of(theta, states)
-    return Work(program, place, index, p, memory, theta, theta, [], states, flags, kind, sizes(theta))
+    return Work(program, group, p, memory, theta, theta, [], states, flags, kind, sizes(theta))
 
 
 def kind_of(theta: Tensor, states: list[Tensor | None]) -> tuple[Any, ...]:
