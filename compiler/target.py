@@ -36,7 +36,11 @@ TILE = {"MATRICES": 1, "ROWS": 16, "COLS": 64}
 
 
 def target_of(arch: str, kind: str) -> Any:
-    """Triton's name for an architecture. Raises OptError for an unknown one, or one that has no such code."""
+    """Triton's name for an architecture.
+
+    Raises OptError for an unknown one, for one that has no such code, and where Triton was told to compile nothing.
+    """
+    from triton import knobs
     from triton.backends.compiler import GPUTarget
 
     if arch in AMD:
@@ -49,6 +53,9 @@ def target_of(arch: str, kind: str) -> Any:
     if KINDS[kind] not in ("any", target.backend):
         wanted = ", ".join(k for k, vendor in KINDS.items() if vendor in ("any", target.backend))
         raise OptError(Diagnostic("E404", f"there is no {kind} for `{arch}`", NOWHERE, help=f"ask for {wanted}"))
+    if knobs.runtime.interpret:
+        message = "with TRITON_INTERPRET in the environment Triton compiles nothing"
+        raise OptError(Diagnostic("E404", message, NOWHERE, help="take it out: `env -u TRITON_INTERPRET optc ...`"))
     return target
 
 

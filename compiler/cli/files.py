@@ -22,8 +22,8 @@ STDIN = "-"
 def files_at(paths: tuple[str, ...]) -> Iterator[str]:
     """The `.opt` files that paths name: a file is itself, a folder all that lie below it, `-` standard input."""
     for path in paths:
-        if path != STDIN and Path(path).is_dir():
-            found = sorted(str(p) for p in Path(path).rglob("*.opt"))
+        if path not in ("", STDIN) and Path(path).is_dir():
+            found = sorted(str(p) for p in Path(path).rglob("*.opt") if p.is_file())
             if not found:
                 raise click.ClickException(f"there are no .opt files in {path}")
             yield from found

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from optc.compiler.target import target_of
+from optc.dsl.diagnostics import OptError
+
 ZOO = Path(__file__).parents[2] / "grammar" / "zoo"
 
 
@@ -85,3 +88,9 @@ def test_an_unknown_architecture_is_refused_in_words() -> None:
     assert done.returncode == 1
     assert "unknown architecture `sm_9000x`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_compiled_where_kernels_are_to_be_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with pytest.raises(OptError, match="with TRITON_INTERPRET in the environment Triton compiles nothing"):
+        target_of("sm_90", "ptx")

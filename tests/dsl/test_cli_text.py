@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -37,6 +38,14 @@ def test_check_reports_every_file(tmp_path: Path) -> None:
     done = optc("check", str(tmp_path))
     assert done.returncode == 1
     assert "E101" in done.stderr and "E005" in done.stderr and "3 rules: 2 errors" in done.stderr
+
+
+def test_what_is_no_file_is_passed_over_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.opt").write_text(GOOD)
+    (tmp_path / "folder.opt").mkdir()
+    os.mkfifo(tmp_path / "pipe.opt")  # reading it would wait for ever
+    done = optc("check", str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "1 rule: no problems\n")
 
 
 def test_check_json(tmp_path: Path) -> None:
