@@ -32,9 +32,7 @@ FAST __m512 loaded(const bfloat16 *p, int odd) {
 /* Where a channel comes to stand when the even ones of each 32 come first. */
 static int64_t apart(int64_t channel) { return channel / 32 * 32 + channel % 2 * LANES + channel % 32 / 2; }
 
-FAST void rounded(bfloat16 *p, __m512 x) { _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(x)); }
-
-FAST void both_rounded(bfloat16 *p, __m512 x, __m512 next) {
+FAST void rounded(bfloat16 *p, __m512 x, __m512 next) {
     _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(next, x));
 }
 
@@ -108,7 +106,7 @@ FAST void fetch(const bfloat16 *x, cursor *tile, int64_t tiles, int64_t below, i
     }
 }
 
-/* ---- images: sixteen channels at a time, in two halves */
+/* ---- images: a register has sixteen channels, every other one of 32 */
 
 /* One column of pixels after another. The first two of a tile are the last two of its left neighbour, `beside` it. */
 FAST void columns(__m512 half[4][4], const bfloat16 *const at[PLACES], int beside, int64_t c, int odd) {
@@ -137,13 +135,13 @@ FAST void rows(__m512 out[PLACES], __m512 half[4][4]) {
 FAST void images_transformed(bfloat16 *out, const bfloat16 *x, const bfloat16 *nothing, cursor *tile, int64_t channels) {
     table found;
     look(&found, x, nothing, tile, channels);
-    for (int64_t c = 0; c < channels; c += LANES) {
-        __m512 half[4][4], place[PLACES];
+    for (int64_t c = 0; c < channels; c += COLUMNS) {
+        __m512 even[4][4], odd[4][4], left[PLACES], right[PLACES];
         for (int64_t t = 0; t < TILES; t++) {
-            columns(half, found.at[t], found.beside[t], c / COLUMNS * COLUMNS, c % COLUMNS > 0);
-            rows(place, half);
+            columns(even, found.at[t], found.beside[t], c, 0), columns(odd, found.at[t], found.beside[t], c, 1);
+            rows(left, even), rows(right, odd);
 #pragma GCC unroll 16
-            for (int e = 0; e < PLACES; e++) rounded(out + e * STEP(TILES, channels) + t * channels + c, place[e]);
+            for (int e = 0; e < PLACES; e++) rounded(out + e * STEP(TILES, channels) + t * channels + c, left[e], right[e]);
         }
     }
 }
@@ -188,7 +186,7 @@ FAST void results_transformed(bfloat16 *y, const float *sums, const float *bias,
             if (bias) shift[0] = _mm512_loadu_ps(bias + c), shift[1] = _mm512_loadu_ps(bias + c + LANES);
             pixels_of(left, sums + t * channels + c, STEP(TILES, channels));
             pixels_of(right, sums + t * channels + c + LANES, STEP(TILES, channels));
-            for (int i = 0; i < 4; i++) both_rounded((bfloat16 *)at[i] + c, left[i] + shift[0], right[i] + shift[1]);
+            for (int i = 0; i < 4; i++) rounded((bfloat16 *)at[i] + c, left[i] + shift[0], right[i] + shift[1]);
         }
     }
 }
