@@ -7,7 +7,7 @@ another rule, is simply run again in the same folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,7 +21,7 @@ import torch
 
 from ... import __version__
 from ..config import Config
-from ..runs.database import held
+from ..runs.database import held, seal
 from ..runs.store import StoreError
 from ..seeds import seed_of
 from ..tasks.data import data_folder
@@ -179,9 +179,9 @@ class Heats:
         self.file.close()
 
     def _write(self, job: Job, result: Result) -> None:
-        line = json.dumps({"heat": asdict(job), "result": asdict(result)})
+        entry = {"heat": asdict(job), "result": asdict(result)}
         try:
-            self.file.write(line + "\n")
+            self.file.write(json.dumps(entry | {"seal": _seal(entry)}) + "\n")
             self.file.flush()
         except OSError as error:
             raise StoreError(f"{self.file.name} cannot be written: {error.strerror}; what is in it is safe") from None
@@ -201,11 +201,11 @@ def _result(outcome: Outcome) -> Result:
 
 def _opened(path: Path) -> IO[str]:
     """The file, locked for as long as it is open, and without the half line that a killed writer may have left."""
-    file = held(path.open("a+", encoding="utf-8"), path.parent)
+    file = held(path.open("a+", encoding="ascii", errors="surrogateescape", newline="\n"), path.parent)
     file.seek(0)
     text = file.read()
     whole = text.rfind("\n") + 1
-    file.truncate(len(text[:whole].encode()))
+    file.truncate(whole)
     return file
 
 
@@ -213,8 +213,19 @@ def _read(file: IO[str]) -> Iterable[tuple[str, Result]]:
     file.seek(0)
     for number, line in enumerate(file, 1):
         try:
-            entry = json.loads(line)
-            result = entry["result"]
-            yield entry["heat"]["key"], Result(**result | {"curve": tuple(result["curve"])})
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{file.name} is damaged: line {number} is not a result") from None
+            yield _entry(line)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise StoreError(f"{file.name} is damaged: line {number} is not a result as it was written") from None
+
+
+def _entry(line: str) -> tuple[str, Result]:
+    """A heat's key and its result. Raises ValueError, or what else damage leads to."""
+    entry = json.loads(line)
+    if entry.pop("seal") != _seal(entry):
+        raise ValueError("something in it is another than when it was sealed")
+    result = entry["result"]
+    return entry["heat"]["key"], Result(**result | {"curve": tuple(result["curve"])})
+
+
+def _seal(entry: Mapping[str, object]) -> str:
+    return seal(json.dumps(entry)).hex()

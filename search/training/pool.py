@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,10 +13,10 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..config import Config
-from .bundles import Bundle, Queue, Results, Sizes, on_cuda
+from ..config import Config, ConfigError
+from .bundles import TRIES, Bundle, Queue, Results, Sizes, on_cuda
 from .evaluate import Evaluator, Job, limit_memory, settle
 
 
@@ -64,8 +65,11 @@ class Inline:
 
 @dataclass
 class _Worker:
+    """`up` once it has started: imports take seconds, which are nobody's training time."""
+
     process: SpawnProcess
     pipe: Connection
+    up: bool = False
     bundle: Bundle = ()
     deadline: float = field(default=float("inf"))
 
@@ -77,13 +81,14 @@ class Processes:
         self.config, self.evaluator = config, evaluator
         self.timeout = config.machine.timeout or float("inf")
         self.workers = [self._hire() for _ in range(count)]
-        self.sizes = Sizes(config, count)
+        self.sizes, self.stillborn = Sizes(config, count), 0
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Results]:
+        """Raises ConfigError where no worker can be started."""
         queue = Queue(self.sizes.bundled(jobs))
         while queue.waiting or any(worker.bundle for worker in self.workers):
             for worker in self.workers:
-                if not worker.bundle and queue.waiting:
+                if worker.up and not worker.bundle and queue.waiting:
                     self._give(worker, queue.waiting.popleft())
             yield from self._finished(queue)
 
@@ -93,23 +98,39 @@ class Processes:
             worker.pipe.send(bundle)
 
     def _finished(self, queue: Queue) -> Iterator[Results]:
-        """The outcomes of whoever is done, has died or takes too long."""
-        busy = {worker.pipe: worker for worker in self.workers if worker.bundle}
-        nearest = min(worker.deadline for worker in busy.values()) - time.monotonic()
-        for pipe in wait(list(busy), None if nearest == float("inf") else max(0.0, nearest)):
-            worker = busy[pipe]  # type: ignore[index]
+        """The outcomes of whoever is done, has died or takes too long; whoever has started is up."""
+        expected = {worker.pipe: worker for worker in self.workers if worker.bundle or not worker.up}
+        nearest = min((worker.deadline for worker in expected.values() if worker.bundle), default=float("inf"))
+        patience = None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
+        for pipe in wait(list(expected), patience):
+            worker = expected[pipe]  # type: ignore[index]
             try:
-                outcomes = worker.pipe.recv()
+                answer = worker.pipe.recv()
             except (EOFError, OSError):
-                yield from queue.died(self._replace(worker))
+                yield from self._buried(worker, queue)
             else:
-                bundle, worker.bundle = worker.bundle, ()
-                results = list(zip(bundle, outcomes, strict=True))
-                self.sizes.learn(results)
-                yield results
-        for worker in busy.values():
+                yield from self._taken(worker, answer)
+        for worker in expected.values():
             if worker.bundle and time.monotonic() > worker.deadline:
                 yield from queue.overdue(self._replace(worker), self.timeout)
+
+    def _taken(self, worker: _Worker, answer: Any) -> Iterator[Results]:
+        """A worker's outcomes; its first answer is only that it is up."""
+        if not worker.up:
+            worker.up, self.stillborn = True, 0
+            return
+        bundle, worker.bundle = worker.bundle, ()
+        results = list(zip(bundle, answer, strict=True))
+        self.sizes.learn(results)
+        yield results
+
+    def _buried(self, worker: _Worker, queue: Queue) -> Iterator[Results]:
+        """Replace a worker that died. Raises ConfigError where they keep dying before they are up."""
+        self.stillborn += not worker.up
+        if self.stillborn >= TRIES * len(self.workers):
+            raise ConfigError("workers die as they start; what they said is above, and memory may be short")
+        bundle = self._replace(worker)
+        yield from queue.died(bundle) if bundle else ()
 
     def _replace(self, worker: _Worker) -> Bundle:
         """A fresh process in the worker's place; what the old one had in hand."""
@@ -118,7 +139,7 @@ class Processes:
         worker.process.join()
         worker.pipe.close()
         fresh = self._hire()
-        worker.process, worker.pipe = fresh.process, fresh.pipe
+        worker.process, worker.pipe, worker.up = fresh.process, fresh.pipe, False
         return bundle
 
     def _hire(self) -> _Worker:
@@ -150,11 +171,24 @@ def _ctrl_c_is_ours() -> Iterator[None]:
 
 def _serve(pipe: Connection, config: Config, make: type[Evaluator]) -> None:
     """A worker's life: jobs in, outcomes out, until whoever hired it is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     settle(config)
     limit_memory(config)
-    evaluator = make(config)
-    while True:
-        try:
-            pipe.send(evaluator.together(pipe.recv()))
-        except (EOFError, OSError):
-            return
+    evaluator, own = make(config), os.getpid()
+    try:
+        pipe.send(None)
+        while True:
+            answer = evaluator.together(pipe.recv())
+            if os.getpid() != own:
+                os._exit(1)  # a task forked in the middle of a job, which has one answer
+            pipe.send(answer)
+    except (EOFError, OSError):
+        return
+
+
+def _end_with_parent() -> None:
+    """Whoever hired this process may be killed in the middle of a job, which may be long or never end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -69,9 +69,11 @@ def test_half_a_line_is_dropped_and_a_damaged_file_refused(tmp_path):
     heats.run(some_heats(3))
     heats.close()
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 3
-    path.write_text("hello\n")
-    with pytest.raises(StoreError, match="line 1 is not a result"):
-        Heats(tmp_path, Counting)
+    whole = path.read_bytes()
+    for damaged in (b"hello\n", whole.replace(b'"steps": ', b'"steps": 1', 1), whole.replace(b"heat", b"h\xffat", 1)):
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match="line 1 is not a result"):
+            Heats(tmp_path, Counting)
 
 
 def test_a_second_writer_is_kept_out(tmp_path):

@@ -18,7 +18,6 @@ from optc.search.tasks.sources import test_examples as unseen_examples
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import TASKS, problem
 from optc.search.training.evaluate import Evaluator, Job
-from optc.search.training.pool import Processes
 from optc.search.training.train import train
 
 SPIRAL = Path(__file__).parents[2] / "examples" / "spiral.py"
@@ -318,32 +317,3 @@ def test_splits_that_cannot_be_had_are_said_in_words(tmp_path, tiny, optsearch, 
     status, _, errors = optsearch("run", tiny, "--set", f"training.tasks=['{tmp_path}/mine.py:Spiral']")
     assert status == 1 and "splits of" in errors and "cannot be had" in errors
     assert not (tmp_path / "runs").exists()
-
-
-HUNGRY = """
-import torch
-from optc.search.tasks.images import Images
-from optc.search.tasks.models import digits_cnn
-
-def hungry(channels, classes):
-    eaten = [torch.ones(2**28) for _ in range(4096)]
-
-Hungry, Fine = Images("hungry", hungry, "digits"), Images("fine", digits_cnn, "digits")
-"""
-
-
-def test_what_eats_memory_costs_its_own_score(tmp_path, tiny):
-    """Four tebibytes are asked for, a gibibyte at a time; the worker lives on, and does the next job."""
-    (tmp_path / "tasks.py").write_text(HUNGRY)
-    config = read_config(tiny, ["machine.memory=2"])
-    text = next(iter(founder_texts(config).values()))
-    jobs = [Job("k", text, f"{tmp_path}/tasks.py:{name}", 0, 6) for name in ("Hungry", "Fine")]
-    pool = Processes(config, 1)
-    worker = pool.workers[0].process.pid
-    try:
-        hungry, fine = (outcome for results in pool.run(jobs) for _, outcome in results)
-        assert pool.workers[0].process.pid == worker
-    finally:
-        pool.close()
-    assert hungry.fitness == -1 and "memory" in hungry.reason
-    assert fine.fitness > 0 and fine.reason == ""
