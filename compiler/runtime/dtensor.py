@@ -98,7 +98,7 @@ def put(value: Any, home: Any) -> None:
     home.copy_(value)
 
 
-def filled(shape: list[int], value: float, dtype: torch.dtype, theta: Any, gone: set[int]) -> Tensor:
+def filled(shape: tuple[int, ...], value: float, dtype: torch.dtype, theta: Any, gone: set[int]) -> Tensor:
     """A tensor of one value: sharded as a parameter is, but whole along the axes that are gone from it.
 
     What has no axes is a plain number in every process, as torch's own optimizers keep it.

@@ -192,13 +192,14 @@ def walkable(work: Work) -> bool:
             return False
         if x.dtype not in STORED or (x.dtype == torch.float64 and not wide):
             return False
-    if any(strides(x) != strides(theta) for x in alike):
+    if not all(strides_alike(x, theta) for x in alike):
         return False
     if native.tiled or work.program.noisy:
         return all(x is None or x.is_contiguous() for x in work.tensors())
     return theta.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(theta)
 
 
-def strides(x: Tensor) -> list[int]:
-    """How far apart neighbours are; an axis of one has none, whatever it says."""
-    return [step for step, length in zip(x.stride(), x.shape, strict=True) if length != 1]
+def strides_alike(x: Tensor, theta: Tensor) -> bool:
+    """Whether neighbours are as far apart in both; an axis of one has none, whatever it says."""
+    steps = zip(x.stride(), theta.stride(), theta.shape, strict=True)
+    return x.stride() == theta.stride() or all(own == other or length == 1 for own, other, length in steps)

@@ -50,12 +50,15 @@ class Round:
         self.silent = [p for p in listed if id(p) not in acting]
         self.once = len(self.active) + len(self.silent) == len(listed)
         self.complex = any(map(Tensor.is_complex, self.active))
+        # What states hold is kept alive, so that nothing new can be taken for it.
         self.memory = [x for kept in state.values() if isinstance(kept, dict) for x in kept.values()]
         counts = {id(view) for tally in self.tallies for view in tally.counter.views}
         kept = {id(x): x for work in self.works for x in work.memory.values() if isinstance(x, Tensor)}
         self.homes = [*self.active, *(x for key, x in kept.items() if key not in counts)]
         self.seen: Seen = None  # by the last step, if it came to its end: only then may the next one go on from it
-        self.see_by(look_by_python, groups, state)
+        look = look_by_python
+        look = look if last is None else last.seeing  # for native
+        self.see_by(look, groups, state)
         with torch.no_grad():  # torch says in half the time where a tensor is if a view holds it
             self.views = [x.view_as(x) for x in map(part_of, self.homes[len(self.active) :]) if self.now is not None]
         self._lend(None)

@@ -86,9 +86,9 @@ class State:
             return self.dtype
         return theta.dtype if self.dtype else computing(theta.dtype)
 
-    def shape(self, theta: Tensor) -> list[int]:
+    def shape(self, theta: Tensor) -> tuple[int, ...]:
         """The shape that the state has for a parameter."""
-        return list(theta.shape)
+        return theta.shape
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ class ScopedState(State):
         gone = {theta.ndim + axis for axis in REDUCED.get(self.scope, ()) if -axis <= theta.ndim}
         return filled(shape, fill, own, theta, gone)
 
-    def shape(self, theta: Tensor) -> list[int]:
+    def shape(self, theta: Tensor) -> tuple[int, ...]:
         """The shape that the state has for a parameter."""
         if self.scope in PAIRED:
             *batch, rows, cols = (1, *theta.shape) if theta.ndim == 1 else theta.shape or (1, 1)
-            return [*batch, rows, rows] if self.scope == "row_pair" else [*batch, cols, cols]
+            return (*batch, rows, rows) if self.scope == "row_pair" else (*batch, cols, cols)
         if self.scope not in REDUCED:
-            return []
+            return ()
         gone = [theta.ndim + axis for axis in REDUCED[self.scope]]
-        return [1 if i in gone else n for i, n in enumerate(theta.shape)]
+        return tuple(1 if i in gone else n for i, n in enumerate(theta.shape))

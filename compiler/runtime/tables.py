@@ -36,13 +36,13 @@ class Tables:
 
     def now(self, scalars: Tensor, gradients: Tensor | None) -> list[Tensor]:
         """All parts on the device, once what is new has been sent: scalars and addresses of gradients, if any."""
+        new = [scalars]
         if gradients is not None:
             self.parts[1][:, 1] = gradients
-        new = [scalars] if gradients is None else [scalars, self.parts[1]]
+            new.append(self.parts[1])
         if not self.told:  # for graphs
             new, self.told = [scalars, self.parts[1]], True
-        if len(new) > 1 or scalars.numel():
-            self.send(*new)
+        self.send(*new)
         return self.views
 
     def send(self, *parts: Tensor) -> None:

@@ -76,12 +76,13 @@ class Work:
 def begin(program: Program, group: int, p: Tensor, memory: dict[str, Any], settings: Settings) -> Work:
     """Work on a parameter of the group of that index, its states made where it has none."""
     theta, flags = real(p), program.structure(settings, real(p))
-    memory.setdefault("step", torch.tensor(0.0, dtype=counting(), device="cpu"))
+    if "step" not in memory:
+        memory["step"] = torch.tensor(0.0, dtype=counting(), device="cpu")
     if any(s.name not in memory and (s.flag is None or flags[s.flag]) for s in program.states):
         memory.update({**program.first_states(theta, settings), **memory})
     states = [memory.get(s.name) if s.flag is None or flags[s.flag] else None for s in program.states]
     for state, x in zip(program.states, states, strict=True):
-        if x is not None and list(x.shape) != state.shape(theta):  # code on tensors goes by the parameter's shape
+        if x is not None and x.shape != state.shape(theta):  # code on tensors goes by the parameter's shape
             shapes = f"{tuple(x.shape)}; for a parameter of {tuple(theta.shape)} it must be {tuple(state.shape(theta))}"
             raise RuntimeError(f"state {state.name!r} has the shape {shapes}")
     kind = kind_of(theta, states)
