@@ -28,15 +28,15 @@ def info(source: str, format_: str) -> None:
 def backends(rule: Rule) -> dict[str, str | None]:
     """Each backend with the reason why it cannot run the rule, None where it can. Needs no torch."""
     from ...dsl.algebra.simplify import simplify
-    from ..emit.triton import refusal
+    from ..emit import native, triton
     from ..plan.lower import lower
 
     try:
         plan = lower(simplify(rule))
     except OptError as error:
         why_not = error.diagnostics[0].message
-        return {"torch": why_not, "triton": why_not}
-    return {"torch": None, "triton": refusal(plan)}
+        return dict.fromkeys(("torch", "native", "triton"), why_not)
+    return {"torch": None, "native": native.refusal(plan), "triton": triton.refusal(plan)}
 
 
 def _page(known: dict[str, Any]) -> Iterator[str]:

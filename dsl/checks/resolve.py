@@ -164,8 +164,7 @@ class Resolver:
         try:
             return infer()
         except ShapeError as error:
-            help = "`mean(x per row)` leaves one value a row, `per col` one a column; `.T` swaps them"
-            self.report(Diagnostic("E203", f"shapes do not fit: {error}", span, help=help))
+            self.report(Diagnostic("E203", f"shapes do not fit: {error}", span, help=error.help))
             return None
 
     def _matrix(self, op: str, e: Expr, args: list[Typed]) -> Typed:

@@ -53,7 +53,15 @@ OF_GIVEN: dict[str, Shape] = {
 
 
 class ShapeError(Exception):
-    """Two shapes that do not fit; the message names both."""
+    """Shapes that do not fit; the message names them, `help` says how to get others."""
+
+    def __init__(self, message: str, help: str) -> None:
+        super().__init__(message)
+        self.help = help
+
+
+REDUCE = "`mean(x per row)` leaves one value a row, `per col` one a column; `.T` swaps them"
+MULTIPLY = "`x @ x.T` is rows x rows, `x.T @ x` is cols x cols"
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -64,7 +72,7 @@ def broadcast(a: Shape, b: Shape) -> Shape:
         return a if _RANK[a.level] >= _RANK[b.level] else b
     for x, y in ((a.rows, b.rows), (a.cols, b.cols)):
         if x != y and "1" not in (x, y):
-            raise ShapeError(f"one value is {a}, the other {b}")
+            raise ShapeError(f"one value is {a}, the other {b}", REDUCE)
     return Shape("matrix", b.rows if a.rows == "1" else a.rows, b.cols if a.cols == "1" else a.cols)
 
 
@@ -82,16 +90,17 @@ def matrix(op: str, shapes: tuple[Shape, ...]) -> Shape:
     a = shapes[0]
     for s in shapes[:1] if op != "matmul" else shapes:
         if s.level != "matrix":
-            raise ShapeError(f"a matrix operation needs matrices, and this is {s}")
+            help = "`g`, `theta` and states per element are matrices"
+            raise ShapeError(f"a matrix operation needs matrices, and this is {s}", help)
     if op == "transpose":
         return Shape("matrix", a.cols, a.rows)
     if op == "matmul":
         b = shapes[1]
         if a.cols != b.rows:
-            raise ShapeError(f"the left matrix is {a}, the right {b}: the inner sizes differ")
+            raise ShapeError(f"the left matrix is {a}, the right {b}: the inner sizes differ", MULTIPLY)
         return Shape("matrix", a.rows, b.cols)
     if op in ("inv_root", "eigenbasis", "identity") and a.rows != a.cols:
-        raise ShapeError(f"this needs a square matrix, and this one is {a}")
+        raise ShapeError(f"this needs a square matrix, and this one is {a}", MULTIPLY)
     return a
 
 

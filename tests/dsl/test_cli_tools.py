@@ -123,7 +123,7 @@ def test_info_of_adamw(run: Run) -> None:
         ("m", "element", "float32", 4), ("v", "element", "float32", 4), ("vmax", "element", "float32", 4),
     ]  # fmt: skip
     assert known["outputs"] == ["decay", "step_size", "update"]
-    assert known["backends"] == {"torch": None, "triton": None}
+    assert known["backends"] == {"torch": None, "native": None, "triton": None}
 
 
 @pytest.mark.parametrize("name", zoo_names())

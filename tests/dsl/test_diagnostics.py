@@ -92,6 +92,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "condition_as_number": (["E202"], HEAD + "update = g > 0"),
     "col_into_row": (["E203"], HEAD + "state R : per row = 0\nR <- mean(g^2 per col)\nupdate = g/R"),
     "inner_sizes": (["E203"], HEAD + "update = g @ g"),
+    "root_of_no_square": (["E203"], HEAD + "update = inv_root(g, 2) @ g"),
     "transposed_sum": (["E203"], HEAD + "update = g + g.T"),
     "unknown_scope": (["E204"], HEAD + "state s : per rows = 0\nupdate = g"),
     "unknown_dtype": (["E204"], HEAD + "state s : per element bfloat = 0\nupdate = g"),
