@@ -1,24 +1,51 @@
-"""`FILE.py:NAME` to the task of that name in a file of the user's own; the file is Python, and is run."""
+"""`FILE.py:NAME` to the task of that name in a file of the user's own; the file is Python, and is run.
+
+What it does to torch's settings ends with it: the bits of other tasks' runs must not depend on who ran before.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import torch
 
 from .data import DataError
 from .protocol import Task
+
+SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+)
+"""Of this process, which a task may change: how to ask for one, and how to set it."""
 
 
 def is_own(name: str) -> bool:
     return ".py:" in name
 
 
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Whatever is done in here, torch's settings are afterwards what they were."""
+    before = [ask() for ask, _ in SETTINGS]
+    try:
+        yield
+    finally:
+        for (ask, put), value in zip(SETTINGS, before, strict=True):
+            if ask() != value:
+                put(value)
+
+
+@settings_kept()
 def own_task(reference: str) -> Task:
     """The task, or the class of it, that the file has under the name. Raises DataError."""
     path, _, name = reference.rpartition(":")
@@ -55,7 +82,8 @@ def digest(reference: str) -> str:
 def asked_for(what: str, task: str) -> Iterator[None]:
     """What a task of the user's own raises becomes DataError, for it may do anything."""
     try:
-        yield
+        with settings_kept():
+            yield
     except (Exception, SystemExit) as error:
         if not is_own(task):
             raise

@@ -19,6 +19,7 @@ from ...dsl.load import rule_from_text
 from ..config import Config
 from ..length import setting_of
 from ..seeds import seed_of
+from ..tasks.own import settings_kept
 from ..tasks.protocol import Foreseeing, Problem
 from ..tasks.task import problem
 from .blame import Fault, fault_of
@@ -96,6 +97,7 @@ class Evaluator:
     def __call__(self, job: Job) -> Outcome:
         return self.together([job])[0]
 
+    @settings_kept()
     def together(self, jobs: Sequence[Job]) -> list[Outcome]:
         """The outcomes of jobs of equal company, trained side by side."""
         start = time.perf_counter()
@@ -177,6 +179,7 @@ def _curve(losses: npt.NDArray[np.float32], accuracy: float) -> Curve:
 def _outcome(curve: Curve | Exception, seconds: float) -> Outcome:
     if isinstance(curve, Exception):
         said = next(iter(str(curve).strip().splitlines()), "")[:MOST_SAID]
+        said = said.encode(errors="replace").decode()  # a name of a file may hold what no text can
         return replace(failure(f"{type(curve).__name__}: {said}", seconds), fault=fault_of(curve))
     accuracy = None if curve.diverged else curve.accuracy
     return Outcome(fitness(curve), accuracy, curve.losses, seconds, curve.diverged)

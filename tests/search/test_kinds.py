@@ -14,6 +14,7 @@ from optc.search.fair.final import tested as judged_by_the_test_split
 from optc.search.spaces.founders import founder_texts
 from optc.search.tasks.characters import CONTEXT, LEAST, PAGE
 from optc.search.tasks.data import DataError
+from optc.search.tasks.own import SETTINGS
 from optc.search.tasks.sources import test_examples as unseen_examples
 from optc.search.tasks.sources import training_examples
 from optc.search.tasks.task import TASKS, problem
@@ -299,6 +300,27 @@ def test_a_task_that_misbehaves_fails_in_words(tmp_path, tiny, text):
     (found,) = Evaluator(config).together([Job("k", rule, f"{tmp_path}/mine.py:Spiral", 0, 6)])
     assert found.fitness == -1
     assert MISBEHAVIOURS[text] in found.reason and "\n" not in found.reason
+
+
+MEDDLING = """
+torch.set_default_dtype(torch.float64)
+
+def meddled(self, model, batch, whole=Spirals.loss):
+    torch.set_num_threads(3), torch.set_grad_enabled(False), torch.use_deterministic_algorithms(True)
+    raise RuntimeError("\\udcff")
+
+Spirals.loss = meddled
+"""
+
+
+def test_a_task_leaves_torch_as_it_was(tmp_path, tiny):
+    (tmp_path / "mine.py").write_text(f"{SPIRAL.read_text()}\n{MEDDLING}")
+    before = [ask() for ask, _ in SETTINGS]
+    config = read_config(tiny, [f"training.tasks=['{tmp_path}/mine.py:Spiral']"])
+    rule = next(iter(founder_texts(config).values()))
+    (found,) = Evaluator(config).together([Job("k", rule, config.training.tasks[0], 0, 6)])
+    assert found.reason == "RuntimeError: ?"
+    assert [ask() for ask, _ in SETTINGS] == before
 
 
 def test_an_accuracy_may_be_a_tensor(tmp_path, tiny):
