@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def load(source: str | Path | Rule, *, target: Target = "auto") -> type[Loaded]:
-    """The optimizer class of a rule, given as a path, as `.opt` text or as a checked rule.
+    """The optimizer class of a rule, given as a path, as `.opt` text, as a name of the zoo or as a checked rule.
 
     The class lives in a module of its own, a part of the package `loaded` named after its source, so that instances can
     be copied and pickled; the same rule gives the same class. Raises OptError on a bad rule.
@@ -97,14 +97,21 @@ _serial = count()
 
 
 def rule_of(source: str | Path | Rule) -> Rule:
-    """The rule that a path, a text or a rule stands for. A string is a path when it names a file or ends in `.opt`."""
-    from ..dsl.load import rule_from_file, rule_from_text
+    """The rule that a path, a text, a name or a rule stands for.
 
-    if not isinstance(source, str | Path):
+    A string is a path when it names a file or ends in `.opt`, and a rule of the zoo when it is the name of one, which
+    no rule's text is. Raises OptError, and TypeError for anything else.
+    """
+    from ..dsl.load import rule_from_file, rule_from_text, zoo, zoo_names
+    from ..dsl.rule import Rule
+
+    if isinstance(source, Rule):
         return source
+    if not isinstance(source, str | Path):
+        raise TypeError(f"a rule is a path, a text, a name of the zoo or a checked rule, not {type(source).__name__}")
     if isinstance(source, Path) or ("\n" not in source and (source.endswith(".opt") or kept.is_file(source))):
         return rule_from_file(source)
-    return rule_from_text(source)
+    return zoo(source) if source in zoo_names() else rule_from_text(source)
 
 
 def _class(key: str | None, make: Callable[[], tuple[str, str]]) -> Any:

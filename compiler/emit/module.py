@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from itertools import groupby
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from ... import __version__
 from ...dsl.diagnostics import NOWHERE, Diagnostic, OptError
@@ -88,12 +88,19 @@ def emit(rule: Rule, target: Target = "auto", parts: Collection[str] = tuple(PAR
         help = "--target auto or torch runs it by torch operations"
         raise OptError(Diagnostic("E403", f"`{rule.name}`: {reasons[0]}", NOWHERE, help=help))
     parts = [name for name in PARTS if name in parts or (name == "precision" and quantised(plan))]
-    fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
+    fused = kernels(plans, target)
     keys = {"otherwise_": f"{snake(plan.fallback.name)}_"} if plan.fallback is not None else {}
     tables = [emit_program(p, prefix, fused.get(prefix), parts, keys.get(prefix, "")) for prefix, p in plans.items()]
     made = f"{plan.name}: an optimizer made by optc {__version__} from the rule below. Edit the rule, not this file."
     about = f"{made}\n\n{text_of(rule).strip()}"
     return module(about, plans, fused, [*tables, emit_class(plan, bool(fused), parts)], parts)
+
+
+def kernels(plans: Mapping[str, Plan], target: Target) -> dict[str, Fused]:
+    """What Triton is to run of the plans that it can. Raises ValueError for a target that there is not."""
+    if target not in get_args(Target):
+        raise ValueError(f"Invalid target value: {target!r}; it must be one of {', '.join(get_args(Target))}")
+    return {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
 
 
 def module(

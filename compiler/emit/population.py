@@ -13,12 +13,12 @@ from ..plan.lower import lower
 from ..plan.plan import Plan, Segment
 from ..plan.torch_peers import common_names
 from .layout import STEP
-from .module import Target, module, reserved
+from .module import Target, kernels, module, reserved
 from .native import has_native
 from .optimizer_class import emit_backends, emit_names
 from .parts import PARTS
 from .program import emit_program
-from .triton import fuse, refusal
+from .triton import refusal
 
 NAME = "Population"
 WITH = ("shards", "graphs", "native")
@@ -37,7 +37,7 @@ def emit_population(rules: Sequence[Rule], target: Target = "auto") -> str:
     firsts: dict[Hashable, str] = {}
     code = {prefix: firsts.setdefault(skeleton(plan), prefix) for prefix, plan in plans.items()}
     like = {prefix: of for prefix, of in code.items() if of != prefix}
-    fused = {} if target == "torch" else {prefix: fuse(p) for prefix, p in plans.items() if refusal(p) is None}
+    fused = kernels(plans, target)
     tables = [emit_program(p, prefix, fused.get(prefix), WITH, code=code[prefix]) for prefix, p in plans.items()]
     texts = "\n\n".join(text_of(rule).strip() for rule in rules)
     about = f"A population made by optc {__version__} from the rules below.\n\n{texts}"

@@ -20,7 +20,7 @@ from optc.dsl.load import ZOO, zoo
 
 def test_path_text_and_rule_give_the_same_class() -> None:
     path = ZOO / "lion.opt"
-    classes = {optc.load(path), optc.load(str(path)), optc.load(path.read_text()), optc.load(zoo("lion"))}
+    classes = {optc.load(source) for source in (path, str(path), path.read_text(), "lion", zoo("lion"))}
     assert len(classes) == 1
 
 
@@ -33,6 +33,20 @@ def test_a_line_of_any_length_is_a_rule(text: str) -> None:
 def test_bad_input_is_an_opt_error(source: str | Path) -> None:
     with pytest.raises(optc.OptError):
         optc.load(source)
+
+
+@pytest.mark.parametrize("source", [None, 3, b"update = g", ["update = g"]])
+def test_what_is_no_rule_is_a_type_error(source: Any) -> None:
+    with pytest.raises(TypeError, match="a rule is a path, a text, a name of the zoo or a checked rule, not "):
+        optc.load(source)
+
+
+def test_an_unknown_target_is_refused() -> None:
+    target: Any = "cuda"
+    with pytest.raises(ValueError, match="Invalid target value: 'cuda'; it must be one of auto, triton, torch"):
+        optc.load("sign(g)", target=target)
+    with pytest.raises(ValueError, match="Invalid target value: 'cuda'"):
+        optc.load_population(["sign(g)"], target=target)
 
 
 def test_public_names_are_there() -> None:
