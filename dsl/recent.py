@@ -5,6 +5,7 @@ By identity: rules and trees are large, and to hash or to compare one would cost
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
 from typing import Generic, TypeVar
@@ -19,16 +20,16 @@ class Recent(Generic[Given, Made]):
     """What was noted of each of the last 1,024 objects."""
 
     def __init__(self) -> None:
-        self._notes: dict[int, tuple[Given, Made]] = {}
+        self._notes: OrderedDict[int, tuple[Given, Made]] = OrderedDict()
 
     def get(self, given: Given) -> Made | None:
         note = self._notes.get(id(given))
         return note[1] if note is not None and note[0] is given else None
 
     def note(self, given: Given, made: Made) -> None:
-        while len(self._notes) >= REMEMBERED:
-            self._notes.pop(next(iter(self._notes), 0), None)
         self._notes[id(given)] = given, made
+        if len(self._notes) > REMEMBERED:
+            self._notes.popitem(last=False)  # a plain dict looks for its first among all that went before
 
 
 def remembering(make: Callable[[Given], Made]) -> Callable[[Given], Made]:
