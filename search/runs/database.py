@@ -44,11 +44,14 @@ class StoreError(Exception):
 
 
 def make(folder: Path, about: Mapping[str, str]) -> None:
-    """The whole file at once, under another name first, so that half a run is never seen."""
+    """The whole file at once, under another name first, so that half a run is never seen.
+
+    It has no write-ahead log: what a full disk left in one would be lost with the draft's name.
+    """
     draft = folder / f".{FILE}.new"
-    for suffix in ("", "-wal", "-shm"):  # a creation that was killed may have left them
+    for suffix in ("", "-journal"):  # a creation that was killed may have left them
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
-    database = connected(draft)
+    database = _sealing(draft)
     with database:
         database.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA}")
         database.executemany(inserting("about"), about.items())
@@ -59,10 +62,16 @@ def make(folder: Path, about: Mapping[str, str]) -> None:
 def connected(path: Path) -> sqlite3.Connection:
     if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         return _connected_to_read(path)
-    database = sqlite3.connect(path, timeout=30)
-    database.create_function("seal", -1, seal, deterministic=True)
+    database = _sealing(path)
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=FULL")  # a power cut, too, loses only what is being evaluated
+    return database
+
+
+def _sealing(path: Path) -> sqlite3.Connection:
+    """Statements that add rows have need of `seal`."""
+    database = sqlite3.connect(path, timeout=30)
+    database.create_function("seal", -1, seal, deterministic=True)
     return database
 
 

@@ -128,13 +128,13 @@ def test_a_lost_page_is_said_in_words(spoilt, optsearch):
 def test_a_creation_that_was_killed_is_begun_again(finished, tmp_path):
     """A process that is killed in the middle of writing the draft leaves it and its log behind."""
     code = (
-        "import os, signal, sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('PRAGMA journal_mode=WAL');"
-        "d.execute('CREATE TABLE about (x)'); d.commit(); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('CREATE TABLE about (x)');"
+        "d.execute('INSERT INTO about VALUES (1)'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     folder = tmp_path / "run"
     folder.mkdir()
     subprocess.run([sys.executable, "-c", code, str(folder / f".{FILE}.new")], check=False)
-    assert (folder / f".{FILE}.new-wal").exists()
+    assert (folder / f".{FILE}.new-journal").exists()
     config = read_config(finished / "small.toml")
     store = create(config, folder)
     run(store, config_of(store), Silent())
