@@ -8,7 +8,7 @@ import pytest
 HERE = Path(__file__).parents[1]
 ORDER = {
     "dsl": "recent cache diagnostics meant report operators text rule writing meaning algebra checks load insight",
-    "search": "seeds columns length faults config spaces tasks training evolve runs fair report cli",
+    "search": "files seeds columns length faults config spaces tasks training evolve runs fair report cli",
 }
 UPWARDS = {("dsl/checks/library.py", "load"), *(("search/config.py", room) for room in ("spaces", "tasks", "evolve"))}
 """`otherwise` reads another rule's file while a rule is checked; a configuration names rows of tables behind it."""

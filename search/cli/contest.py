@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..files import write_whole
+
 if TYPE_CHECKING:
     from ..config import Config
     from ..fair.contest import Standings
@@ -113,7 +115,7 @@ def contest_folder(
     heats = Heats(folder, lambda: make_pool(config, referee or Referee), _progress())
     try:
         click.echo(f"results are kept in {folder}" + (f", {len(heats.known)} runs already" if heats.known else ""))
-        (folder / "config.toml").write_text(to_toml(config))
+        write_whole(folder / "config.toml", to_toml(config))
         yield heats
     except KeyboardInterrupt:
         click.echo(f"\nstopped; every finished run is kept. Go on: {again or f'the same command with --out {folder}'}")
@@ -136,8 +138,8 @@ def show(standings: Standings, folder: Path) -> None:
 
     text = "\n".join(lines(standings)) + "\n"
     click.echo("\n" + text)
-    (folder / "table.txt").write_text(text)
-    (folder / "standings.json").write_text(json.dumps(as_json(standings), indent=1) + "\n")
+    write_whole(folder / "table.txt", text)
+    write_whole(folder / "standings.json", json.dumps(as_json(standings), indent=1) + "\n")
     click.echo(f"wrote {folder / 'table.txt'} and {folder / 'standings.json'}")
     check_some_came_through(result for results in standings.results.values() for result in results)
 

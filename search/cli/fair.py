@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..files import write_whole
 from .contest import (
     SETTINGS,
     TUNING,
@@ -58,7 +59,7 @@ def _write_tuned(tuner: Tuner, folder: Path) -> None:
     found = {"rule": tuned.name, "schedule": tuner.schedule, "values": best.values, "score": best.score}
     borders = list(tuner.borders())
     path = folder / f"{tuned.name.replace('.', '_')}.json"
-    path.write_text(json.dumps(found | {"widened": tuner.widenings, "on_border": borders, "trials": trials}))
+    write_whole(path, json.dumps(found | {"widened": tuner.widenings, "on_border": borders, "trials": trials}))
     click.echo(f"as written: {tuner.trials[0].score:.4f}; best of {len(trials)} trials: {best.score:.4f}, with")
     click.echo("  " + ", ".join(f"{name} = {value:g}" for name, value in best.values.items()))
     for line in tuner.widenings:
@@ -66,7 +67,7 @@ def _write_tuned(tuner: Tuner, folder: Path) -> None:
     if borders:
         click.echo(f"still on the border of its prior: {', '.join(borders)}; more trials may find better")
     if not tuned.in_torch:
-        (folder / f"{tuned.name}.opt").write_text(tuned.text)
+        write_whole(folder / f"{tuned.name}.opt", tuned.text)
         click.echo(f"wrote {folder / tuned.name}.opt")
     click.echo(f"wrote {path}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import write_whole
 from ..runs.store import StoreError
 from .statistics import Floats, bootstrap_interval
 
@@ -39,10 +40,8 @@ def record_of(run: Path) -> dict[str, Any] | None:
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
-    draft = run / f".{RECORD}.new"
     try:
-        draft.write_text(json.dumps(record, indent=1) + "\n")
-        draft.replace(run / RECORD)
+        write_whole(run / RECORD, json.dumps(record, indent=1) + "\n")
     except OSError as error:
         raise StoreError(f"{run / RECORD} cannot be written: {error.strerror}") from None
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ... import __version__
 from ...dsl.diagnostics import OptError
 from ..config import to_toml
+from ..files import write_whole
 from ..runs.progress import duration
 from ..runs.run import readable
 from ..runs.store import Individual, Store, StoreError
@@ -77,7 +78,7 @@ def write_page(store: Store, path: Path) -> None:
     text = page(store)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from ...dsl.text.spelling import format_expr
 from ...dsl.text.syntax import Assign, File, Let, Output, ParamDecl
 from ...dsl.text.walking import names
 from ..columns import aligned
+from ..files import write_whole
 from ..spaces.trees import filled, number, number_of, plain_sum, tidied
 from ..training.evaluate import Job, Outcome
 from .run import config_of, readable
@@ -50,7 +52,7 @@ def export(store: Store, folder: Path, top: int) -> Iterator[Path]:
 
 
 def _written(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path
 
 
@@ -84,13 +86,13 @@ def _run(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _write_table(store: Store, path: Path) -> Path:
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for i in store.individuals():
-            lists = " ".join(i.operators), " ".join(i.parents)
-            table.writerow((i.id, i.generation, i.fitness, i.key, *lists, formula(parse(i.text))))
-    return path
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for i in store.individuals():
+        lists = " ".join(i.operators), " ".join(i.parents)
+        table.writerow((i.id, i.generation, i.fitness, i.key, *lists, formula(parse(i.text))))
+    return _written(path, text.getvalue())
 
 
 def hall_lines(store: Store, top: int) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..config import ConfigError, checked
 from ..evolve.selection import SELECTIONS
+from ..files import write_whole
 from ..spaces.gates import NAMES
 from ..spaces.space import SPACES
 from ..tasks.task import TASKS
@@ -98,10 +99,9 @@ def _aligned(line: str) -> str:
 def write_template(path: Path, space: str, tasks: Sequence[str]) -> None:
     """A new file. Raises ConfigError where there is one already, or it cannot be written."""
     text = template(path, space, tasks)
+    if path.exists():
+        raise ConfigError(f"{path} is there already; choose another name")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{path} is there already; choose another name") from None
+        write_whole(path, text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None

@@ -22,6 +22,7 @@ from ..config import Config, checked, to_toml
 from ..evolve.control import controlled
 from ..evolve.evolve import evolve
 from ..evolve.selection import Breeding
+from ..files import write_whole
 from ..spaces.founders import founder_texts, opened_by
 from ..spaces.gates import Gatekeeper
 from ..spaces.space import SPACES
@@ -171,7 +172,7 @@ def write_best(store: Store) -> Path | None:
         return None
     path = store.folder / "best.opt"
     try:
-        path.write_text(readable(best[0]))
+        write_whole(path, readable(best[0]))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}; the run itself is safe") from None
     return path

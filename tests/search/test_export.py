@@ -3,7 +3,10 @@
 import csv
 import importlib.util
 import json
+import resource
+import signal
 import sqlite3
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +16,7 @@ from click.testing import CliRunner
 from optc.dsl.load import rule_from_file
 from optc.dsl.text.parser import parse
 from optc.search.cli import cli
+from optc.search.files import write_whole
 from optc.search.runs.export import formula
 
 
@@ -113,3 +117,21 @@ def test_formula_is_written_as_people_do(weights, shown):
     params = "".join(f"param a{k} = {weight}\n" for k, weight in enumerate(weights, 1))
     text = f"optimizer A\nparam lr = 1e-3\n{params}state m = 0\nm <- 0.9*m + 0.1*g\nupdate = a1*m + a2*sign(g)\n"
     assert formula(parse(text)).split("; ")[-1].split("   [")[0] == shown
+
+
+def test_what_was_written_before_stays_until_all_is_there(tmp_path):
+    path = tmp_path / "page.html"
+    write_whole(path, "before")
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    code = "import sys; from pathlib import Path; from optc.search.files import write_whole;"
+    code += "write_whole(Path(sys.argv[1]), 'x' * 10**6)"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], preexec_fn=fill, capture_output=True, text=True)
+    assert "File too large" in done.stderr
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+    (tmp_path / "link").symlink_to(path)
+    write_whole(tmp_path / "link", "after")
+    assert path.read_text() == "after" and (tmp_path / "link").is_symlink()
