@@ -29,6 +29,7 @@ from optc.search.evolve.population import Candidate, Merit
 from optc.search.evolve.selection import Breeding
 from optc.search.runs.export import formula
 from optc.search.seeds import generator
+from optc.search.spaces.dials import Dials
 from optc.search.spaces.expression import PRELUDE, founder
 from optc.search.spaces.gates import NAMES, Gatekeeper
 from optc.search.spaces.keys import rule_of
@@ -82,6 +83,11 @@ HIDDEN = {
     "root": Hidden("sign(m)*sqrt(abs(m))", looked_at=True),
     "saturating": Hidden("tanh(2*m/(sqrt(v) + eps))", looked_at=True),
     "between": Hidden("mhat/(abs(mhat) + abs(g) + eps)", looked_at=True),
+    "rmsprop": Hidden("g/(sqrt(v) + eps)", looked_at=True),
+    "nesterov": Hidden("g + 0.9*m", looked_at=True),
+    "weighted": Hidden("0.73*sign(g) + 3.63*m/(sqrt(v) + eps)", looked_at=True),
+    "steep": Hidden("tanh(10*m)", looked_at=True),
+    "tight": Hidden("clip(m, -0.01, 0.01)", looked_at=True),
     "addsign": Hidden("g*(2 + sign(g)*sign(m))"),
     "half hearted": Hidden("where(g*m > 0, m, 0.1*m)"),
     "fading": Hidden("mhat/((sqrt(vhat) + eps)*sqrt(t))"),
@@ -129,7 +135,13 @@ class Teacher:
         return found.score if np.isfinite(found.score) else -1.0
 
 
-def search(hidden: Hidden, seed: int, most: int) -> dict[str, Any]:
+def blurred(tree: File, seed: int, off: float) -> File:
+    """The tree with every constant some steps off: as a search has it that knows the form, and must tune it."""
+    dials = Dials.of(tree, literals=True)
+    return dials.turned((off * generator("hidden", "off", seed).standard_normal(len(dials))).tolist())
+
+
+def search(hidden: Hidden, seed: int, most: int, drafts: int, off: float) -> dict[str, Any]:
     """What a search comes to: its evaluations, best agreement and rule, and the processor's seconds."""
     teacher, known = Teacher(hidden.tree()), dict[str, Merit]()
     best, rule = -1.0, founder("g")
@@ -145,9 +157,10 @@ def search(hidden: Hidden, seed: int, most: int) -> dict[str, Any]:
         return [known.get(candidate.id, Merit(0, -1.0)) for candidate in candidates]
 
     start = time.process_time()
-    opened = replace(SPACES[hidden.space], founders={"sgd": founder("g")})
-    gates = Gatekeeper(NAMES, STEPS)
-    for _ in evolve(opened, BREEDING, seed, gates, score, forget=gates.forget):
+    founders = {"sgd": founder("g")} | ({"blurred": blurred(hidden.tree(), seed, off)} if off else {})
+    opened = replace(SPACES[hidden.space], founders=founders)
+    breeding, gates = replace(BREEDING, tune_drafts=drafts), Gatekeeper(NAMES, STEPS)
+    for _ in evolve(opened, breeding, seed, gates, score, forget=gates.forget, traits=gates.traits):
         if best >= FOUND or len(known) >= most:
             break
     seconds = round(time.process_time() - start, 1)
@@ -170,13 +183,17 @@ def table(searches: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
 @click.option("--rules", default=",".join(HIDDEN), help="Which of the hidden rules, with commas between them.")
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Searches for each rule.")
 @click.option("--most", default=1500, show_default=True, type=click.IntRange(1), help="Evaluations of a search.")
+@click.option("--drafts", default=8, show_default=True, type=click.IntRange(1), help="Drafts of a trial of tuning.")
+@click.option("--off", default=0.0, help="Begin beside the hidden rule, its constants so many widths of a prior off.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write everything as JSON, and go on with what is there.")
-def main(rules: str, seeds: int, most: int, out: Path | None) -> None:
+def main(rules: str, seeds: int, most: int, drafts: int, off: float, out: Path | None) -> None:
     """Look for hidden rules, starting from plain gradient descent."""
     about = {
         "steps": STEPS,
         "found": FOUND,
         "most": most,
+        "drafts": drafts,
+        "off": off,
         "hidden": {name: row._asdict() for name, row in HIDDEN.items()},
     }
     about = json.loads(json.dumps(about))
@@ -187,7 +204,7 @@ def main(rules: str, seeds: int, most: int, out: Path | None) -> None:
     for seed in range(seeds):
         for name in rules.split(","):
             if seed not in {one["seed"] for one in searches.setdefault(name, [])}:
-                searches[name].append(search(HIDDEN[name], seed, most))
+                searches[name].append(search(HIDDEN[name], seed, most, drafts, off))
                 if out:
                     out.write_text(json.dumps(known, indent=1) + "\n")
     click.echo("\n".join(table(searches)))

@@ -50,6 +50,7 @@ class Search(Section):
     tune_every: StrictInt = Field(default=0, ge=0)
     tune_top: StrictInt = Field(default=1, ge=1)
     tune_trials: StrictInt = Field(default=16, ge=1, le=100_000)
+    tune_drafts: StrictInt = Field(default=1, ge=1)
     patience: StrictInt = Field(default=0, ge=0)
     founders: tuple[str, ...] = ()
     gates: tuple[str, ...] = ("finite", "moves", "small", "descends", "listens", "new")

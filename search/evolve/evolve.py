@@ -15,6 +15,7 @@ import numpy as np
 from ...dsl.text.syntax import File
 from ..seeds import generator
 from ..spaces.space import Space
+from .forecast import Forecast, Traits
 from .polish import ATTEMPTS, Admit, Polisher, Score
 from .population import Candidate, Generation, Member, Refusal, ranked
 from .seasons import Seasons
@@ -29,21 +30,25 @@ def evolve(
     score: Score,
     rehearse: Score | None = None,
     forget: Callable[[], None] = lambda: None,
+    traits: Traits = lambda tree: None,
 ) -> Iterator[Generation]:
     """The generations of a run in order; who lives on from one to the next keeps the score it has.
 
     `rehearse` scores on other seeds than `score` does: constants are tuned by it. Without it there is no chance in
     scores, and `score` does for both. `forget` is called where a population begins afresh: what the gates refused as
-    born before may be born again.
+    born before may be born again. `traits` is what trials are forecast by; without it
+    their first drafts are tried.
     """
     selection = SELECTIONS[breeding.selection](breeding)
-    polish = Polisher(breeding, seed, space.literals, admit, score, rehearse or score)
+    forecast = Forecast(traits)
+    polish = Polisher(breeding, seed, space.literals, admit, score, rehearse or score, forecast)
     seasons = Seasons(breeding)
     members: Members = ()
     for number in range(breeding.generations):
         nursery = _Nursery(space, breeding, seed, number, selection.pools(members) if members else (), admit)
         born = [nursery.birth(place) for place in range(selection.births if number else breeding.population)]
         children = tuple(Member(candidate, merit) for candidate, merit in zip(born, score(born), strict=True))
+        forecast.learn(children)
         members = polish(selection.next(members, ranked(children), number, seed), number)
         yield Generation(number, members)
         members = seasons.turned(members, number, seed, selection)

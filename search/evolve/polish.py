@@ -19,6 +19,7 @@ from ..seeds import generator
 from ..spaces.dials import Dials
 from ..spaces.keys import rule_of
 from ..training.fitness import DIVERGED
+from .forecast import Forecast
 from .population import TRIAL, Candidate, Member, Merit, Refusal, ranked
 from .selection import Breeding, Members
 from .strategy import Evolution
@@ -44,6 +45,7 @@ class Polisher:
     admit: Admit
     score: Score
     rehearse: Score
+    forecast: Forecast
     steps: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, members: Members, number: int) -> Members:
@@ -55,7 +57,9 @@ class Polisher:
         while batches := [(tuning, batch) for tuning in tunings if (batch := list(tuning.batch(self.admit)))]:
             merits = iter(self.rehearse([candidate for _, batch in batches for candidate in batch]))
             for tuning, batch in batches:
-                tuning.learn([Member(candidate, next(merits), tuning.rule.island) for candidate in batch])
+                trials = [Member(candidate, next(merits), tuning.rule.island) for candidate in batch]
+                tuning.learn(trials)
+                self.forecast.learn(trials)
         better = self._bettered(tunings) if tunings else {}
         return ranked(self._placed(member, better) for member in members)
 
@@ -115,6 +119,7 @@ class _Tuning:
         breeding = polisher.breeding
         self.rule, self.best = rule, None
         self.number, self.sigma, self.trials = number, polisher.sigma(rule), breeding.tune_trials
+        self.drafts, self.forecast = breeding.tune_drafts, polisher.forecast
         self.dials = Dials.of(rule.candidate.tree, literals=polisher.literals)
         self.first = max(breeding.population, breeding.births) + which * self.trials
         stream = generator(polisher.seed, "polish", number, which)
@@ -129,7 +134,7 @@ class _Tuning:
         for k in range(min(len(self.positions), self.trials - self.spent)):
             refused: list[Refusal] = []
             for attempt in range(ATTEMPTS):
-                tree = self.dials.turned(self.positions[k].tolist())
+                tree = self._draft(k)
                 reason = admit(tree) if attempt < ATTEMPTS - 1 else ""
                 if not reason:
                     break
@@ -138,6 +143,14 @@ class _Tuning:
             parents = (self.rule.candidate.id,)
             yield Candidate(self.number, self.first + self.spent, tree, TRIAL, parents, tuple(refused))
             self.spent += 1
+
+    def _draft(self, k: int) -> File:
+        """The most promising of a position and others drawn beside it, which stands in its place from now on."""
+        positions = [self.positions[k], *(self.strategy.again() for _ in range(self.drafts - 1))]
+        trees = [self.dials.turned(position.tolist()) for position in positions]
+        chosen = self.forecast.best(trees)
+        self.positions[k] = positions[chosen]
+        return trees[chosen]
 
     def learn(self, trials: Sequence[Member]) -> None:
         """What the trials of the last batch came to. A batch that the budget has cut short teaches nothing."""

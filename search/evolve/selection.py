@@ -35,8 +35,8 @@ class Breeding:
     `generations` counts the first. `tournament` rules compete for each parent's place. `children` are the births of a
     generation, where elites do not say. `crossover` is the share of children that have two parents. The worse half of
     the `islands` is emptied after every `restart` generations. After every `tune_every`, if it is not 0, the constants
-    of the `tune_top` best rules are tuned with `tune_trials` trials each. After `patience` generations without a better
-    rule, if it is not 0, a fresh population begins.
+    of the `tune_top` best rules are tuned with `tune_trials` trials each; each is the most promising of `tune_drafts`.
+    After `patience` generations without a better rule, if it is not 0, a fresh population begins.
     """
 
     population: int
@@ -52,6 +52,7 @@ class Breeding:
     tune_every: int = 0
     tune_top: int = 1
     tune_trials: int = 16
+    tune_drafts: int = 1
     patience: int = 0
 
     @classmethod

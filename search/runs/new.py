@@ -34,7 +34,8 @@ restart = 10                   # begins again with a rule of the better half
 objectives = [{objectives}] # what "pareto" selects by
 tune_every = {search.tune_every}                 # after every so many generations (0: never), the constants of
 tune_top = {search.tune_top}                   # so many of the best rules are tuned inside their skeletons,
-tune_trials = {search.tune_trials}               # with so many trials each, by an evolution strategy
+tune_trials = {search.tune_trials}               # with so many trials each, by an evolution strategy,
+tune_drafts = {search.tune_drafts}                # each the one of so many that promises most, by what others scored
 patience = {search.patience}                   # after so many generations without a better rule (0: never)
                                # a fresh population begins; once that is stuck too, the two breed as one
 control = ""                   # "random", "constants": children that are not bred; see optsearch control

@@ -147,7 +147,8 @@ def run(store: Store, config: Config, listener: Listener) -> None:
         gates = Gatekeeper(search.gates, config.training.steps)
         space = opened_by(SPACES[search.space], _recorded(store, "founders"))
         space = controlled(space, search.control)
-        for generation in evolve(space, breeding, config.seed, gates, scorer, scorer.rehearse, gates.forget):
+        bred = evolve(space, breeding, config.seed, gates, scorer, scorer.rehearse, gates.forget, gates.traits)
+        for generation in bred:
             store.generation(generation.number, [member.candidate.id for member in generation.members])
             listener.generation(generation)
             if generation.best.fitness <= DIVERGED and not (breeding.patience and store.hall_of_fame(1)):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...dsl.diagnostics import OptError
 from ...dsl.meaning.flow import paths
 from ...dsl.meaning.interpret import settings
+from ...dsl.recent import Recent
 from ...dsl.rule import Rule
 from ...dsl.text.syntax import File
 from ..length import setting_of
@@ -28,10 +29,14 @@ Array = NDArray[np.float64]
 
 STEPS, SHAPE = 8, (6, 4)
 WEIGHT_SIZE, GRADIENT_SIZE = 0.1, 0.01
+SIZES = (-4.0, 0.0)
+"""Powers of ten between which the gradients of the second row are; those of the first are of one size."""
 DESCENT = 0.15
 """The least mean cosine between update and gradient; half of the paper's random genomes have less."""
 LARGEST_STEP = 1.0
 LEAST_STEP = 1e-12
+PACE = 0.1
+"""How far apart, as traits, two rules are of which one steps e times as far; opposite directions are 2 apart."""
 SAME_BITS = 30
 """Of the mantissas of two equal moves: nine digits."""
 
@@ -42,7 +47,8 @@ def _made_up() -> tuple[Array, Array]:
     theta = WEIGHT_SIZE * generator("probe", "theta").standard_normal(SHAPE)
     draws = [generator("probe", "gradients", which) for which in range(2)]
     rows = [draw.standard_normal(SHAPE) + draw.standard_normal((STEPS, *SHAPE)) for draw in draws]
-    return theta, GRADIENT_SIZE * np.stack(rows)
+    sizes = np.stack([np.full(SHAPE, GRADIENT_SIZE), 10 ** draws[1].uniform(*SIZES, SHAPE)])
+    return theta, sizes[:, None] * np.stack(rows)
 
 
 @cache
@@ -89,6 +95,15 @@ class Probe:
         return blake2b(((bits + (1 << spare - 1)) >> spare).tobytes(), digest_size=12).hexdigest()
 
     @cached_property
+    def traits(self) -> Array | None:
+        """Where to and how far the rule moves on either row of gradients; None where it stands still, or overflows."""
+        rows = np.stack([self.moves, self.moves_elsewhere]).reshape(2, -1)
+        sizes = np.linalg.norm(rows, axis=1)
+        if not (sizes > LEAST_STEP).all() or not np.isfinite(sizes).all():
+            return None
+        return np.concatenate([*(rows / sizes[:, None]), PACE * np.log(sizes)])
+
+    @cached_property
     def _paths(self) -> Array:
         """The parameters before every step and after the last, on both rows of gradients, (2, STEPS + 1, *SHAPE)."""
         return paths(self.rule, settings(self.rule, **setting_of(self.rule, self.length)), *_made_up())
@@ -130,6 +145,8 @@ GATES: dict[str, Gate] = {
 NEW = "new"
 """The gate that is not a row: refuses a rule that moves parameters exactly as one that was born before."""
 NAMES = (*GATES, NEW)
+NO_RULE = (OptError, ArithmeticError, ValueError, TypeError)
+"""What a tree that is no rule may raise."""
 
 
 class Gatekeeper:
@@ -138,15 +155,30 @@ class Gatekeeper:
     def __init__(self, names: Sequence[str], length: int) -> None:
         self.names, self.length = names, length
         self.seen: set[str] = set()
+        self.probes = Recent[File, Probe]()
 
     def __call__(self, tree: File) -> str:
         """Why the tree is refused; empty if it is not."""
         if not self.names:
             return ""
         try:
-            return self._judged(Probe(rule_of(tree), self.length))
-        except (OptError, ArithmeticError, ValueError, TypeError) as error:
+            return self._judged(self._probe(tree))
+        except NO_RULE as error:
             return f"no rule: {str(error).splitlines()[0]}"
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def traits(self, tree: File) -> Array | None:
+        """What a rule does, as numbers to forecast by; None for what cannot be run."""
+        try:
+            probe = self._probe(tree)
+            self.probes.note(tree, probe)
+            return probe.traits
+        except NO_RULE:
+            return None
+
+    def _probe(self, tree: File) -> Probe:
+        """One probe of a tree that is forecast and then judged; most are only judged."""
+        return self.probes.get(tree) or Probe(rule_of(tree), self.length)
 
     @np.errstate(over="ignore", invalid="ignore")
     def _judged(self, probe: Probe) -> str:

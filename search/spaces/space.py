@@ -26,6 +26,7 @@ FREE: Mapping[str, Any] = {
     "tune_every": 3,
     "tune_top": 2,
     "tune_trials": 20,
+    "tune_drafts": 8,
     "patience": 5,
 }
 """How a space without bounds is searched: for what is good and small, with little crossing, constants apart, by

@@ -51,7 +51,8 @@ def best(agreement, seed, control=""):
         found.extend(merit.fitness for merit in merits)
         return merits
 
-    for _ in evolve(space, breeding, seed, Gatekeeper(NAMES, STEPS), score):
+    gates = Gatekeeper(NAMES, STEPS)
+    for _ in evolve(space, breeding, seed, gates, score, traits=gates.traits):
         if max(found) >= FOUND:
             break
     return max(found), len(found)
