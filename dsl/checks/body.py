@@ -148,7 +148,7 @@ class Body:
             if self.joined(value.shape, target.shape) is None:
                 self._misfit(s, f"`{s.name}` is {target.shape}", value)
                 return
-            self.resolver.names[s.name] = replace(target, shape=value.shape)
+            self.resolver.names[s.name] = target._replace(shape=value.shape)
         self.out.append(Assign(target.name, value.expr, s.span, s.name_span))
 
     def _store(self, s: Assign, target: Entity, value: Typed) -> None:
@@ -271,7 +271,7 @@ class Body:
                     message = f"`{name}` is {x.shape} in one arm and {y.shape} in the other"
                     self.report(Diagnostic("E203", f"shapes do not fit: {message}", x.span))
                 continue
-            out[name] = replace(x, shape=shape, ok=x.ok and y.ok)
+            out[name] = x._replace(shape=shape, ok=x.ok and y.ok)
         return out
 
     def _repeat(self, s: Repeat) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..diagnostics import Diagnostic, Fix, Label, Span
 from ..meant import factors, nearest, slip
@@ -15,8 +14,7 @@ from .shapes import OF_GIVEN, Shape
 EntityKind = Literal["param", "state", "let", "var", "given", "input"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """What a name stands for. `name` is its name in the rule, which inlining may have changed.
 
     `ok` is False where an error was reported for its value, which silences what depends on it.
