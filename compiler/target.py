@@ -22,6 +22,9 @@ NVIDIA = (75, 80, 86, 87, 89, 90, 100, 103, 120)
 AMD = {"gfx90a": 64, "gfx942": 64, "gfx950": 64, "gfx1100": 32, "gfx1200": 32}
 """Architectures and the size of their wavefronts."""
 
+WARPS = 4
+"""Of a program of the grid."""
+
 KINDS = {"ttir": "any", "ptx": "cuda", "sass": "cuda", "cubin": "cuda", "amdgcn": "hip", "hsaco": "hip"}
 """What can be asked for, and of which vendor's architectures; cubin and hsaco are bytes."""
 
@@ -133,4 +136,4 @@ def compile_kernel(kernel: Any, constants: dict[str, Any], target: Any) -> Any:
     types = {name: "constexpr" if name in constants else TABLES.get(name, "*fp64") for name in kernel.arg_names}
     aligned: Any = {(i,): [["tt.divisibility", 16]] for i in range(len(tables))}
     source = ASTSource(kernel, types, constants, aligned)
-    return triton.compile(source, target=target, options={"num_warps": 4, "enable_fp_fusion": False})
+    return triton.compile(source, target=target, options={"num_warps": WARPS, "enable_fp_fusion": False})

@@ -74,7 +74,7 @@ def compile_(
     rule. What a file was compiled without, it refuses in words.
 
     The plan (`--emit ir`), a GPU's code, which needs no GPU, and what comes of standard input go to the standard output
-    unless -o is given. `--emit report` says of each kernel what it takes of an NVIDIA GPU: registers, spills, local and
+    unless -o is given. `--emit report` says of each kernel what it takes of a GPU: registers, spills, local and
     shared memory, 128-bit accesses, and the bytes that it moves for each element, beside those that the plan counts and
     the least that a step could move.
     """
