@@ -148,7 +148,7 @@ class Machine(Section):
     threads: StrictInt = Field(default=1, ge=1, le=256)
     device: str = "auto"
     timeout: StrictFloat = Field(default=3600.0, ge=0)
-    memory: StrictFloat = Field(default=0.0, ge=0)
+    memory: StrictFloat = Field(default=0.0, ge=0, le=1e6)
     cache: StrictBool = False
 
     @field_validator("device")

@@ -71,6 +71,7 @@ FAULTS = {
     "[search]\npopulation = '20'": "search.population: should be a whole number, not '20'",
     "[machine]\ncache = 'yes'": "machine.cache: should be true or false, not 'yes'",
     "[machine]\ntimeout = true": "machine.timeout: should be a number, not True",
+    "[machine]\nmemory = inf": "machine.memory: should be at most 1000000.0, not inf",
     "seed = -1": "seed: should be at least 0, not -1",
     "name = '../x'": "name: should be letters, digits",
     "search = 3": "search: should be a section, [search], and not 3",
