@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..dsl.diagnostics import NOWHERE, Diagnostic, OptError
 from ..dsl.load import zoo
+from ..dsl.rule import Rule
 from .cli.files import rule_of
 from .load import load
 
@@ -78,6 +79,13 @@ class Subject:
         }
 
 
+def named(name: str) -> Rule:
+    """The rule that `zoo:lion:compiled` or a path stands for. Raises OptError."""
+    home, _, rest = name.partition(":") if name.startswith("zoo:") else ("file", "", name)
+    plain = rest.partition(":")[0]
+    return zoo(plain) if home == "zoo" else rule_of(plain)
+
+
 def makers(name: str, settings: Mapping[str, Any]) -> Make:
     """What `torch:adamw:fused`, `zoo:lion:compiled` or a path of a rule stands for. Raises OptError."""
     home, _, rest = name.partition(":") if name.startswith(("torch:", "zoo:")) else ("file", "", name)
@@ -92,7 +100,7 @@ def makers(name: str, settings: Mapping[str, Any]) -> Make:
             raise OptError(Diagnostic("E006", f"torch.optim has no `{plain}`", NOWHERE))
         made: Any = known[plain.lower()]
         return lambda params: made(params, **options)
-    ours: Any = load(zoo(plain) if home == "zoo" else rule_of(plain))
+    ours: Any = load(named(name))
     return lambda params: ours(params, **settings, **options)
 
 

@@ -36,7 +36,7 @@ COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
     help="How RULE is stepped.",
 )
 @click.option("--rounds", type=click.IntRange(3, 1000), default=20, show_default=True)
-@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A hyperparameter of RULE.")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A hyperparameter of each rule that has it.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def bench_(
     rules: tuple[str, ...],
@@ -76,11 +76,15 @@ def _span(quartiles: Sequence[float]) -> str:
 
 
 def shared(rules: Sequence[Rule], given: tuple[str, ...]) -> list[dict[str, Value]]:
-    """For each rule those of the `NAME=VALUE` that it has. Raises ValueError on one that none of them has."""
+    """For each rule those of the `NAME=VALUE` that it has. Raises ValueError on one that none of them has, or lacks."""
     names = [{p.name for p in rule.params} for rule in rules]
     for pair in given:
         if not any(pair.partition("=")[0] in known for known in names):
             settings_of(rules[0], (pair,))
+    for rule in rules:
+        for param in rule.params:
+            if param.default is None and not any(pair.partition("=")[0] == param.name for pair in given):
+                raise ValueError(f"{rule.name} has no default for {param.name}: give it by --set {param.name}=...")
     return [
         settings_of(rule, tuple(pair for pair in given if pair.partition("=")[0] in known))
         for rule, known in zip(rules, names, strict=True)
@@ -104,18 +108,18 @@ def measured(
     """One table. Raises OptError or ValueError on what is not known, or cannot be measured here."""
     import torch
 
-    from ..bench import copying, expect_memory, makers, measure, subject
+    from ..bench import copying, expect_memory, makers, measure, named, subject
     from ..bench_shapes import SHAPES
-    from .files import rule_of
 
     for name, value, known in (("--shapes", shapes, tuple(SHAPES)), ("--dtype", dtype, DTYPES)):
         if value not in known:
             raise ValueError(f"{name} {value}: it may be {', '.join(known)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = getattr(torch, dtype)
-    settings = shared([rule_of(rule) for rule in rules], given)
-    makes = {f"{rule}:{how}": makers(f"{rule}:{how}", own) for rule, own in zip(rules, settings, strict=True)}
-    makes |= {name: makers(name, {}) for name in against}
+    names = [*(f"{rule}:{how}" for rule in rules), *against]
+    ours = [name for name in names if not name.startswith("torch:")]
+    settings = dict(zip(ours, shared([named(name) for name in ours], given), strict=True))
+    makes = {name: makers(name, settings.get(name, {})) for name in names}
     sizes = SHAPES[shapes]()
     expect_memory(makes, sizes, kind, device)
     subjects = [subject(name, make, sizes, kind, device) for name, make in makes.items()]

@@ -89,12 +89,20 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     assert f"need {(16 + 8 + 28) * 2**20:.1f} GiB for 2 optimizers" in done.output
 
 
+@pytest.mark.usefixtures("small")
+def test_settings_are_for_every_rule_that_has_them() -> None:
+    done = CliRunner().invoke(bench_, ["evolved", "--set", "total=9", "--against", "zoo:evolved:eager,zoo:lion"])
+    assert done.exit_code == 0, done.output
+    assert "zoo:evolved:eager" in done.output
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["--against", "torch:adamww"], "torch.optim has no `adamww`"),
         (["--against", "torch:adamw:quick"], "how may be auto, fused"),
         (["--against", "zoo:lyon"], "the zoo has no `lyon`"),
+        (["--against", "zoo:evolved"], "Evolved has no default for total: give it by --set total=..."),
         (["--shapes", "cube"], "it may be many-small"),
         (["--dtype", "int8"], "it may be float32"),
         (["--against", "torch:sparseadam"], "torch:sparseadam cannot step float32 on cpu: SparseAdam does not"),
