@@ -81,15 +81,20 @@ class Subject:
 
 def named(name: str) -> Rule:
     """The rule that `zoo:lion:compiled` or a path stands for. Raises OptError."""
-    home, _, rest = name.partition(":") if name.startswith("zoo:") else ("file", "", name)
-    plain = rest.partition(":")[0]
+    home, plain, _ = _said(name)
     return zoo(plain) if home == "zoo" else rule_of(plain)
+
+
+def _said(name: str) -> tuple[str, str, str]:
+    """Where an optimizer comes from, what it is called there, and how it is stepped."""
+    home, _, rest = name.partition(":") if name.startswith(("torch:", "zoo:")) else ("file", "", name)
+    plain, _, how = rest.partition(":")
+    return home, plain, how
 
 
 def makers(name: str, settings: Mapping[str, Any]) -> Make:
     """What `torch:adamw:fused`, `zoo:lion:compiled` or a path of a rule stands for. Raises OptError."""
-    home, _, rest = name.partition(":") if name.startswith(("torch:", "zoo:")) else ("file", "", name)
-    plain, _, how = rest.partition(":")
+    home, plain, how = _said(name)
     ways = THEIRS if home == "torch" else OURS
     if (how or "auto") not in ways:
         raise OptError(Diagnostic("E404", f"`{name}`: how may be {', '.join(ways)}", NOWHERE))

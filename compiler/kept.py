@@ -12,14 +12,13 @@ import marshal
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType
 
 from .. import __version__
-from ..dsl.cache import cache_folder
+from ..dsl.cache import cache_folder, put_in_place
 
 HERE = Path(__file__).parent.parent
 OURS = ("dsl", "compiler", "grammar")
@@ -88,7 +87,7 @@ def find(key: str) -> tuple[str, str] | None:
 def keep(key: str, module: str, name: str) -> None:
     """Makes an entry, if the cache can be written to."""
     entry = f"{module} {name} {_digest(f'{key} {module} {name}'.encode())}"
-    write(cache_folder() / "loaded" / key, entry.encode())
+    put_in_place(cache_folder() / "loaded" / key, entry.encode())
 
 
 def module_name(name: str, text: str) -> str:
@@ -117,24 +116,12 @@ def code_of(path: Path, text: str) -> CodeType:
         return marshal.loads(body)  # type: ignore[no-any-return]
     code: CodeType = compile(text, str(path), "exec", dont_inherit=True)
     body = marshal.dumps(code)
-    write(kept, _signed(text, body) + body)
+    put_in_place(kept, _signed(text, body) + body)
     return code
 
 
 def _signed(text: str, body: bytes) -> bytes:
     return _digest(importlib.util.MAGIC_NUMBER + text.encode() + body).encode()
-
-
-def write(path: Path, data: bytes) -> bool:
-    """Puts a file into place, whole or not at all; whether it could."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-            stream.write(data)
-        Path(stream.name).replace(path)
-    except OSError:
-        return False
-    return True
 
 
 def _digest(data: bytes) -> str:

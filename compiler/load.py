@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..dsl.cache import put_in_place
 from . import kept, loaded
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _imported(name: str, text: str | None) -> object:
     if there is None:
         if text is None:
             return None
-        if not kept.write(path, text.encode()):
+        if not put_in_place(path, text.encode()):
             path = Path(tempfile.mkdtemp(prefix="optc-")) / path.name
             path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(full, path)

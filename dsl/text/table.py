@@ -7,14 +7,13 @@ machine.py's business, and what it makes of a text the builder's.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from ..cache import cache_folder
+from ..cache import cache_folder, put_in_place
 
 GRAMMAR = Path(__file__).parents[2] / "grammar" / "opt.lark"
 SET_ASIDE = ("COMMENT", "ROOT", "SUPERSCRIPT", "INFINITY", "OTHER")
@@ -88,16 +87,8 @@ def _checksum(data: bytes) -> str:
 
 
 def _keep(path: Path, made: Table) -> None:
-    from tempfile import NamedTemporaryFile  # slow to import, and seldom needed
-
-    body = json.dumps(asdict(made))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(f"{_checksum(body.encode())}\n{body}")
-        os.replace(file.name, path)  # whoever reads meanwhile sees all of it or nothing  # noqa: PTH105
-    except OSError:
-        return
+    body = json.dumps(asdict(made)).encode()
+    put_in_place(path, f"{_checksum(body)}\n".encode() + body)
 
 
 # ---------------------------------------------------------------- from lark

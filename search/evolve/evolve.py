@@ -36,8 +36,7 @@ def evolve(
 
     `rehearse` scores on other seeds than `score` does: constants are tuned by it. Without it there is no chance in
     scores, and `score` does for both. `forget` is called where a population begins afresh: what the gates refused as
-    born before may be born again. `traits` is what trials are forecast by; without it
-    their first drafts are tried.
+    born before may be born again. `traits` is what trials are forecast by; without it their first drafts are tried.
     """
     selection = SELECTIONS[breeding.selection](breeding)
     forecast = Forecast(traits)

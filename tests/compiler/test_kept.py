@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import optc
 from optc.compiler import kept
 from optc.compiler import load as loading
 from optc.compiler.load import rule_of
+from optc.dsl.cache import put_in_place
 from optc.dsl.load import ZOO, rule_from_text
 
 LOAD = """
@@ -141,3 +143,15 @@ def test_no_text_and_no_file_have_no_key(tmp_path: Path) -> None:
         assert kept.key_of("optimizer", "auto", [source]) is None
     assert kept.key_of("optimizer", "auto", [ZOO / "adamw.opt"]) is not None
     assert kept.key_of("population", "auto", []) is None
+
+
+def test_a_full_disk_keeps_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "there" / "file"
+    assert put_in_place(path, b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        assert not put_in_place(path, b"x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [(x.name, x.read_bytes()) for x in path.parent.iterdir()] == [("file", b"old")]
